@@ -1,0 +1,50 @@
+# Everything runs in .venv; nothing is needed beforehand but Python >= 3.11 and a C compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test lint asan fuzz clean
+
+demo: $(VENV)/ready
+	@mkdir -p out
+	@$(BIN)/python -c "from skimage import data; from PIL import Image; \
+	    Image.fromarray(data.astronaut()).save('out/photo.png')"
+	$(BIN)/dcn encode --force --json --metrics out/photo.png out/photo.dcn
+	$(BIN)/dcn decode --force out/photo.dcn out/photo-decoded.png
+	$(BIN)/dcn info out/photo.dcn
+
+test: $(VENV)/ready lint asan fuzz
+	$(BIN)/python -m pytest
+
+# mypy does not follow editable installs: give it the package as it looks when installed.
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf build/house && mkdir -p build/house/dcncodec
+	@ln -s $(CURDIR)/dcncodec/* build/house/dcncodec/
+	@ln -s $(CURDIR)/formats $(CURDIR)/models $(CURDIR)/cli $(CURDIR)/bench build/house/dcncodec/
+	MYPYPATH=build/house $(BIN)/mypy -p dcncodec
+	$(BIN)/clang-format --dry-run --Werror csrc/fse/*.c csrc/fse/*.h
+
+# The entropy coder on mutated input under AddressSanitizer and UBSan.
+asan:
+	$(MAKE) -C csrc/fse asan SECONDS=$(FUZZ_SECONDS)
+
+# Coverage-guided, where clang is installed.
+fuzz:
+	@if command -v clang >/dev/null; then \
+	    $(MAKE) -C csrc/fse fuzz SECONDS=$(FUZZ_SECONDS); \
+	else \
+	    echo "fuzz: clang is not installed, skipped"; \
+	fi
+
+$(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/fse/*.[ch] csrc/fse/*.py)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build out *.egg-info dcncodec/_fse*.so dcncodec/_fse.c
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""dcn: a learned image codec for photographs whose pixels may later have to be authenticated.
+
+The stable interface::
+
+    data = dcncodec.encode("photo.png")            # or an array, or a Pillow image
+    pixels = dcncodec.decode(data)                 # uint8 (H, W, 3)
+    part = dcncodec.decode(data, region=(0, 0, 256, 256))
+    facts = dcncodec.info(data)                    # size, model, sections, blocks
+
+    codec = dcncodec.Codec("dcn-32c")              # one model for many images
+    data = codec.encode(image)
+    picture = codec.decode(data)
+
+    channels = dcncodec.decode_channels(data, [0, 5])   # latents, without a model
+
+Every error that a file, a user or the machine can cause is a ``dcncodec.DcnError``. After
+``import dcncodec.pillow_plugin``, Pillow opens and saves .dcn files. Everything in the modules
+below that is not named here may change between versions.
+
+Importing this package does not import torch; using ``Codec``, ``encode`` or ``decode`` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcncodec.errors import DcnError
+
+if TYPE_CHECKING:
+    from dcncodec.codec import Codec, decode, decode_channels, encode
+    from dcncodec.formats.inspect import info
+
+__version__ = "0.1.0"
+__all__ = ["Codec", "DcnError", "decode", "decode_channels", "encode", "info"]
+
+_HOMES = {
+    "Codec": "dcncodec.codec",
+    "decode": "dcncodec.codec",
+    "decode_channels": "dcncodec.codec",
+    "encode": "dcncodec.codec",
+    "info": "dcncodec.formats.inspect",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dcncodec' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,46 @@
+"""Exceptions of dcn. Each class knows the exit code with which the command line ends.
+
+Messages are one line, name the file or field and say what to do; they are shown to users as is.
+"""
+
+from __future__ import annotations
+
+
+class DcnError(Exception):
+    """Base of every error that a user, a file or the machine can cause."""
+
+    exit_code = 1
+
+
+class UsageError(DcnError):
+    """The request itself makes no sense (unknown option value, output that exists, ...)."""
+
+    exit_code = 2
+
+
+class FormatError(DcnError):
+    """Bytes that are not a valid dcn file, bit-stream or FSE block."""
+
+
+class ImageError(DcnError):
+    """An image file that cannot be read, or pixels that cannot be encoded."""
+
+
+class LimitError(DcnError):
+    """A safety limit was reached; the message names the setting that raises it."""
+
+
+class ModelError(DcnError):
+    """A model that is missing, damaged or not the one that a file names."""
+
+
+class OutputError(DcnError):
+    """An output file that cannot be written."""
+
+
+class MissingLibraryError(DcnError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+
+class TrainingError(DcnError):
+    """Training data, a checkpoint or a setting that training cannot go on with."""
