@@ -25,7 +25,7 @@ _REPEATED_SYMBOL = 2
 @cache
 def _extension() -> Any:
     try:
-        from dcncodec import _fse  # type: ignore[attr-defined]
+        from dcncodec import _fse
     except ImportError as error:
         raise MissingLibraryError(
             f"the entropy coder is not built ({error}); install dcncodec with pip, which needs a "

@@ -1,0 +1,1 @@
+"""Rate-distortion and speed benchmarks; each module runs as ``python -m dcncodec.bench.NAME``."""

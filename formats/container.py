@@ -1,0 +1,182 @@
+"""The .dcn container: what the bare bit-stream cannot say (SPEC.md, sections 3 to 8).
+
+    data = write(Container(header, metadata, alpha, blocks))
+
+    with Writer(file, header, metadata, alpha) as writer:    # block by block
+        for area in header.block_areas():
+            writer.add(encode_block(...))
+
+    reader = read(data)            # bytes, or a memoryview of a mapped file
+    reader.header, reader.metadata, reader.alpha
+    reader.decode_block(0)
+
+A reader parses the structure at once and everything else when it is asked for: checksums of HEAD
+and unknown sections when the file is opened, those of metadata, alpha and blocks when they are
+used. `Reader.verify` checks all of them. Importing this module does not import numpy.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, TYPE_CHECKING
+
+from dcncodec.errors import FormatError
+from dcncodec.formats import packed, sections
+from dcncodec.formats.header import (
+    MAX_BLOCK,
+    MAX_DIMENSION,
+    MAX_PIXELS,
+    MIN_BLOCK,
+    QUALITIES,
+    VERSION,
+    Header,
+    blocks_for_region,
+    check_pixels,
+    pack_header,
+)
+from dcncodec.formats.packed import METADATA, Metadata
+from dcncodec.formats.reader import INDEX_ENTRY, Reader, check_block, read, read_header
+from dcncodec.formats.sections import Buffer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.uint8]
+
+__all__ = [
+    "MAX_BLOCK",
+    "MAX_DIMENSION",
+    "MAX_PIXELS",
+    "MIN_BLOCK",
+    "QUALITIES",
+    "VERSION",
+    "Container",
+    "Header",
+    "Metadata",
+    "Reader",
+    "Writer",
+    "blocks_for_region",
+    "check_pixels",
+    "read",
+    "read_header",
+    "write",
+]
+
+
+@dataclass(frozen=True)
+class Container:
+    """Everything in a .dcn file.
+
+    Attributes:
+        header: size, model and so on; its `alpha` says whether there is a plane.
+        metadata: ICC, EXIF and XMP.
+        alpha: uint8 (height, width), straight, 0 is transparent; or None.
+        blocks: coded blocks (`bitstream.encode_block`) in the order of `header.block_areas`.
+    """
+
+    header: Header
+    metadata: Metadata = field(default_factory=Metadata)
+    alpha: Plane | None = None
+    blocks: Sequence[Buffer] = ()
+
+
+class Writer:
+    """Writes a file section by section; the file object need not be seekable.
+
+    Used as a context manager it finishes the file when the block ends without an exception.
+
+    Args:
+        file: a binary file, at its beginning.
+        header, metadata, alpha: as for `Container`.
+
+    Raises:
+        LimitError: a metadata block is empty or too long.
+        ValueError: alpha does not fit the header.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        header: Header,
+        metadata: Metadata | None = None,
+        alpha: Plane | None = None,
+    ) -> None:
+        if (alpha is not None) != header.alpha:
+            raise ValueError("the header and the alpha plane contradict each other")
+        if alpha is not None and alpha.shape != (header.height, header.width):
+            raise ValueError(f"alpha plane of shape {alpha.shape} for another size of image")
+        self._file, self._header = file, header
+        self._sizes: list[int] = []
+        self._channels = 0
+        file.write(sections.SIGNATURE)
+        self._section(sections.HEAD, pack_header(header))
+        for kind, name in METADATA.items():
+            block = getattr(metadata, name, None)
+            if block is not None:
+                self._section(kind, packed.pack_metadata(block, sections.NAMES[kind]))
+        if alpha is not None:
+            self._section(sections.ALPHA, packed.pack_alpha(alpha))
+
+    def _section(self, kind: int, payload: Buffer) -> int:
+        section = sections.pack_section(kind, payload)
+        self._file.write(section)
+        return len(section)
+
+    def add(self, block: Buffer) -> None:
+        """Append the next coded block.
+
+        Raises:
+            FormatError: its shape is not that of `header.block_area` for its number, or its
+                number of channels differs from that of the blocks before.
+        """
+        number = len(self._sizes)
+        if number == self._header.block_count:
+            raise FormatError(f"the picture has {number} blocks, there is no further one")
+        self._channels = check_block(block, number, self._header, self._channels)
+        self._sizes.append(self._section(sections.BLOCK, block))
+
+    def close(self) -> None:
+        """Write the index and the end marker; the file object stays open.
+
+        Raises:
+            FormatError: blocks are missing.
+        """
+        if len(self._sizes) != self._header.block_count:
+            raise FormatError(
+                f"{len(self._sizes)} of {self._header.block_count} blocks were written"
+            )
+        if self._header.block_count > 1:
+            index = b"".join(size.to_bytes(INDEX_ENTRY, "little") for size in self._sizes)
+            self._section(sections.INDEX, index)
+        self._file.write(bytes((sections.END,)))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+def write(container: Container) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        FormatError: the blocks do not fit the header.
+        LimitError: a metadata block is empty or too long.
+        ValueError: alpha does not fit the header.
+    """
+    file = io.BytesIO()
+    with Writer(file, container.header, container.metadata, container.alpha) as writer:
+        for block in container.blocks:
+            writer.add(block)
+    return file.getvalue()

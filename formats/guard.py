@@ -1,0 +1,200 @@
+"""Running Pillow on files that nobody vouches for: formats, limits, warnings, errors.
+
+Used by `formats.image`, which states the rules.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from PIL import Image, UnidentifiedImageError, features
+
+from dcncodec.errors import DcnError, ImageError, LimitError
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+
+# Name, suffixes, Pillow's name. Formats that Pillow identifies by guessing, or reads by running
+# other programs (EPS), are left out on purpose.
+_READ = (
+    ("PNG", ".png .apng", "PNG"),
+    ("JPEG", ".jpg .jpeg .jpe .mpo", "JPEG"),
+    ("TIFF", ".tif .tiff", "TIFF"),
+    ("WebP", ".webp", "WEBP"),
+    ("GIF", ".gif", "GIF"),
+    ("BMP", ".bmp", "BMP"),
+    ("PPM, PGM, PBM", ".ppm .pgm .pbm .pnm", "PPM"),
+    ("JPEG 2000", ".jp2 .j2k .jpx", "JPEG2000"),
+    ("AVIF", ".avif", "AVIF"),
+)
+_OPTIONAL = {"JPEG2000": "jpg_2000", "AVIF": "avif", "WEBP": "webp"}
+
+
+class UnsupportedDepthError(Exception):
+    """Samples without a defined white (floating point, 32-bit or signed integers)."""
+
+
+def formats_read() -> str:
+    """The formats that `read_image` accepts, one per line with their suffixes, for `--help`."""
+    return "\n".join(f"{name:<14} {suffixes}" for name, suffixes, _ in _readable())
+
+
+def _readable() -> list[tuple[str, str, str]]:
+    return [row for row in _READ if row[2] not in _OPTIONAL or features.check(_OPTIONAL[row[2]])]
+
+
+def open_image(file: IO[bytes]) -> Image.Image:
+    """Parse the header of the image at the beginning of `file`; decode nothing."""
+    file.seek(0)
+    image = Image.open(file, formats=[pillow for _, _, pillow in _readable()])
+    if image.format == "JPEG2000":
+        position = file.tell()
+        _check_end_of_jpeg2000(file)
+        file.seek(position)
+    return image
+
+
+def _check_end_of_jpeg2000(file: IO[bytes]) -> None:
+    """Raise OSError or struct.error unless the codestream ends with its end marker.
+
+    OpenJPEG leaves missing tiles black without complaint. JPEG 2000 part 1, annexes A.4 and I.4.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    end, start = size, 0
+    boxed = file.read(4) != b"\xff\x4f\xff\x51"
+    while boxed:
+        file.seek(start)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+        length = length or size - start
+        if length < 8:
+            raise OSError("box shorter than its header")
+        end, start, boxed = start + length, start + length, kind != b"jp2c"
+    file.seek(min(max(end - 2, 0), size))
+    if file.read(2) != b"\xff\xd9":
+        raise OSError("the end of the JPEG 2000 codestream is missing")
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def name_of(source: Source) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "image data"
+
+
+@contextmanager
+def opened(source: Source, label: str) -> Iterator[IO[bytes]]:
+    """A seekable stream at its beginning, with at least one byte."""
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            file: IO[bytes] = io.BytesIO(source)
+        elif isinstance(source, str | os.PathLike):
+            file = Path(source).open("rb")  # noqa: SIM115 - closed below
+            if not file.seekable():
+                with file:
+                    file = io.BytesIO(file.read())
+        else:
+            file = io.BytesIO(source.read())
+    except FileNotFoundError as error:
+        raise ImageError(f"{label}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{label}: is a folder; name an image file in it") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise ImageError(f"{label}: cannot be opened ({reason}); check its permissions") from error
+    with file:
+        if not file.read(1):
+            raise ImageError(f"{label}: is empty; get the file again")
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def explained(label: str, max_pixels: int | None) -> Iterator[None]:
+    """Turn whatever Pillow raises for a file into one line."""
+    try:
+        yield
+    except DcnError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise LimitError(
+            f"{label}: more pixels than the limit of {max_pixels}; raise it with --max-pixels"
+        ) from error
+    except MemoryError as error:
+        raise LimitError(f"{label}: too large for the memory of this machine") from error
+    except UnidentifiedImageError as error:
+        known = ", ".join(name for name, _, _ in _readable())
+        raise ImageError(
+            f"{label}: not an image, or damaged at its beginning; formats read: {known}"
+        ) from error
+    except UnsupportedDepthError as error:
+        raise ImageError(
+            f"{label}: samples of floating point or 32 bits have no defined white; "
+            "convert them to 8 or 16 bits"
+        ) from error
+    except Exception as error:
+        # Pillow has no closed list of what its decoders raise for damaged data.
+        raise ImageError(
+            f"{label}: damaged or truncated ({one_line(error)}); get the file again"
+        ) from error
+
+
+class _Settings:
+    """Pillow's two process-wide settings while calls are under way (see `pillow_set`)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.limits: list[int | None] = []
+        self.saved: int | None = None
+        self.quiet = warnings.catch_warnings()
+
+
+_SETTINGS = _Settings()
+
+
+@contextmanager
+def pillow_set(max_pixels: int | None) -> Iterator[None]:
+    """Run Pillow with our limit of pixels in place of its own, and without its warnings.
+
+    Pillow knows both only as settings of the whole process. The first of several concurrent calls
+    sets them and the last one restores them, so that threads decode side by side. The largest of
+    their limits holds meanwhile; it only has to stop Pillow from allocating when it opens a
+    file, each call compares the exact number of pixels itself. Warnings of other modules are
+    not touched. A program that changes these same settings in another thread during a call may
+    find its change undone.
+    """
+    s = _SETTINGS
+    with s.lock:
+        if not s.limits:
+            s.saved = Image.MAX_IMAGE_PIXELS
+            s.quiet = warnings.catch_warnings()
+            s.quiet.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        s.limits.append(max_pixels)
+        Image.MAX_IMAGE_PIXELS = _largest(s.limits)
+    try:
+        yield
+    finally:
+        with s.lock:
+            s.limits.remove(max_pixels)
+            Image.MAX_IMAGE_PIXELS = _largest(s.limits) if s.limits else s.saved
+            if not s.limits:
+                s.quiet.__exit__(None, None, None)
+
+
+def _largest(limits: list[int | None]) -> int | None:
+    numbers = [limit for limit in limits if limit is not None]
+    return max(numbers) if len(numbers) == len(limits) else None

@@ -1,0 +1,127 @@
+"""What a .dcn file holds, as dictionaries that fit JSON, for `dcn info`.
+
+Without `channels` nothing is decoded and numpy is not imported, so that `dcn info` answers at
+once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcncodec.errors import FormatError
+from dcncodec.formats import bitstream
+from dcncodec.formats.header import STRIDE, VERSION
+from dcncodec.formats.reader import Reader, read
+from dcncodec.formats.sections import Buffer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
+    """Facts about a file.
+
+    Damaged blocks do not stop it: their entries have `intact` false and no further facts.
+
+    Args:
+        data: the whole file.
+        channels: also decode the blocks and describe every channel.
+
+    Returns:
+        Image (`width`, `height` in pixels, `grey`, `alpha`), `model`, `model_hash`, `quality`,
+        `bytes`, `bpp` (bits per pixel of the whole file), `latent` (height, width, channels),
+        `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
+        (position and shape in latents, offset, bytes, mode, with `channels` their table: see
+        `channel_table`).
+
+    Raises:
+        FormatError: anything but a block is damaged.
+    """
+    reader = read(data, max_pixels=None)
+    header = reader.header
+    blocks = [_block(reader, number, channels) for number in range(header.block_count)]
+    return {
+        "format": "dcn",
+        "version": VERSION,
+        "bytes": len(reader.data),
+        "width": header.width,
+        "height": header.height,
+        "bpp": len(reader.data) * 8 / (header.width * header.height),
+        "grey": header.grey,
+        "alpha": header.alpha,
+        "quality": header.quality or None,
+        "model": header.model,
+        "model_hash": header.model_hash.hex(),
+        "latent": {
+            "height": header.latent_height,
+            "width": header.latent_width,
+            "channels": reader.latent_channels if any(b["intact"] for b in blocks) else None,
+        },
+        "metadata": reader.metadata_lengths(),
+        "sections": [
+            {"type": s.name, "offset": s.start, "bytes": s.end - s.start} for s in reader.sections
+        ],
+        "blocks": blocks,
+    }
+
+
+def _block(reader: Reader, number: int, channels: bool) -> dict[str, Any]:
+    section = reader.block_section(number)
+    top, left, rows, columns = reader.header.block_area(number)
+    facts: dict[str, Any] = {
+        "number": number,
+        "top": top,
+        "left": left,
+        "height": rows,
+        "width": columns,
+        "offset": section.start,
+        "bytes": section.payload_end - section.payload_start,
+    }
+    try:
+        block = reader.block(number)
+        facts["mode"] = bitstream.block_shape(block)[3]
+        if channels:
+            facts["channels"] = channel_table(block)
+    except FormatError:
+        return facts | {"intact": False}
+    return facts | {"intact": True}
+
+
+def channel_table(block: Buffer) -> list[dict[str, Any]]:
+    """Every channel of a block.
+
+    Returns:
+        One entry per channel: `channel`, `bytes`, `coding` (fse, rle or raw), `entropy` (bits
+        per index, of the indices' histogram) and `bpp` (bits per pixel of the block's area). In
+        mode `global` channels have no bytes of their own: `bytes` and `bpp` are None, `coding`
+        is that of all of them.
+
+    Raises:
+        FormatError: the block is malformed.
+    """
+    layout = bitstream.block_layout(block)
+    indices = bitstream.decode_block(block)
+    pixels = layout.height * layout.width * STRIDE**2
+    shared = layout.mode == "global"
+    table = []
+    for channel, plane in enumerate(indices):
+        coded = layout.coded[0 if shared else channel]
+        table.append(
+            {
+                "channel": channel,
+                "bytes": None if shared else coded.size,
+                "coding": coded.coding,
+                "entropy": _entropy(plane),
+                "bpp": None if shared else coded.size * 8 / pixels,
+            }
+        )
+    return table
+
+
+def _entropy(plane: NDArray[np.uint8]) -> float:
+    import numpy as np
+
+    counts = np.bincount(plane.ravel())
+    shares = counts[counts > 0] / plane.size
+    return float(-(shares * np.log2(shares)).sum()) + 0.0  # a constant plane would give -0.0

@@ -1,0 +1,295 @@
+"""Reading .dcn files; `formats.container` is the way in.
+
+The structure is parsed at once and everything else when it is asked for: checksums of HEAD, the
+index and unknown sections when the file is opened, those of metadata, alpha and blocks when they
+are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, overload
+
+from dcncodec.errors import FormatError
+from dcncodec.formats import bitstream, packed, sections
+from dcncodec.formats.header import MAX_HEAD_BYTES, MAX_PIXELS, Header, check_pixels, parse_header
+from dcncodec.formats.packed import METADATA, Metadata
+from dcncodec.formats.sections import Buffer, Section
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Indices = NDArray[np.uint8]
+    Plane = NDArray[np.uint8]
+
+INDEX_ENTRY = 4
+"""Bytes of an index entry; a block section has at most MAX_BLOCK_BYTES + 9 < 2**32."""
+MAX_START = len(sections.SIGNATURE) + sections.section_bytes(MAX_HEAD_BYTES)
+"""Signature and the longest HEAD section."""
+
+
+def check_block(block: Buffer, number: int, header: Header, channels: int) -> int:
+    """Compare a block's shape with the header's, and its channels with those before (0: none)."""
+    try:
+        height, width, found, _ = bitstream.block_shape(block)
+    except FormatError as error:
+        raise FormatError(f"block {number}: {error}") from error
+    _, _, rows, columns = header.block_area(number)
+    if (height, width) != (rows, columns):
+        raise FormatError(
+            f"block {number} has {width} x {height} latents, {columns} x {rows} belong there"
+        )
+    if channels and found != channels:
+        raise FormatError(f"block {number} has {found} channels, the others have {channels}")
+    return found
+
+
+class _Blocks(Sequence[memoryview]):
+    """The coded blocks of a reader, verified when accessed."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __len__(self) -> int:
+        return self._reader.header.block_count
+
+    @overload
+    def __getitem__(self, number: int) -> memoryview: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[memoryview]: ...
+    def __getitem__(self, number: int | slice) -> memoryview | Sequence[memoryview]:
+        numbers = range(len(self))[number]
+        if isinstance(numbers, range):
+            return [self._reader.block(n) for n in numbers]
+        return self._reader.block(numbers)
+
+
+class Reader:
+    """A parsed file; see `read`.
+
+    Attributes:
+        header: size, model and so on.
+        sections: all sections in their order.
+        blocks: the coded blocks; an access verifies the block.
+    """
+
+    def __init__(self, data: Buffer, max_pixels: int | None) -> None:
+        self.data = memoryview(data).cast("B")
+        self.header, head = _head(self.data)
+        check_pixels(self.header.width, self.header.height, max_pixels)
+        self._channels = 0
+        self.sections: list[Section] = []
+        self._known: dict[int, Section] = {}
+        self._block_sections: list[Section] = []
+        for section in sections.walk(self.data):
+            self._admit(section)
+            self.sections.append(section)
+        assert self.sections[0] == head
+        self._check_complete()
+        self.blocks: Sequence[memoryview] = _Blocks(self)
+
+    def _admit(self, section: Section) -> None:
+        """Take a section if it may stand here."""
+        kind, count = section.kind, self.header.block_count
+        if kind == sections.BLOCK:
+            number = len(self._block_sections)
+            if sections.INDEX in self._known:
+                raise FormatError("a block follows the index")
+            if number == count:
+                raise FormatError(f"more blocks than the {count} that cover the picture")
+            if section.payload_end - section.payload_start > bitstream.MAX_BLOCK_BYTES:
+                raise FormatError(f"block {number} is longer than any block can be")
+            self._block_sections.append(section)
+            return
+        if kind in self._known:
+            raise FormatError(f"a second {section.name} section")
+        if self._block_sections and kind not in {sections.INDEX, sections.END}:
+            raise FormatError(f"section {section.name} follows a block")
+        if kind in sections.NAMES:
+            self._known[kind] = section
+
+    def _check_complete(self) -> None:
+        header, found = self.header, len(self._block_sections)
+        if found != header.block_count:
+            raise FormatError(f"holds {found} of {header.block_count} blocks")
+        if header.alpha != (sections.ALPHA in self._known):
+            has = "has none" if header.alpha else "has one"
+            says = "an" if header.alpha else "no"
+            raise FormatError(f"header announces {says} alpha plane, but the file {has}")
+        index = self._known.get(sections.INDEX)
+        if (index is not None) != (header.block_count > 1):
+            raise FormatError(
+                "has an index, but only one block" if index else "index of the blocks is missing"
+            )
+        if index is not None:
+            self._check_index(index.payload(self.data, "index"))
+
+    def _check_index(self, index: memoryview) -> None:
+        if len(index) != INDEX_ENTRY * self.header.block_count:
+            raise FormatError(
+                f"index has {len(index)} bytes, {self.header.block_count} blocks need "
+                f"{INDEX_ENTRY * self.header.block_count}"
+            )
+        for number, section in enumerate(self._block_sections):
+            start = number * INDEX_ENTRY
+            stated = int.from_bytes(index[start : start + INDEX_ENTRY], "little")
+            if stated != section.end - section.start:
+                raise FormatError(
+                    f"index states {stated} bytes for block {number}, "
+                    f"it has {section.end - section.start}"
+                )
+
+    def block(self, number: int) -> memoryview:
+        """The coded block `number`, 0..block_count - 1; checksum and shape are verified.
+
+        Of blocks with different numbers of channels, those accessed later are at fault.
+
+        Raises:
+            FormatError: the block is damaged.
+        """
+        payload = self._block_sections[number].payload(self.data, f"block {number}")
+        self._channels = check_block(payload, number, self.header, self._channels)
+        return payload
+
+    def block_section(self, number: int) -> Section:
+        """Where block `number` lies in the file."""
+        return self._block_sections[number]
+
+    @property
+    def latent_channels(self) -> int:
+        """N, the channels of every block.
+
+        Raises:
+            FormatError: no block has been accessed yet, and the first one is damaged.
+        """
+        if not self._channels:
+            self.block(0)
+        return self._channels
+
+    def decode_block(self, number: int, threads: int = 1) -> Indices:
+        """The codebook indices of a block, uint8 (N, rows, columns), 0..31.
+
+        Raises:
+            FormatError: the block is damaged.
+        """
+        try:
+            return bitstream.decode_block(self.block(number), threads)
+        except FormatError as error:
+            raise _in_block(number, error) from error
+
+    def decode_channels(self, number: int, channels: Sequence[int]) -> Indices:
+        """Some channels of a block, uint8 (len(channels), rows, columns), 0..31.
+
+        Raises:
+            FormatError: the block is damaged.
+            UsageError: there is no such channel.
+        """
+        try:
+            return bitstream.decode_channels(self.block(number), channels)
+        except FormatError as error:
+            raise _in_block(number, error) from error
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """ICC, EXIF and XMP.
+
+        Raises:
+            FormatError: one of them is damaged.
+        """
+        found = {
+            name: packed.unpack_metadata(self._known[kind].payload(self.data), sections.NAMES[kind])
+            for kind, name in METADATA.items()
+            if kind in self._known
+        }
+        return Metadata(**found)
+
+    def metadata_lengths(self) -> dict[str, int]:
+        """Bytes of each metadata block that the file has, from its declaration.
+
+        Raises:
+            FormatError: one of them is damaged.
+        """
+        return {
+            name: packed.metadata_length(
+                self._known[kind].payload(self.data), sections.NAMES[kind]
+            )[0]
+            for kind, name in METADATA.items()
+            if kind in self._known
+        }
+
+    @cached_property
+    def alpha(self) -> Plane | None:
+        """The alpha plane, uint8 (height, width); None without one.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        return self.alpha_rows(0, self.header.height)
+
+    def alpha_rows(self, top: int, bottom: int) -> Plane | None:
+        """Rows top..bottom of the alpha plane, uint8 (bottom - top, width); None without one.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        if sections.ALPHA not in self._known:
+            return None
+        payload = self._known[sections.ALPHA].payload(self.data)
+        return packed.unpack_alpha(payload, self.header.width, top, bottom, self.header.height)
+
+    def verify(self) -> None:
+        """Check all checksums, decompress metadata and alpha, and decode every block.
+
+        Raises:
+            FormatError: the first thing found damaged.
+        """
+        for section in self.sections:
+            if section.kind != sections.BLOCK:
+                section.payload(self.data)
+        _ = self.metadata
+        self.alpha_rows(self.header.height, self.header.height)
+        for number in range(self.header.block_count):
+            self.decode_block(number)
+
+
+def _in_block(number: int, error: FormatError) -> FormatError:
+    """Name the block in an error of the bit-stream; container errors do so already."""
+    text = str(error)
+    return error if f"block {number}" in text else FormatError(f"block {number}: {text}")
+
+
+def _head(data: memoryview) -> tuple[Header, Section]:
+    sections.check_signature(data)
+    section = sections.read_section(data, len(sections.SIGNATURE))
+    if section.kind != sections.HEAD:
+        raise FormatError(f"first section is {section.name}, not HEAD")
+    return parse_header(section.payload(data, "header")), section
+
+
+def read_header(source: Buffer | IO[bytes]) -> Header:
+    """The header of a file, from its bytes or from a binary file at its beginning.
+
+    Of a file, MAX_START bytes are read.
+
+    Raises:
+        FormatError: it is not a .dcn file, or the header is damaged.
+    """
+    if not isinstance(source, bytes | bytearray | memoryview):
+        source = source.read(MAX_START)
+    return _head(memoryview(source).cast("B"))[0]
+
+
+def read(data: Buffer, *, max_pixels: int | None = MAX_PIXELS) -> Reader:
+    """Parse a file; see `Reader`.
+
+    Args:
+        data: the whole file: bytes, or a memoryview of a mapped file, which must stay open.
+        max_pixels: refuse pictures with more pixels; None for no limit.
+
+    Raises:
+        FormatError: the file is damaged, cut short or needs a newer dcn.
+        LimitError: the picture has more than `max_pixels`.
+    """
+    return Reader(data, max_pixels)

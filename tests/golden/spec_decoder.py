@@ -1,0 +1,184 @@
+"""A second decoder, written from formats/SPEC.md alone: small, slow, without numpy or C.
+
+It trusts its input; what it is for is to show that the specification is complete and that dcn
+follows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import zstandard
+
+
+def fse(block: bytes, count: int) -> bytes:
+    """Section 10."""
+    number = int.from_bytes(block, "little")
+    log, at = 5 + (number & 15), 4
+    size = 1 << log
+    shares: dict[int, int] = {}
+    rest, threshold, bits, symbol = size + 1, size, log + 1, 0
+    while rest > 1:
+        spare = 2 * threshold - 1 - rest
+        value = number >> at & ((1 << bits) - 1)
+        if value % threshold < spare:
+            value %= threshold
+            at += bits - 1
+        else:
+            value -= spare if value >= threshold else 0
+            at += bits
+        share = shares[symbol] = value - 1
+        rest -= abs(share)
+        symbol += 1
+        while rest < threshold and threshold > 1:
+            threshold //= 2
+            bits -= 1
+        skip = 3 if share == 0 else 0
+        while skip == 3:
+            skip = number >> at & 3
+            at += 2
+            symbol += skip
+
+    cells = [-1] * size
+    top = size
+    for symbol in sorted(s for s in shares if shares[s] == -1):
+        top -= 1
+        cells[top] = symbol
+    position = 0
+    for symbol in sorted(s for s in shares if shares[s] > 0):
+        for _ in range(shares[symbol]):
+            cells[position] = symbol
+            position = (position + size // 2 + size // 8 + 3) % size
+            while position >= top:
+                position = (position + size // 2 + size // 8 + 3) % size
+    counts = {s: abs(share) for s, share in shares.items()}
+    table = []
+    for symbol in cells:
+        n = counts[symbol]
+        counts[symbol] += 1
+        bits = log - (n.bit_length() - 1)
+        table.append((symbol, bits, (n << bits) - size))
+
+    number = int.from_bytes(block[(at + 7) // 8 :], "little")
+    left = number.bit_length() - 1
+
+    def read(bits: int) -> int:
+        nonlocal left
+        left -= bits
+        assert left >= 0
+        return number >> left & ((1 << bits) - 1)
+
+    states = [read(log), read(log)]
+    symbols = bytearray()
+    for i in range(count - 2):
+        symbol, bits, base = table[states[i % 2]]
+        symbols.append(symbol)
+        states[i % 2] = base + read(bits)
+    assert left == 0
+    symbols += bytes(table[states[i % 2]][0] for i in (count - 2, count - 1))
+    return bytes(symbols)
+
+
+def coded(data: bytes, count: int, rle: int) -> bytes:
+    """A channel, or all of them in mode `global`."""
+    if len(data) == count:
+        return data
+    if len(data) == rle:
+        return data[-1:] * count
+    return fse(data, count)
+
+
+def block(data: bytes) -> tuple[tuple[int, int, int], bytes]:
+    """Section 2: shape (N, H, W) and indices."""
+    height, width, channels = data[:3]
+    length = int.from_bytes(data[3:5], "little")
+    shape = (channels, height, width)
+    if length == 0:
+        return shape, coded(data[5:], channels * height * width, 1)
+    table = data[5 : 5 + length]
+    if length < 2 * channels:
+        table = fse(table, 2 * channels)
+    indices, at = b"", 5 + length
+    for channel in range(channels):
+        size = int.from_bytes(table[2 * channel : 2 * channel + 2], "little")
+        indices += coded(data[at : at + size], height * width, 3)
+        at += size
+    assert at == len(data)
+    return shape, indices
+
+
+@dataclass
+class File:
+    """What a .dcn file holds."""
+
+    width: int = 0
+    height: int = 0
+    flags: int = 0
+    block_height: int = 0
+    block_width: int = 0
+    model_hash: bytes = b""
+    model: str = ""
+    metadata: dict[int, bytes] = field(default_factory=dict)
+    alpha: list[bytes] = field(default_factory=list)
+    blocks: list[tuple[tuple[int, int, int], bytes]] = field(default_factory=list)
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def head(payload: bytes, file: File) -> None:
+    """Section 4."""
+    assert payload[0] == 1
+    file.flags = payload[1]
+    file.width, at = varint(payload, 2)
+    file.height, at = varint(payload, at)
+    file.model_hash, at = payload[at : at + 8], at + 8
+    if file.flags & 4:
+        file.block_height, file.block_width = payload[at : at + 2]
+        at += 2
+    file.model = payload[at:].decode("ascii")
+
+
+def alpha(payload: bytes, width: int) -> list[bytes]:
+    """Section 7: the rows."""
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(payload)
+    rows, above = [], bytes(width)
+    for start in range(0, len(content), width + 1):
+        predictor, residuals = content[start], content[start + 1 : start + width + 1]
+        row = bytearray()
+        for x, residual in enumerate(residuals):
+            left, above_left = (row[x - 1], above[x - 1]) if x else (0, 0)
+            guess = (0, left, above[x], above[x] + left - above_left)[predictor]
+            row.append((residual + guess) % 256)
+        above = bytes(row)
+        rows.append(above)
+    return rows
+
+
+def decode(data: bytes) -> File:
+    """Sections 3 to 8."""
+    file, at = File(), 8
+    while data[at]:
+        kind = data[at]
+        length, start = varint(data, at + 1)
+        payload = data[start : start + length]
+        at = start + length + 4
+        if kind == 1:
+            head(payload, file)
+        elif kind == 2:
+            file.blocks.append(block(payload))
+        elif kind == 4:
+            file.alpha = alpha(payload, file.width)
+        elif kind in {0x81, 0x82, 0x83}:
+            _, frame = varint(payload, 0)
+            file.metadata[kind] = (
+                zstandard.ZstdDecompressor().decompressobj().decompress(payload[frame:])
+            )
+    return file

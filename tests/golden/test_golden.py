@@ -1,0 +1,141 @@
+"""Golden files: they encode to the same bytes, decode to this, or must fail so, for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from dcncodec import errors
+from dcncodec.formats import bitstream, container
+
+HERE = Path(__file__).parent
+GOLDEN = json.loads((HERE / "golden.json").read_text())
+FAIL = json.loads((HERE / "fail.json").read_text())
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"dcn_golden_{name}", HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+make, second = _load("make"), _load("spec_decoder")
+
+
+def test_no_file_without_an_entry() -> None:
+    found = {str(p.relative_to(HERE)) for p in HERE.glob("*/*.dcn*")}
+    assert found == set(GOLDEN)
+
+
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_file_is_untouched(name: str) -> None:
+    assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == GOLDEN[name]["sha256"]
+
+
+@pytest.mark.parametrize("name", sorted(make.streams()))
+def test_stream_encodes_the_same(name: str) -> None:
+    indices, mode = make.streams()[name]
+    assert bitstream.encode_block(indices, mode) == (HERE / f"streams/{name}.dcnb").read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(make.streams()))
+def test_stream_decodes_to_this(name: str) -> None:
+    indices, mode = make.streams()[name]
+    data = (HERE / f"streams/{name}.dcnb").read_bytes()
+    decoded = bitstream.decode_block(data, bare=mode == "channel")
+    entry = GOLDEN[f"streams/{name}.dcnb"]
+    assert list(decoded.shape) == entry["decoded_shape"]
+    assert hashlib.sha256(decoded.tobytes()).hexdigest() == entry["decoded_sha256"]
+    np.testing.assert_array_equal(decoded, indices)
+
+
+@pytest.mark.parametrize("name", sorted(make.containers()))
+def test_file_encodes_the_same(name: str) -> None:
+    data = (HERE / f"files/{name}.dcn").read_bytes()
+    assert container.write(make.containers()[name]) == data
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("files/")])
+def test_file_decodes_to_this(name: str) -> None:
+    reader = container.read((HERE / name).read_bytes())
+    reader.verify()
+    header = reader.header
+    decoded = b"".join(reader.decode_block(n).tobytes() for n in range(header.block_count))
+    assert hashlib.sha256(decoded).hexdigest() == GOLDEN[name]["decoded_sha256"]
+    shape = [reader.latent_channels, header.latent_height, header.latent_width]
+    assert shape == GOLDEN[name]["decoded_shape"]
+
+
+def test_compressed_parts_decode_to_this() -> None:
+    reader = container.read((HERE / "files/everything.dcn").read_bytes())
+    assert reader.header == make.everything().header
+    assert reader.metadata == make.METADATA
+    np.testing.assert_array_equal(reader.alpha, make.alpha())
+
+
+@pytest.mark.parametrize("name", sorted(FAIL))
+def test_must_fail_so(name: str) -> None:
+    case = FAIL[name]
+    with pytest.raises(getattr(errors, case["class"])) as caught:
+        make.outcome(case["kind"], bytes.fromhex(case["hex"]))
+    assert str(caught.value) == case["error"]
+
+
+def test_every_failing_case_is_stored() -> None:
+    stored = {name: bytes.fromhex(case["hex"]) for name, case in FAIL.items()}
+    made = {name: data for name, _, data in make.failures()}
+    assert made.keys() == stored.keys()
+    # The bytes of zstandard frames depend on its version.
+    ours = {n for n in made if "-icc-" not in n and "-alpha-" not in n}
+    assert {n: made[n] for n in ours} == {n: stored[n] for n in ours}
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("streams/")])
+def test_second_decoder_agrees_on_streams(name: str) -> None:
+    shape, indices = second.block((HERE / name).read_bytes())
+    assert list(shape) == GOLDEN[name]["decoded_shape"]
+    assert hashlib.sha256(indices).hexdigest() == GOLDEN[name]["decoded_sha256"]
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("files/")])
+def test_second_decoder_agrees_on_files(name: str) -> None:
+    data = (HERE / name).read_bytes()
+    file, reader = second.decode(data), container.read(data)
+    header = reader.header
+    assert (file.width, file.height) == (header.width, header.height)
+    assert (file.model, file.model_hash) == (header.model, header.model_hash)
+    assert file.flags & 3 == header.grey + 2 * header.alpha
+    assert container.QUALITIES[file.flags >> 3] == header.quality
+    assert bool(file.flags & 4) == (len(file.blocks) > 1) == (header.block_count > 1)
+    if file.block_height:
+        assert (file.block_height, file.block_width) == (header.block_height, header.block_width)
+    for number, (shape, indices) in enumerate(file.blocks):
+        decoded = reader.decode_block(number)
+        assert shape == decoded.shape
+        assert indices == decoded.tobytes()
+    metadata = reader.metadata
+    expected = {0x81: metadata.icc, 0x82: metadata.exif, 0x83: metadata.xmp}
+    assert file.metadata == {k: v for k, v in expected.items() if v is not None}
+    rows = [] if reader.alpha is None else [row.tobytes() for row in reader.alpha]
+    assert file.alpha == rows
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_second_decoder_agrees_on_random_blocks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    channels, height, width = (int(n) for n in rng.integers(1, (80, 40, 40)))
+    spread = rng.uniform(0, 0.6, (channels, 1, 1)) ** 3
+    indices = rng.binomial(31, spread, (channels, height, width)).astype(np.uint8)
+    data = bitstream.encode_block(indices, ("channel", "global")[seed % 2])  # type: ignore[arg-type]
+    assert second.block(data) == (indices.shape, indices.tobytes())
