@@ -94,9 +94,7 @@ def measure(scale: float, block: int) -> Row:
 
 def main() -> None:
     """Print the table."""
-    print(
-        "scale  block    fse MB/s (c, d)  over entropy   zstd -1 MB/s (c, d)  over entropy  c/z   d/z"
-    )
+    print("scale   block  fse MB/s: c, d  over entropy  zstd -1: c, d  over entropy   c/z   d/z")
     for block in (4096, TOTAL):
         for scale in SCALES:
             row = measure(scale, block)

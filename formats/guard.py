@@ -41,6 +41,11 @@ class UnsupportedDepthError(Exception):
     """Samples without a defined white (floating point, 32-bit or signed integers)."""
 
 
+def suffixes_read() -> set[str]:
+    """Lower-case suffixes of the formats that can be read here, with their dots."""
+    return {suffix for row in _readable() for suffix in row[1].split()}
+
+
 def formats_read() -> str:
     """The formats that `read_image` accepts, one per line with their suffixes, for `--help`."""
     return "\n".join(f"{name:<14} {suffixes}" for name, suffixes, _ in _readable())

@@ -76,6 +76,7 @@ from dcncodec.formats.guard import (
     open_image,
     opened,
     pillow_set,
+    suffixes_read,
 )
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "from_array",
     "from_pil",
     "read_image",
+    "suffixes_read",
     "to_array",
     "to_pil",
     "write_image",

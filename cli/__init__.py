@@ -1,0 +1,1 @@
+"""The ``dcn`` command: one module per sub-command; parses, prints, exits."""

@@ -1,0 +1,76 @@
+"""``dcn info``: what .dcn files hold, without a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from dcncodec.cli.common import read_input
+from dcncodec.errors import DcnError
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.option("--channels", is_flag=True, help="Also a table of every latent channel.")
+@click.option("--verify", is_flag=True, help="Check all checksums and decode all entropy codes.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+def command(paths: tuple[str, ...], channels: bool, verify: bool, as_json: bool) -> None:
+    """Show header, sections and blocks of .dcn files."""
+    failed = False
+    for path in paths:
+        try:
+            _show(path, channels, verify, as_json)
+        except DcnError as error:
+            text = str(error)
+            click.echo(f"dcn: {text if path in text else f'{path}: {text}'}", err=True)
+            failed = True
+    if failed:
+        sys.exit(1)
+
+
+def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
+    from dcncodec.formats.inspect import info
+
+    data = read_input(path)
+    facts: dict[str, Any] = {"file": path, **info(data, channels=channels)}
+    if verify:
+        from dcncodec.formats.container import read
+
+        read(data, max_pixels=None).verify()
+        facts["verified"] = True
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    latent = facts["latent"]
+    kind = ("grey" if facts["grey"] else "RGB") + (" with alpha" if facts["alpha"] else "")
+    click.echo(
+        f"{path}: {facts['width']} x {facts['height']} px, {kind}, {facts['bytes']:,} bytes, "
+        f"{facts['bpp']:.3f} bpp"
+    )
+    click.echo(f"  model     {facts['model']} ({facts['model_hash']})")
+    click.echo(f"  latents   {latent['height']} x {latent['width']} x {latent['channels']}")
+    for name, size in facts["metadata"].items():
+        click.echo(f"  {name:<9} {size:,} bytes")
+    for number, block in enumerate(facts["blocks"]):
+        _show_block(number, block)
+    if verify:
+        click.echo("  ok        checksums and entropy codes of all sections")
+
+
+def _show_block(number: int, block: dict[str, Any]) -> None:
+    if not block["intact"]:
+        click.echo(f"  block {number}   damaged")
+        return
+    click.echo(
+        f"  block {number}   {block['height']} x {block['width']} latents at "
+        f"({block['top']}, {block['left']}), {block['bytes']:,} bytes, {block['mode']}"
+    )
+    for channel in block.get("channels", ()):
+        size = "shared" if channel["bytes"] is None else f"{channel['bytes']:6d} bytes"
+        click.echo(
+            f"    channel {channel['channel']:3d}  {size}  {channel['coding']}  "
+            f"{channel['entropy']:.3f} bits per index"
+        )

@@ -1,0 +1,86 @@
+"""The ``dcn`` command. Sub-commands are imported when they run: torch takes seconds to load."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from dcncodec import __version__
+from dcncodec.errors import DcnError
+
+COMMANDS = {
+    "encode": "Compress images into .dcn files.",
+    "decode": "Decompress .dcn files into images.",
+    "info": "Show what .dcn files hold; check them.",
+    "models": "List, show and verify models.",
+    "train": "Train a codec.",
+    "completion": "Print the shell's completion script.",
+}
+
+EPILOG = """\b
+Examples:
+  dcn encode photo.png photo.dcn
+  dcn encode --quality high -d compressed/ photos/
+  dcn decode photo.dcn photo.png
+  dcn info photo.dcn
+
+Images are read from PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 and AVIF, and written as PNG,
+JPEG, TIFF, WebP, BMP and PPM. A file name - stands for standard input or output.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports them when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of a user's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"dcncodec.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="dcn")
+def group() -> None:
+    """A learned image codec whose photos can still be authenticated."""
+
+
+def main() -> None:
+    """Run the command line; every error that a user can cause ends in one line."""
+    try:
+        group.main(prog_name="dcn", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except DcnError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output has left; Python would complain once more at exit.
+        sys.stderr.close()
+        sys.exit(1)
+    except MemoryError:
+        _fail("not enough memory; try fewer or smaller images", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"dcn: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,71 @@
+"""``dcn models``: which models are installed, and whether they are what they claim."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from dcncodec.errors import ModelError
+from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
+
+
+@click.group()
+def command() -> None:
+    """List, show and verify models."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
+def list_command(as_json: bool) -> None:
+    """One line for every installed model."""
+    for folder in list_models():
+        facts = _facts(folder)
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(
+                f"{folder.name:<16} {facts['quality'] or '':<7} {folder.latent_channels:3d} "
+                f"channels  {folder.sha256[:16]}  {folder.path}"
+            )
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
+def show_command(name: str, as_json: bool) -> None:
+    """Print the card of model NAME (or of a weight folder)."""
+    folder = find_model(name)
+    card = folder.path / "card.md"
+    if as_json or not card.exists():
+        click.echo(json.dumps(folder.card, indent=2))
+    else:
+        click.echo(card.read_text(encoding="utf-8"))
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1)
+def verify_command(names: tuple[str, ...]) -> None:
+    """Compare the weights of models (all by default) with the hashes in their cards."""
+    failed = False
+    for folder in [find_model(name) for name in names] or list_models():
+        try:
+            _ = folder.content
+        except ModelError as error:
+            click.echo(f"dcn: {error}", err=True)
+            failed = True
+        else:
+            click.echo(f"{folder.name}: ok")
+    if failed:
+        sys.exit(1)
+
+
+def _facts(folder: ModelFolder) -> dict[str, object]:
+    return {
+        "name": folder.name,
+        "quality": next((q for q, name in QUALITIES.items() if name == folder.name), None),
+        "latent_channels": folder.latent_channels,
+        "sha256": folder.sha256,
+        "path": str(folder.path),
+    }

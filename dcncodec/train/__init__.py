@@ -1,0 +1,1 @@
+"""Optimisation loops, data loading and schedules."""

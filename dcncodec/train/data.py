@@ -1,0 +1,178 @@
+"""Training images: read once, kept as uint8 in one flat tensor, cropped where they lie.
+
+A source is a folder of images or a tar shard. The last ``HOLD_OUT`` of each source, in the order
+of its names (a shard's own order), is held out for validation.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dcncodec.errors import TrainingError
+
+HOLD_OUT = 0.05
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
+GAMMA_RANGE = 0.4
+"""Gamma augmentation raises pixels to a power of exp(u), u uniform in +- this range."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of different sizes in one buffer.
+
+    Attributes:
+        pixels: (P, 3) uint8, the images' pixels row by row, one image after the other.
+        starts: (n,) int64, index of each image's first pixel.
+        heights, widths: (n,) int64, pixels.
+    """
+
+    pixels: Tensor
+    starts: Tensor
+    heights: Tensor
+    widths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def to(self, device: torch.device) -> ImageSet:
+        """The same images on another device."""
+        return ImageSet(*(t.to(device) for t in vars(self).values()))
+
+    def image(self, index: int) -> Tensor:
+        """Image ``index`` as uint8 (H, W, 3)."""
+        start, height, width = (int(t[index]) for t in (self.starts, self.heights, self.widths))
+        return self.pixels[start : start + height * width].view(height, width, 3)
+
+    def crops(self, count: int, size: int, generator: torch.Generator) -> Tensor:
+        """Random square crops with random flips (section 3.4).
+
+        Images are drawn with probability proportional to their area, so every pixel counts alike.
+
+        Args:
+            count: B, crops in the batch.
+            size: side in pixels, at most the smallest image's.
+            generator: a CPU generator; the same state gives the same crops on every device.
+
+        Returns:
+            uint8 (B, size, size, 3) on the device of the images.
+        """
+        device = self.pixels.device
+        area = (self.heights * self.widths).cpu().double()
+        chosen = torch.multinomial(area, count, replacement=True, generator=generator)
+        heights, widths = self.heights.cpu()[chosen], self.widths.cpu()[chosen]
+        place = torch.rand(2, count, generator=generator, dtype=torch.float64)
+        top = (place[0] * (heights - size + 1)).long()
+        left = (place[1] * (widths - size + 1)).long()
+        flips = torch.randint(2, (2, count, 1), generator=generator)
+        line = torch.arange(size).unsqueeze(0)
+        rows = torch.where(flips[0] > 0, size - 1 - line, line) + top.unsqueeze(1)
+        columns = torch.where(flips[1] > 0, size - 1 - line, line) + left.unsqueeze(1)
+        first = self.starts.cpu()[chosen].unsqueeze(1) + rows * widths.unsqueeze(1)
+        index = first.to(device).unsqueeze(2) + columns.to(device).unsqueeze(1)
+        return self.pixels[index]
+
+
+def augment_gamma(crops: Tensor, generator: torch.Generator) -> Tensor:
+    """Random gamma on half of the batch: float (B, 3, H, W) in [0, 1] to the same."""
+    count = len(crops)
+    draw = torch.rand(2, count, generator=generator)
+    exponent = torch.exp((draw[0] * 2 - 1) * GAMMA_RANGE)
+    exponent = torch.where(draw[1] < 0.5, exponent, torch.ones(()))
+    return crops.pow(exponent.to(crops.device).view(-1, 1, 1, 1))
+
+
+def load_images(
+    sources: Sequence[Path],
+    minimum_size: int,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[ImageSet, ImageSet]:
+    """Read folders and tar shards into memory.
+
+    Args:
+        sources: folders (searched recursively) and ``.tar`` files.
+        minimum_size: images with a smaller side (pixels) are left out.
+        progress: called with 1 after every file.
+
+    Returns:
+        The training and the validation images, on the CPU.
+
+    Raises:
+        TrainingError: a source is missing or unreadable, or too few images are large enough.
+    """
+    training: list[np.ndarray] = []
+    validation: list[np.ndarray] = []
+    too_small = 0
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+        for source in sources:
+            images = []
+            for image in pool.map(_decode, _files(source)):
+                if progress is not None:
+                    progress(1)
+                if min(image.shape[:2]) < minimum_size:
+                    too_small += 1
+                else:
+                    images.append(image)
+            held_out = round(len(images) * HOLD_OUT) or int(len(images) > 1)
+            training += images[: len(images) - held_out]
+            validation += images[len(images) - held_out :]
+    if not training or not validation:
+        names = ", ".join(map(str, sources))
+        raise TrainingError(
+            f"{names}: fewer than 2 images of at least {minimum_size} x {minimum_size} pixels "
+            f"({too_small} were smaller); give more images or a smaller --patch"
+        )
+    return _pack(training), _pack(validation)
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every image file in a folder or shard."""
+    try:
+        if source.is_dir():
+            for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+                yield str(path), path.read_bytes()
+            return
+        with tarfile.open(source) as shard:
+            for member in shard:
+                if Path(member.name).suffix.lower() in SUFFIXES and member.isfile():
+                    content = shard.extractfile(member)
+                    assert content is not None
+                    yield f"{source}:{member.name}", content.read()
+    except FileNotFoundError:
+        raise TrainingError(f"{source}: no such folder or tar shard") from None
+    except (OSError, tarfile.TarError) as error:
+        raise TrainingError(f"{source}: not a folder or tar shard of images ({error})") from None
+
+
+def _decode(item: tuple[str, bytes]) -> np.ndarray:
+    name, content = item
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise TrainingError(f"{name}: cannot be read as an image ({error}); remove it") from None
+
+
+def _pack(images: list[np.ndarray]) -> ImageSet:
+    heights = torch.tensor([image.shape[0] for image in images])
+    widths = torch.tensor([image.shape[1] for image in images])
+    areas = heights * widths
+    pixels = torch.empty(int(areas.sum()), 3, dtype=torch.uint8)
+    starts = areas.cumsum(0) - areas
+    while images:
+        # Taken off the list one by one, so that the peak is one image over the buffer.
+        image = images.pop()
+        start = int(starts[len(images)])
+        flat = torch.from_numpy(np.array(image, copy=True)).view(-1, 3)
+        pixels[start : start + len(flat)] = flat
+    return ImageSet(pixels, starts, heights, widths)

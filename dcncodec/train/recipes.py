@@ -1,0 +1,92 @@
+"""Training recipes. ``paper`` follows section 3.4; ``fast`` needs far fewer steps.
+
+What each deviation of ``fast`` buys was measured with ``python -m dcncodec.bench.recipes``; the
+table is in the README.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from dcncodec.quantise import Histogram
+
+PAPER_BATCH = 50
+PAPER_PATCH = 128
+LAMBDA_H = 250.0
+"""Weight of the entropy (bits per feature) against the L2 loss summed over the paper's batch."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how weights are reached from data.
+
+    Attributes:
+        batch: crops per step (over all processes).
+        patch: side of a crop in pixels, a multiple of 8.
+        learning_rate: Adam's, at its highest.
+        schedule: ``halving`` every ``halving_epochs`` epochs, or ``cosine`` to zero at the end of
+            the budget (steps or minutes, whichever ends first) after ``warmup_steps``.
+        max_steps: steps of a full run.
+        lambda_h: weight of the entropy.
+        histogram: entropy of one histogram over all features (the paper's) or of one for each
+            channel, which is what the ``channel`` entropy mode spends.
+        average_decay: decay of the exponential weight average that is validated and exported;
+            0 for the last weights themselves.
+        clip_norm: limit of the gradient's norm, 0 for none.
+        muon: step convolution kernels by Muon instead of Adam.
+        straight_through: pass the gradient of the distortion through the quantiser unchanged
+            instead of through the soft assignment.
+    """
+
+    batch: int
+    patch: int
+    learning_rate: float
+    schedule: Literal["halving", "cosine"]
+    max_steps: int
+    lambda_h: float = LAMBDA_H
+    histogram: Histogram = "global"
+    warmup_steps: int = 0
+    halving_epochs: int = 1000
+    average_decay: float = 0.0
+    clip_norm: float = 0.0
+    muon: bool = False
+    straight_through: bool = False
+
+    def rate_at(self, step: int, progress: float, epoch_steps: float) -> float:
+        """Learning rate of one step.
+
+        Args:
+            step: steps done so far.
+            progress: share of the budget used so far, 0..1.
+            epoch_steps: steps in one pass over the data.
+        """
+        if self.schedule == "halving":
+            return self.learning_rate * 0.5 ** (step / epoch_steps // self.halving_epochs)
+        warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+RECIPES = {
+    "paper": Recipe(
+        batch=PAPER_BATCH,
+        patch=PAPER_PATCH,
+        learning_rate=1e-4,
+        schedule="halving",
+        max_steps=250_000,
+    ),
+    "fast": Recipe(
+        batch=8,
+        patch=PAPER_PATCH,
+        learning_rate=1e-3,
+        schedule="cosine",
+        max_steps=20_000,
+        histogram="channel",
+        warmup_steps=200,
+        average_decay=0.998,
+        clip_norm=20_000.0,
+        muon=True,
+        straight_through=True,
+    ),
+}

@@ -1,0 +1,172 @@
+"""Runs the analysis and synthesis transforms window by window.
+
+A window carries a halo as wide as the receptive field, so that its middle equals what the whole
+image would give: no seams, and memory that depends on the window instead of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.models.dcn import DCN, HALO, STRIDE
+from dcncodec.quantise import CODEBOOK_MIN, quantise_hard
+
+WINDOW = 128
+"""Side of a window in latents (1,024 pixels): about 0.7 GiB at the widest layers in float32."""
+SMALLEST_WINDOW = 32
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of the latent plane: rows top..bottom, columns left..right (half-open)."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def grown(self, margin: int, limit: Area) -> Area:
+        """The area with ``margin`` on all sides, cut at ``limit``."""
+        return Area(
+            max(self.top - margin, limit.top),
+            max(self.left - margin, limit.left),
+            min(self.bottom + margin, limit.bottom),
+            min(self.right + margin, limit.right),
+        )
+
+    def windows(self, side: int) -> Iterator[Area]:
+        """Areas of at most ``side`` x ``side``, of about equal size, that partition this one."""
+        for top, bottom in _spans(self.top, self.bottom, side):
+            for left, right in _spans(self.left, self.right, side):
+                yield Area(top, left, bottom, right)
+
+    def within(self, outer: Area, scale: int = 1) -> tuple[slice, slice]:
+        """Slices of this area in an array that holds ``outer``, ``scale`` elements a latent."""
+        return (
+            slice((self.top - outer.top) * scale, (self.bottom - outer.top) * scale),
+            slice((self.left - outer.left) * scale, (self.right - outer.left) * scale),
+        )
+
+
+def _spans(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
+    count = -(-(stop - start) // side)
+    for i in range(count):
+        yield start + (stop - start) * i // count, start + (stop - start) * (i + 1) // count
+
+
+class Transforms:
+    """A codec's two networks on a device.
+
+    Args:
+        codec: the networks with their weights.
+        device: where they run. When a GPU runs out of memory, windows shrink, and at last the
+            work moves to the CPU.
+        precision: bfloat16 or float32.
+        notify: called with one line when that happens.
+    """
+
+    def __init__(
+        self,
+        codec: DCN,
+        device: torch.device,
+        precision: torch.dtype,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.device, self.precision, self.notify = device, precision, notify
+        self.codec = codec.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # The latent's scale stays in float32: encoder and decoder may differ in precision.
+        self.codec.analysis_net.to(precision)
+        self.codec.synthesis_net.to(precision)
+        self.window = WINDOW
+
+    def analyse(self, pixels: Pixels, area: Area) -> Indices:
+        """Codebook indices of an area of the latent plane.
+
+        Args:
+            pixels: the whole image, (H, W, 3) uint8. Beyond its right and bottom edges the last
+                column and row repeat up to a multiple of 8.
+            area: which latents.
+
+        Returns:
+            (N, rows, columns) uint8, 0..31.
+        """
+        height, width = pixels.shape[:2]
+        plane = Area(0, 0, -(-height // STRIDE), -(-width // STRIDE))
+        shape = (self.codec.latent_channels, area.bottom - area.top, area.right - area.left)
+        indices = np.empty(shape, np.uint8)
+
+        def run(window: Area) -> None:
+            outer = window.grown(HALO, plane)
+            rows, columns = outer.within(plane, STRIDE)
+            # np.pad would copy even where nothing is missing.
+            below, beside = max(0, rows.stop - height), max(0, columns.stop - width)
+            part = pixels[rows, columns]
+            if below or beside:
+                part = np.pad(part, ((0, below), (0, beside), (0, 0)), mode="edge")
+            # torch refuses read-only arrays, such as those of Pillow.
+            writable = np.require(part, requirements=["C", "W"])
+            batch = to_unit(torch.from_numpy(writable).to(self.device)[None])
+            latent = self.codec.analysis(batch)[0][(slice(None), *window.within(outer))]
+            coded = (quantise_hard(latent) - CODEBOOK_MIN).to(torch.uint8)
+            indices[(slice(None), *window.within(area))] = coded.cpu().numpy()
+
+        self._each_window(area, run)
+        return indices
+
+    def synthesise(self, indices: Indices, plane: Area, area: Area) -> Pixels:
+        """Pixels of an area of the latent plane.
+
+        Args:
+            indices: (N, rows, columns) uint8, 0..31, of at least ``area`` and its halo.
+            plane: which part of the latent plane ``indices`` holds; where it ends inside the
+                image, the ``HALO`` latents at that edge only serve as the halo.
+            area: the latents whose pixels are wanted.
+
+        Returns:
+            (8 * rows, 8 * columns, 3) uint8.
+        """
+        shape = ((area.bottom - area.top) * STRIDE, (area.right - area.left) * STRIDE, 3)
+        pixels = np.empty(shape, np.uint8)
+
+        def run(window: Area) -> None:
+            outer = window.grown(HALO, plane)
+            part = np.ascontiguousarray(indices[(slice(None), *outer.within(plane))])
+            latent = torch.from_numpy(part).to(self.device)[None].float() + CODEBOOK_MIN
+            latent = latent.contiguous(memory_format=torch.channels_last)
+            restored = self.codec.synthesis(latent)[0][(slice(None), *window.within(outer, STRIDE))]
+            pixels[window.within(area, STRIDE)] = to_bytes(restored).cpu().numpy()
+
+        self._each_window(area, run)
+        return pixels
+
+    def _each_window(self, area: Area, run: Callable[[Area], None]) -> None:
+        """Run all windows of an area; after an out-of-memory, those of that window anew."""
+        for window in area.windows(self.window):
+            try:
+                with torch.inference_mode():
+                    run(window)
+            except torch.OutOfMemoryError:
+                if self.device.type == "cpu":
+                    raise
+                self._shrink()
+                self._each_window(window, run)
+
+    def _shrink(self) -> None:
+        torch.cuda.empty_cache()
+        if self.window > SMALLEST_WINDOW:
+            self.window //= 2
+            side = self.window * STRIDE
+            self.notify(f"{self.device}: out of memory, going on with windows of {side} pixels")
+            return
+        self.notify(f"{self.device}: out of memory even so, going on with the CPU")
+        self.device = torch.device("cpu")
+        self.codec = self.codec.to(self.device)

@@ -1,0 +1,1 @@
+"""Network definitions and the trained weights that come with the package."""

@@ -1,0 +1,56 @@
+"""PSNR and SSIM are those of scikit-image; pixels survive the way to floats and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
+
+
+def pair(height: int, width: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A smooth picture and a noisy copy: uint8 (H, W, 3)."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:height, :width] / 16
+    picture = 128 + 60 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=-1)
+    noisy = picture + rng.normal(0, noise, picture.shape)
+    clean, distorted = (np.rint(a).clip(0, 255).astype(np.uint8) for a in (picture, noisy))
+    return torch.from_numpy(clean), torch.from_numpy(distorted)
+
+
+@pytest.mark.parametrize(("size", "noise"), [((64, 48), 3.0), ((33, 71), 25.0), ((7, 7), 8.0)])
+def test_equal_to_scikit_image(size: tuple[int, int], noise: float) -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    clean, noisy = pair(*size, noise)
+    mine = float(ssim(to_unit(clean)[None], to_unit(noisy)[None]))
+    theirs = metrics.structural_similarity(
+        clean.numpy(), noisy.numpy(), channel_axis=2, data_range=255
+    )
+    assert mine == pytest.approx(theirs, abs=1e-6)
+    mine = float(psnr(to_unit(clean)[None], to_unit(noisy)[None]))
+    theirs = metrics.peak_signal_noise_ratio(clean.numpy(), noisy.numpy(), data_range=255)
+    assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def test_every_image_of_a_batch_by_itself() -> None:
+    clean, noisy = pair(32, 32, 10.0)
+    batch = to_unit(torch.stack([clean, noisy]))
+    reference = to_unit(torch.stack([clean, clean]))
+    assert psnr(reference, batch).tolist() == [math.inf, pytest.approx(28, abs=1)]
+    assert ssim(reference, batch)[0] == 1
+    assert 0.3 < float(ssim(reference, batch)[1]) < 0.95
+
+
+def test_ssim_needs_a_window() -> None:
+    with pytest.raises(ValueError, match="at least 7 x 7"):
+        ssim(torch.zeros(1, 3, 6, 40), torch.zeros(1, 3, 6, 40))
+
+
+def test_bytes_and_floats() -> None:
+    every = torch.arange(256, dtype=torch.uint8).view(1, 256, 1).expand(2, 256, 3)
+    assert torch.equal(to_bytes(to_unit(every)), every)
+    outside = torch.tensor([-0.3, 1.7, 0.5]).view(1, 3, 1, 1)
+    assert to_bytes(outside).flatten().tolist() == [0, 255, 128]
