@@ -145,7 +145,7 @@ def decode_planes(
         payload: exactly the channels' bytes.
         sizes: uint32 (N,), the bytes of each channel.
         count: symbols of a channel.
-        alphabet: symbols are 0..alphabet - 1.
+        alphabet: symbols are 0..alphabet - 1; 1..256.
         threads: how many threads may share the work.
 
     Returns:
@@ -154,8 +154,12 @@ def decode_planes(
     Raises:
         FormatError: a size fits no form, a channel is damaged, or a symbol lies outside the
             alphabet.
+        ValueError: there is no such alphabet.
     """
     import numpy as np
+
+    if not 1 <= alphabet <= 256:
+        raise ValueError(f"an alphabet of {alphabet} symbols; bytes have 1 to 256")
 
     extension = _extension()
     ffi, lib = extension.ffi, extension.lib

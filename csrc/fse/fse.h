@@ -40,15 +40,15 @@ dcn_fse_error dcn_fse_error_code(size_t result);
 const char *dcn_fse_error_name(dcn_fse_error code);
 
 typedef struct {
-    uint32_t delta_bits; /* (bits << 16) - first state that needs them */
-    int32_t delta_state; /* from what remains of the state to the next one's place */
+    const uint16_t *next; /* where what remains of a state finds the next one */
+    uint32_t delta_bits;  /* (bits << 16) - first state that needs them */
 } dcn_fse_transform;
 
 typedef struct {
     uint32_t counts[4][DCN_FSE_MAX_SYMBOLS];
     int16_t normalised[DCN_FSE_MAX_SYMBOLS];
-    uint16_t next_state[1 << DCN_FSE_MAX_TABLE_LOG];
-    uint8_t spread[(1 << DCN_FSE_MAX_TABLE_LOG) + 8];
+    uint16_t next_state[2 << DCN_FSE_MAX_TABLE_LOG]; /* half of it so that `next` stays inside */
+    uint8_t spread[1 << DCN_FSE_MAX_TABLE_LOG];
     dcn_fse_transform transforms[DCN_FSE_MAX_SYMBOLS];
 } dcn_fse_encoder;
 
@@ -64,7 +64,7 @@ typedef struct {
 typedef struct {
     int16_t normalised[DCN_FSE_MAX_SYMBOLS];
     uint16_t next[DCN_FSE_MAX_SYMBOLS];
-    uint8_t spread[(1 << DCN_FSE_MAX_TABLE_LOG) + 8];
+    uint8_t spread[1 << DCN_FSE_MAX_TABLE_LOG];
     dcn_fse_cell cells[1 << DCN_FSE_MAX_TABLE_LOG];
 } dcn_fse_decoder;
 
@@ -72,12 +72,15 @@ typedef struct {
 size_t dcn_fse_bound(size_t count);
 
 /* Compress `count` symbols (1..DCN_FSE_MAX_BLOCK). `work` need not be initialised.
- * Returns the block's size, which is smaller than `count`, or an error. */
+ * Returns the block's size, which is at most `count` - 2, or an error: DCN_FSE_NOT_COMPRESSIBLE,
+ * DCN_FSE_REPEATED_SYMBOL, DCN_FSE_SRC_WRONG, DCN_FSE_DST_TOO_SMALL. */
 size_t dcn_fse_compress(uint8_t *dst, size_t capacity, const uint8_t *src, size_t count,
                         dcn_fse_encoder *work);
 
-/* Decompress a block into exactly `count` symbols, none above `max_symbol`.
- * Returns `count` or an error, after which the contents of `dst` are undefined. */
+/* Decompress a block into exactly `count` symbols (2..DCN_FSE_MAX_BLOCK), none above `max_symbol`
+ * (0..255). `work` need not be initialised.
+ * Returns `count` or an error, after which the contents of `dst` are undefined:
+ * DCN_FSE_SRC_WRONG for a `count` out of range, DCN_FSE_TABLE_CORRUPT, DCN_FSE_STREAM_CORRUPT. */
 size_t dcn_fse_decompress(uint8_t *dst, size_t count, const uint8_t *src, size_t size,
                           unsigned max_symbol, dcn_fse_decoder *work);
 
@@ -98,9 +101,9 @@ size_t dcn_fse_encode_planes(uint8_t *dst, uint32_t *sizes, const uint8_t *src, 
                              size_t count, unsigned threads);
 
 /* Decode what dcn_fse_encode_planes wrote: channels * count symbols, none above `max_symbol`.
- * A channel of `count` bytes is raw, one of 3 bytes RLE, any other length an FSE block.
- * `offsets` is workspace of `channels` entries.
- * Returns channels * count or an error. */
+ * A channel of `count` bytes is raw, also when that is 3; one of 3 bytes is RLE; any other length
+ * is an FSE block. Channels of up to 3 symbols are always raw. `offsets` is workspace of `channels`
+ * entries. Returns channels * count or an error. */
 size_t dcn_fse_decode_planes(uint8_t *dst, const uint32_t *sizes, const uint8_t *src, size_t size,
                              size_t channels, size_t count, unsigned max_symbol, unsigned threads,
                              size_t *offsets);

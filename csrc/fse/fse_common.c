@@ -38,6 +38,26 @@ void dcn_fse_spread(uint8_t *spread, const int16_t *normalised, unsigned max_sym
             spread[top--] = (uint8_t)s;
         }
     }
+    if (top == mask) {
+        /* No cell is taken: lay the symbols out in a row, then move that row's cells, whose
+         * places do not depend on each other. */
+        uint8_t row[(1 << DCN_FSE_MAX_TABLE_LOG) + 8];
+        unsigned end = 0;
+        for (unsigned s = 0; s <= max_symbol; s++) {
+            const uint64_t eight = s * (UINT64_MAX / 255);
+            for (int n = 0; n < normalised[s]; n += 8) {
+                store64(row + end + n, eight);
+            }
+            end += (unsigned)normalised[s];
+        }
+        for (unsigned n = 0; n < size; n += 4) {
+            spread[n * step & mask] = row[n];
+            spread[(n + 1) * step & mask] = row[n + 1];
+            spread[(n + 2) * step & mask] = row[n + 2];
+            spread[(n + 3) * step & mask] = row[n + 3];
+        }
+        return;
+    }
     unsigned position = 0;
     for (unsigned s = 0; s <= max_symbol; s++) {
         for (int n = 0; n < normalised[s]; n++) {

@@ -6,8 +6,8 @@
 
 #include "fse.h"
 
-/* Bit writers and readers must stay in registers: their address may not leave a hot loop, since
- * any store through a byte pointer could otherwise change them. */
+/* A bit writer must stay in registers: its address may not leave a hot loop, since any store
+ * through a byte pointer could otherwise change it. */
 #if defined(__GNUC__)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #else
@@ -52,7 +52,7 @@ static inline void store64(uint8_t *p, uint64_t value)
 
 /* Lay out the symbols 0..max_symbol in a table of 1 << table_log cells (RFC 8878, 4.1.1):
  * those with "less than one" cell from the top down, the others by a stride that visits every
- * cell. `spread` has 8 bytes to spare behind the table. The counts must add up to the table. */
+ * cell. The counts must add up to the table. */
 void dcn_fse_spread(uint8_t *spread, const int16_t *normalised, unsigned max_symbol,
                     unsigned table_log);
 

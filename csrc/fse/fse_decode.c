@@ -86,108 +86,89 @@ static void build(dcn_fse_decoder *work, unsigned max_symbol, unsigned table_log
     }
 }
 
-/* The backward stream: `left` bits remain; `window` holds the next of them below its top bit,
- * which is zero, so that taking no bits at all needs no special case. */
-typedef struct {
-    uint64_t window;
-    size_t left;
-    const uint8_t *src;
-} bit_reader;
+/* The next bits of the backward stream, of which `left` remain, below the top bit of a window.
+ * That bit is zero, so that taking no bits at all needs no special case. At least WINDOW_BITS are
+ * there if so many are left, and zeros behind the last one. */
+enum { WINDOW_BITS = 56, WINDOW_MAX = 63 };
 
-enum { WINDOW_BITS = 56 };
-
-/* Fill the window with at least WINDOW_BITS; needs more than that to be left. */
-ALWAYS_INLINE void refill(bit_reader *r)
+ALWAYS_INLINE uint64_t skip(uint64_t window, size_t bits)
 {
-    const size_t end = (r->left + 7) >> 3;
-    r->window = load64(r->src + end - 8) << (end * 8 - r->left) >> 1;
+    return window << bits & (UINT64_MAX >> 1);
 }
 
-/* Fill the window with all of the at most 63 bits that are left. */
-ALWAYS_INLINE void refill_last(bit_reader *r)
+ALWAYS_INLINE uint64_t look(const uint8_t *src, size_t left)
 {
-    r->window = 0;
-    for (size_t i = 0; i < (r->left + 7) >> 3; i++) {
-        r->window |= (uint64_t)r->src[i] << (8 * i);
+    const size_t end = (left + 7) >> 3;
+    return load64(src + end - 8) << (end * 8 - left) >> 1;
+}
+
+ALWAYS_INLINE uint64_t look_at_last(const uint8_t *src, size_t left)
+{
+    uint64_t window = 0;
+    for (size_t i = 0; i < (left + 7) >> 3; i++) {
+        window |= (uint64_t)src[i] << (8 * i);
     }
-    r->window = r->window << (63 - r->left) & (UINT64_MAX >> 1);
-}
-
-ALWAYS_INLINE size_t take(bit_reader *r, unsigned bits, unsigned shift)
-{
-    const size_t value = (size_t)(r->window >> shift);
-    r->window = r->window << bits & (UINT64_MAX >> 1);
-    r->left -= bits;
-    return value;
-}
-
-/* The symbol of a state; moves on to the next state. */
-ALWAYS_INLINE uint8_t decode(bit_reader *r, const dcn_fse_cell *cells, size_t *state)
-{
-    const dcn_fse_cell *cell = &cells[*state];
-    const uint8_t symbol = cell->symbol;
-    *state = cell->base + take(r, cell->bits, cell->shift);
-    return symbol;
+    return skip(window, WINDOW_MAX - left);
 }
 
 /* Returns whether the stream held exactly `count` symbols. */
-ALWAYS_INLINE int read_all(uint8_t *dst, size_t count, bit_reader reader, const dcn_fse_cell *cells,
-                           unsigned table_log)
+ALWAYS_INLINE int read_all(uint8_t *dst, size_t count, const uint8_t *src, size_t left,
+                           const dcn_fse_cell *cells, unsigned table_log)
 {
-    if (reader.left > WINDOW_BITS) {
-        refill(&reader);
-    } else {
-        refill_last(&reader);
-    }
-    size_t even = take(&reader, table_log, 63 - table_log);
-    size_t odd = take(&reader, table_log, 63 - table_log);
+    uint64_t window = left > WINDOW_BITS ? look(src, left) : look_at_last(src, left);
+    const dcn_fse_cell *even = cells + (window >> (WINDOW_MAX - table_log));
+    window = skip(window, table_log);
+    const dcn_fse_cell *odd = cells + (window >> (WINDOW_MAX - table_log));
+    left -= 2 * (size_t)table_log;
     size_t i = 0;
-    /* The last symbol of each state needs no bits. A state takes at most table_log bits, so a
-     * window lasts for six symbols of small tables and for four of any. */
-    if (table_log <= WINDOW_BITS / 6) {
-        for (; i + 8 <= count && reader.left > WINDOW_BITS; i += 6) {
-            refill(&reader);
-            dst[i] = decode(&reader, cells, &even);
-            dst[i + 1] = decode(&reader, cells, &odd);
-            dst[i + 2] = decode(&reader, cells, &even);
-            dst[i + 3] = decode(&reader, cells, &odd);
-            dst[i + 4] = decode(&reader, cells, &even);
-            dst[i + 5] = decode(&reader, cells, &odd);
+    if (left > WINDOW_BITS) {
+        window = look(src, left);
+        /* The last symbol of each state needs no bits. The next window is loaded before these two
+         * symbols say how much of it they take, so that the load need not wait for them: a window
+         * lasts for four symbols of at most 12 bits. */
+        for (; i + 4 <= count && left > WINDOW_BITS; i += 2) {
+            const uint64_t fresh = look(src, left);
+            const unsigned used = even->bits;
+            const unsigned both = used + odd->bits;
+            dst[i] = even->symbol;
+            dst[i + 1] = odd->symbol;
+            even = cells + even->base + (window >> even->shift);
+            odd = cells + odd->base + (skip(window, used) >> odd->shift);
+            window = skip(fresh, both);
+            left -= both;
+        }
+        if (left > WINDOW_MAX) {
+            return 0; /* at most one symbol is left that takes bits: the rest would be unused */
         }
     }
-    for (; i + 6 <= count && reader.left > WINDOW_BITS; i += 4) {
-        refill(&reader);
-        dst[i] = decode(&reader, cells, &even);
-        dst[i + 1] = decode(&reader, cells, &odd);
-        dst[i + 2] = decode(&reader, cells, &even);
-        dst[i + 3] = decode(&reader, cells, &odd);
-    }
-    if (reader.left > 63) {
-        return 0; /* at most five symbols are left to take bits: the rest would be unused */
-    }
-    refill_last(&reader);
+    window = look_at_last(src, left);
     for (; i + 2 < count; i++) {
-        if (cells[i & 1 ? odd : even].bits > reader.left) {
+        const dcn_fse_cell **state = i & 1 ? &odd : &even;
+        const dcn_fse_cell *cell = *state;
+        if (cell->bits > left) {
             return 0;
         }
-        dst[i] = i & 1 ? decode(&reader, cells, &odd) : decode(&reader, cells, &even);
+        dst[i] = cell->symbol;
+        *state = cells + cell->base + (window >> cell->shift);
+        window = skip(window, cell->bits);
+        left -= cell->bits;
     }
-    dst[count - 2] = cells[count & 1 ? odd : even].symbol;
-    dst[count - 1] = cells[count & 1 ? even : odd].symbol;
-    return reader.left == 0;
+    dst[count - 2] = (count & 1 ? odd : even)->symbol;
+    dst[count - 1] = (count & 1 ? even : odd)->symbol;
+    return left == 0;
 }
 
-static int read_symbols(uint8_t *dst, size_t count, bit_reader reader, const dcn_fse_cell *cells,
-                        unsigned table_log)
+static int read_symbols(uint8_t *dst, size_t count, const uint8_t *src, size_t left,
+                        const dcn_fse_cell *cells, unsigned table_log)
 {
-    return read_all(dst, count, reader, cells, table_log);
+    return read_all(dst, count, src, left, cells, table_log);
 }
 
 #if HAS_BMI2_COPY
-BMI2_COPY static int read_symbols_bmi2(uint8_t *dst, size_t count, bit_reader reader,
+BMI2_COPY static int read_symbols_bmi2(uint8_t *dst, size_t count, const uint8_t *src, size_t left,
                                        const dcn_fse_cell *cells, unsigned table_log)
 {
-    return read_all(dst, count, reader, cells, table_log);
+    return read_all(dst, count, src, left, cells, table_log);
 }
 #endif
 
@@ -205,16 +186,16 @@ size_t dcn_fse_decompress(uint8_t *dst, size_t count, const uint8_t *src, size_t
     if (table == size || src[size - 1] == 0) {
         return FSE_ERROR(DCN_FSE_STREAM_CORRUPT);
     }
-    const bit_reader reader = {0, (size - table - 1) * 8 + highest_bit(src[size - 1]), src + table};
-    if (reader.left < 2 * (size_t)table_log) {
+    const size_t left = (size - table - 1) * 8 + highest_bit(src[size - 1]);
+    if (left < 2 * (size_t)table_log) {
         return FSE_ERROR(DCN_FSE_STREAM_CORRUPT);
     }
     build(work, max_symbol, table_log);
 #if HAS_BMI2_COPY
-    const int complete =
-        (USE_BMI2() ? read_symbols_bmi2 : read_symbols)(dst, count, reader, work->cells, table_log);
+    const int complete = (USE_BMI2() ? read_symbols_bmi2 : read_symbols)(
+        dst, count, src + table, left, work->cells, table_log);
 #else
-    const int complete = read_symbols(dst, count, reader, work->cells, table_log);
+    const int complete = read_symbols(dst, count, src + table, left, work->cells, table_log);
 #endif
     return complete ? count : FSE_ERROR(DCN_FSE_STREAM_CORRUPT);
 }

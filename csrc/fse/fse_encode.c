@@ -172,27 +172,28 @@ ALWAYS_INLINE void put(bit_writer *w, uint64_t value, unsigned bits)
 }
 
 /* Write out whole bytes of at most 63 bits; fewer than 8 bits stay. */
-ALWAYS_INLINE void flush(bit_writer *w)
+static void flush(bit_writer *w)
 {
-    const unsigned bytes = w->held >> 3;
-    if (w->end - w->at >= 8) {
-        store64(w->at, w->bits);
-        w->at += bytes;
-    } else {
-        for (unsigned i = 0; i < bytes; i++) {
-            if (w->at == w->end) {
-                w->full = 1;
-                break;
-            }
-            *w->at++ = (uint8_t)(w->bits >> (8 * i));
+    for (; w->held >= 8; w->held -= 8, w->bits >>= 8) {
+        if (w->at == w->end) {
+            w->full = 1;
+        } else {
+            *w->at++ = (uint8_t)w->bits;
         }
     }
-    w->bits >>= 8 * bytes;
+}
+
+/* The same where 8 bytes may be stored. */
+ALWAYS_INLINE void flush_fast(bit_writer *w)
+{
+    store64(w->at, w->bits);
+    w->at += w->held >> 3;
+    w->bits >>= w->held & ~7U;
     w->held &= 7;
 }
 
 /* Flush what is held up to the last, partial byte. */
-ALWAYS_INLINE void finish(bit_writer *w)
+static void finish(bit_writer *w)
 {
     w->held = (w->held + 7) & ~7U;
     flush(w);
@@ -239,6 +240,7 @@ static void write_table(bit_writer *w, const int16_t *normalised, unsigned max_s
 static void build(dcn_fse_encoder *work, unsigned max_symbol, unsigned table_log)
 {
     const unsigned size = 1U << table_log;
+    uint16_t *const places = work->next_state + size;
     uint16_t first[DCN_FSE_MAX_SYMBOLS];
     unsigned total = 0;
     dcn_fse_spread(work->spread, work->normalised, max_symbol, table_log);
@@ -251,35 +253,39 @@ static void build(dcn_fse_encoder *work, unsigned max_symbol, unsigned table_log
         }
         if (share == 1 || share == -1) {
             t->delta_bits = (table_log << 16) - size;
-            t->delta_state = (int32_t)total - 1;
+            t->next = places + total - 1;
             total++;
         } else {
             const unsigned most = table_log - highest_bit((uint32_t)share - 1);
             t->delta_bits = (most << 16) - ((uint32_t)share << most);
-            t->delta_state = (int32_t)total - share;
+            t->next = places + total - share;
             total += (unsigned)share;
         }
     }
     for (unsigned cell = 0; cell < size; cell++) {
-        work->next_state[first[work->spread[cell]]++] = (uint16_t)(size + cell);
+        places[first[work->spread[cell]]++] = (uint16_t)(size + cell);
     }
 }
 
 ALWAYS_INLINE size_t first_state(const dcn_fse_encoder *work, uint8_t symbol)
 {
-    const dcn_fse_transform t = work->transforms[symbol];
-    const uint32_t bits = (t.delta_bits + (1U << 15)) >> 16;
-    const uint32_t value = (bits << 16) - t.delta_bits;
-    return work->next_state[(int32_t)(value >> bits) + t.delta_state];
+    const dcn_fse_transform *t = &work->transforms[symbol];
+    const uint32_t bits = (t->delta_bits + (1U << 15)) >> 16;
+    const uint32_t value = (bits << 16) - t->delta_bits;
+    return t->next[value >> bits];
 }
 
 ALWAYS_INLINE size_t encode(bit_writer *w, const dcn_fse_encoder *work, size_t state,
                             uint8_t symbol)
 {
-    const dcn_fse_transform t = work->transforms[symbol];
-    const unsigned bits = ((uint32_t)state + t.delta_bits) >> 16;
-    put(w, state, bits);
-    return work->next_state[(ptrdiff_t)(state >> bits) + t.delta_state];
+    const dcn_fse_transform *t = &work->transforms[symbol];
+    const unsigned bits = ((uint32_t)state + t->delta_bits) >> 16;
+    const size_t high = state >> bits;
+    /* The low bits as a difference: a mask would need a register more than there is. */
+    w->bits += (uint64_t)state << w->held;
+    w->held += bits;
+    w->bits -= (uint64_t)high << w->held;
+    return t->next[high];
 }
 
 /* Symbols are encoded from the last to the first, so that decoding gives them in order. Symbol i
@@ -288,31 +294,40 @@ ALWAYS_INLINE bit_writer write_all(bit_writer writer, const dcn_fse_encoder *wor
                                    const uint8_t *src, size_t count, unsigned table_log)
 {
     bit_writer *w = &writer;
-    size_t i = count - 2;
-    size_t even = first_state(work, src[count & 1 ? count - 1 : count - 2]);
-    size_t odd = first_state(work, src[count & 1 ? count - 2 : count - 1]);
-    if (i & 1) {
-        even = encode(w, work, even, src[--i]);
+    const uint8_t *ip = src + count - 2;
+    size_t even = first_state(work, count & 1 ? ip[1] : ip[0]);
+    size_t odd = first_state(work, count & 1 ? ip[0] : ip[1]);
+    if (count & 1) {
+        even = encode(w, work, even, *--ip);
         flush(w);
     }
-    if (i & 2) {
-        odd = encode(w, work, odd, src[i - 1]);
-        even = encode(w, work, even, src[i - 2]);
+    if ((ip - src) & 2) {
+        odd = encode(w, work, odd, *--ip);
+        even = encode(w, work, even, *--ip);
         flush(w);
-        i -= 2;
     }
     /* 7 bits held and 4 symbols of at most 12 fit into the 64 bits between two flushes. */
-    for (; i >= 4; i -= 4) {
-        odd = encode(w, work, odd, src[i - 1]);
-        even = encode(w, work, even, src[i - 2]);
-        odd = encode(w, work, odd, src[i - 3]);
-        even = encode(w, work, even, src[i - 4]);
+    if (ip > src && w->end - w->at >= 8) {
+        bit_writer fast = *w; /* a copy, because only what has no address stays in registers */
+        const uint8_t *const last = w->end - 8;
+        do {
+            ip -= 4;
+            odd = encode(&fast, work, odd, ip[3]);
+            even = encode(&fast, work, even, ip[2]);
+            odd = encode(&fast, work, odd, ip[1]);
+            even = encode(&fast, work, even, ip[0]);
+            flush_fast(&fast);
+        } while (ip > src && fast.at <= last);
+        *w = fast;
+    }
+    while (ip > src) {
+        odd = encode(w, work, odd, *--ip);
+        even = encode(w, work, even, *--ip);
         flush(w);
     }
     put(w, odd, table_log);
     put(w, even, table_log);
     put(w, 1, 1); /* marks where the stream ends, which is where a decoder begins */
-    flush(w);
     finish(w);
     return writer;
 }

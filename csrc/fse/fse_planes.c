@@ -60,7 +60,7 @@ static size_t decode_plane(uint8_t *dst, size_t count, const uint8_t *src, size_
         memcpy(dst, src, count);
         return count;
     }
-    if (size == 0 || size > count) {
+    if (size == 0 || size > count || count <= RLE_BYTES) {
         return FSE_ERROR(DCN_FSE_SIZE_WRONG);
     }
     if (size == RLE_BYTES) {

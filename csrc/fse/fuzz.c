@@ -39,6 +39,18 @@ static void decode_anything(const uint8_t *data, size_t size, size_t count, unsi
     uint8_t *block = copy_of(data, size);
     uint8_t *symbols = malloc(count ? count : 1);
     CHECK(symbols != NULL);
+    int16_t normalised[DCN_FSE_MAX_SYMBOLS];
+    unsigned table_log = 0;
+    const size_t table = dcn_fse_read_table(normalised, &table_log, max_symbol, block, size);
+    if (!dcn_fse_is_error(table)) {
+        CHECK(table <= size && table_log <= DCN_FSE_MAX_TABLE_LOG);
+        int cells = 0;
+        for (unsigned s = 0; s < DCN_FSE_MAX_SYMBOLS; s++) {
+            CHECK(s <= max_symbol || normalised[s] == 0);
+            cells += normalised[s] < 0 ? 1 : normalised[s];
+        }
+        CHECK(cells == 1 << table_log);
+    }
     const size_t result = dcn_fse_decompress(symbols, count, block, size, max_symbol, &work);
     CHECK(dcn_fse_is_error(result) || result == count);
     if (result == count) {
@@ -85,12 +97,15 @@ static void round_trip(const uint8_t *data, size_t size)
         CHECK(dcn_fse_decompress(symbols, size, block, result, 255, &decoder) == size);
         CHECK(memcmp(symbols, source, size) == 0);
     }
-    uint32_t sizes[1];
-    size_t offsets[1];
-    const size_t payload = dcn_fse_encode_planes(block, sizes, source, 1, size, 1);
-    CHECK(payload <= size && payload == sizes[0]);
-    CHECK(dcn_fse_decode_planes(symbols, sizes, block, payload, 1, size, 255, 1, offsets) == size);
-    CHECK(memcmp(symbols, source, size) == 0);
+    const size_t channels = size < MAX_CHANNELS ? 1 : 1 + data[0] % MAX_CHANNELS;
+    const size_t count = size / channels;
+    uint32_t sizes[MAX_CHANNELS];
+    size_t offsets[MAX_CHANNELS];
+    const size_t payload = dcn_fse_encode_planes(block, sizes, source, channels, count, 1);
+    CHECK(payload <= channels * count);
+    CHECK(dcn_fse_decode_planes(symbols, sizes, block, payload, channels, count, 255, 1, offsets) ==
+          channels * count);
+    CHECK(memcmp(symbols, source, channels * count) == 0);
     free(symbols);
     free(block);
     free(source);

@@ -51,8 +51,19 @@ REFERENCE = {
         geometric(6, 64, 13, 200),
         "b20b7ebff07bc56fe6b7f2db7e0735160f4437fdc5ea55b197ed4e48fe2ee37f",
     ),
+    "log-11": (geometric(7, 45, 2, 4), "16ca002017c0ad00a4017f82971bf73709ee793cf4c532"),
+    "log-12": (geometric(9, 47, 1, 3), "e782bf8bf83f7d58b626df018dc99ff0803610"),
+    "log-12-less-than-one": (
+        geometric(10, 5, 1, 6)
+        + b"\xc8"
+        + geometric(10, 64, 1, 6)[6:40]
+        + b"\xc9"
+        + geometric(10, 64, 1, 6)[41:],
+        "1764b1cc32b2e472efffffffffffffffffffffffffffffff1f004af77d961e64aa09524dc2acb40767177d3b"
+        "74af02",
+    ),
 }
-"""Source and block as the reference library (zstd 1.5.7) writes it."""
+"""Source and block as the reference library (zstd 1.5.7) writes it, with tables of 5 to 12 bits."""
 
 
 @pytest.mark.parametrize("name", REFERENCE)
@@ -200,6 +211,52 @@ def test_damage_ends_in_an_error_or_in_symbols() -> None:
         assert max(symbols) <= 31
 
 
+def decoded(decode: Callable[[bytes, int], bytes], block: bytes, count: int) -> bytes | None:
+    """What a decoder makes of a block; None where it refuses."""
+    try:
+        return decode(block, count)
+    except (FormatError, AssertionError):
+        return None
+
+
+def test_damaged_blocks_decode_as_the_oracle_says() -> None:
+    rng = random.Random(10)
+    blocks = [(bytes.fromhex(block), len(source)) for source, block in REFERENCE.values()]
+    accepted = 0
+    for _ in range(3000):
+        block, count = rng.choice(blocks)
+        damaged = bytearray(block)
+        # Most often in the bit-stream: a damaged table rarely adds up.
+        at = rng.randrange(len(block) // 2, len(block) - 1)
+        damaged[at] ^= 1 << rng.randrange(8)
+        symbols = decoded(fse.decompress, bytes(damaged), count)
+        assert symbols == decoded(oracle.decode, bytes(damaged), count)
+        accepted += symbols is not None
+    assert 0 < accepted < 3000
+
+
+def test_destination_too_small() -> None:
+    from dcncodec import _fse  # type: ignore[attr-defined]
+
+    symbols, block = REFERENCE["odd"]
+    size = len(block) // 2
+    work = _fse.ffi.new("dcn_fse_encoder *")
+    for capacity in (0, 1, size - 1, size):
+        target = _fse.ffi.new("uint8_t[]", capacity)
+        result = _fse.lib.dcn_fse_compress(target, capacity, symbols, len(symbols), work)
+        code = _fse.lib.dcn_fse_error_code(result)
+        name = _fse.ffi.string(_fse.lib.dcn_fse_error_name(code))
+        assert name == (b"no error" if capacity == size else b"destination too small")
+
+
+def test_every_error_has_a_name() -> None:
+    from dcncodec import _fse  # type: ignore[attr-defined]
+
+    names = [_fse.ffi.string(_fse.lib.dcn_fse_error_name(code)) for code in range(9)]
+    assert len(set(names)) == 9
+    assert b"unknown error" not in names
+
+
 def planes_of_every_form(count: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(2)
     return np.stack(
@@ -251,6 +308,7 @@ def test_no_fse_block_has_the_length_of_a_repeated_symbol() -> None:
         (b"\x01" * 7, [6], 6, "wrong channel size"),
         (b"\x01" * 5, [6], 6, "wrong channel size"),
         (b"\x01" * 6, [0, 6], 6, "wrong channel size"),
+        (b"\x01" * 2, [2], 3, "wrong channel size"),
         (b"", [], 6, "cannot be decoded"),
         (b"\x01", [1], 0, "cannot be decoded"),
     ],
@@ -258,6 +316,12 @@ def test_no_fse_block_has_the_length_of_a_repeated_symbol() -> None:
 def test_damaged_planes(payload: bytes, sizes: list[int], count: int, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         fse.decode_planes(payload, np.array(sizes, np.uint32), count)
+
+
+@pytest.mark.parametrize("alphabet", [0, 257])
+def test_alphabets_are_those_of_bytes(alphabet: int) -> None:
+    with pytest.raises(ValueError, match="alphabet"):
+        fse.decode_planes(b"\x00", np.array([1], np.uint32), 1, alphabet)
 
 
 def test_empty_planes() -> None:
