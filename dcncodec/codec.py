@@ -69,7 +69,7 @@ class Codec:
     ) -> None:
         self.model = model if isinstance(model, ModelFolder) else find_model(model)
         chosen = choose_device(device)
-        self._transforms = Transforms(
+        self.transforms = Transforms(
             load_dcn(self.model), chosen, choose_precision(precision, chosen), notify
         )
 
@@ -117,7 +117,7 @@ class Codec:
         with container.Writer(file, header, metadata, picture.alpha) as writer:
             for top, left, rows, columns in header.block_areas():
                 area = Area(top, left, top + rows, left + columns)
-                indices = self._transforms.analyse(picture.pixels, area)
+                indices = self.transforms.analyse(picture.pixels, area)
                 writer.add(bitstream.encode_block(indices, entropy, torch.get_num_threads()))
         return file.getvalue()
 
@@ -137,7 +137,7 @@ class Codec:
             raise UsageError(f"a bare stream holds at most {side} x {side} pixels; drop --bare")
         if picture.alpha is not None:
             raise UsageError("a bare stream cannot hold an alpha channel; drop --bare")
-        indices = self._transforms.analyse(picture.pixels, Area(0, 0, rows, columns))
+        indices = self.transforms.analyse(picture.pixels, Area(0, 0, rows, columns))
         return bitstream.encode_block(indices, "channel", torch.get_num_threads())
 
     def decode_bare(self, data: bytes) -> Picture:
@@ -150,7 +150,7 @@ class Codec:
         self._check_channels(indices)
         _, rows, columns = indices.shape
         area = Area(0, 0, rows, columns)
-        return Picture(self._transforms.synthesise(indices, area, area))
+        return Picture(self.transforms.synthesise(indices, area, area))
 
     def decode(
         self,
@@ -187,7 +187,7 @@ class Codec:
         area = Area(top // STRIDE, left // STRIDE, -(-bottom // STRIDE), -(-right // STRIDE))
         outer = area.grown(HALO, Area(0, 0, header.latent_height, header.latent_width))
         indices = self._gather(file, numbers, outer)
-        pixels = self._transforms.synthesise(indices, outer, area)
+        pixels = self.transforms.synthesise(indices, outer, area)
         first_row, first_column = area.top * STRIDE, area.left * STRIDE
         pixels = pixels[
             top - first_row : bottom - first_row, left - first_column : right - first_column

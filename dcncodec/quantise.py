@@ -170,7 +170,7 @@ def quantise_hard(latent: Tensor) -> Tensor:
     return latent.round().clamp(CODEBOOK_MIN, CODEBOOK_MAX)
 
 
-class InwardClamp(torch.autograd.Function):
+class _InwardClamp(torch.autograd.Function):
     """Clamp to the codebook's cells, with a gradient that only ever pulls values back inside.
 
     A plain straight-through gradient goes on pushing values that the codebook already cuts off;
@@ -192,3 +192,9 @@ class InwardClamp(torch.autograd.Function):
             (latent > CODEBOOK_MAX + 0.5) & (gradient < 0)
         )
         return gradient.masked_fill(outward, 0)
+
+
+def clamp_inward(latent: Tensor) -> Tensor:
+    """Clamp for straight-through training; see ``_InwardClamp``. Any shape, to the same."""
+    clamped: Tensor = _InwardClamp.apply(latent)  # type: ignore[no-untyped-call]
+    return clamped

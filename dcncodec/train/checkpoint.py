@@ -1,14 +1,14 @@
 """Training checkpoints: one safetensors file, written atomically, no pickle.
 
-It holds the weights, their average, the optimiser's moments and the state of the random
-generators, so that a run killed at any moment goes on from its last checkpoint as if nothing had
-happened.
+It holds the weights, their average and the optimiser's moments; what else a run needs is a function
+of its seed and step (``ImageSet.crops``). So a run killed at any moment goes on from its last
+checkpoint as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from dcncodec.errors import TrainingError
 from dcncodec.formats.files import atomic_write
+from dcncodec.train.data import Source
 from dcncodec.train.optimiser import Optimiser
 from dcncodec.train.recipes import Recipe
 
 FORMAT = "dcn-checkpoint-1"
+FILE = "checkpoint.safetensors"
 
 
 @dataclass
@@ -32,80 +34,128 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass
+class Header:
+    """What a checkpoint says about its run.
+
+    Attributes:
+        latent_channels: N of the network.
+        recipe: how it is trained.
+        seed: of the initial weights, the crops and their augmentation.
+        sources: the data it was last trained on.
+        init: name of the model that it began with, empty for random weights.
+        progress: how far it has come.
+    """
+
+    latent_channels: int
+    recipe: Recipe
+    seed: int = 0
+    sources: list[Source] = field(default_factory=list)
+    init: str = ""
+    progress: Progress = field(default_factory=Progress)
+
+
 def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: dict[str, Tensor],
-    optimiser: Optimiser,
-    generators: dict[str, torch.Generator],
-    progress: Progress,
-    recipe: Recipe,
-    architecture: str,
+    path: Path, model: nn.Module, average: dict[str, Tensor], optimiser: Optimiser, header: Header
 ) -> None:
     """Write everything that a run needs to go on.
 
     Raises:
-        OutputError: the file cannot be written; an earlier checkpoint stays as it was.
+        TrainingError: the weights are not finite any more.
+        OutputError: the file cannot be written.
+        In either case an earlier checkpoint stays as it was.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
     tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
-    tensors |= {f"generator.{k}": g.get_state() for k, g in generators.items()}
-    header = {
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise TrainingError(
+            f"the weights are no longer finite at step {header.progress.step}; resume the last "
+            f"good checkpoint, {path}, with a smaller --learning-rate"
+        )
+    metadata = {
         "format": FORMAT,
-        "architecture": architecture,
-        "progress": json.dumps(asdict(progress)),
-        "recipe": json.dumps(asdict(recipe)),
+        "architecture": f"dcn-{header.latent_channels}",
+        "progress": json.dumps(asdict(header.progress)),
+        "recipe": json.dumps(asdict(header.recipe)),
+        "seed": str(header.seed),
+        "init": header.init,
+        "sources": json.dumps([asdict(source) for source in header.sources]),
     }
-    content = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, header)
     with atomic_write(path, overwrite=True) as file:
-        file.write(content)
+        file.write(save(tensors, metadata))
 
 
 def load_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: dict[str, Tensor],
-    optimiser: Optimiser,
-    generators: dict[str, torch.Generator],
-    architecture: str,
-) -> Progress:
+    path: Path, model: nn.Module, average: dict[str, Tensor], optimiser: Optimiser
+) -> Header:
     """Restore a run in place.
 
     Raises:
-        TrainingError: the file is damaged, or belongs to another architecture.
+        TrainingError: the file is damaged, or belongs to another network or optimiser.
     """
     tensors, header = _read(path)
-    if header.get("format") != FORMAT:
-        raise TrainingError(f"{path}: not a training checkpoint of this version of dcn")
-    if header.get("architecture") != architecture:
-        raise TrainingError(
-            f"{path}: holds a {header.get('architecture')}, not a {architecture}; "
-            "choose another --out or the same --channels"
-        )
     try:
-        model.load_state_dict(_part(tensors, "model."))
-        average.update({k: v.to(average[k]) for k, v in _part(tensors, "average.").items()})
-        progress = Progress(**json.loads(header["progress"]))
-        optimiser.restore(_part(tensors, "optimiser."), progress.step)
-        for name, state in _part(tensors, "generator.").items():
-            if name in generators:
-                generators[name].set_state(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(
-            f"{path}: damaged checkpoint ({error}); start anew without it"
-        ) from None
-    return progress
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                # Copied, not assigned: the memory format decides about the last bit of a sum.
+                tensor.copy_(tensors[f"model.{name}"])
+                average[name].copy_(tensors[f"average.{name}"])
+        optimiser.restore(_part(tensors, "optimiser."), header.progress.step)
+    except (KeyError, RuntimeError) as error:
+        raise _damaged(path, error) from None
+    return header
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_header(path: Path) -> Header:
+    """What a checkpoint says about its run.
+
+    Raises:
+        TrainingError: the file is missing, damaged or no checkpoint.
+    """
+    return _read(path, tensors=False)[1]
+
+
+def read_average(path: Path) -> tuple[dict[str, Tensor], Header]:
+    """The averaged weights by name, and the run they come from.
+
+    Raises:
+        TrainingError: the file is missing, damaged or no checkpoint.
+    """
+    tensors, header = _read(path)
+    return _part(tensors, "average."), header
+
+
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], Header]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            names = file.keys() if tensors else ()
+            content = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: there is no checkpoint; train first") from None
     except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{path}: damaged checkpoint ({error}); start anew without it"
-        ) from None
+        raise _damaged(path, error) from None
+    if metadata.get("format") != FORMAT:
+        raise TrainingError(f"{path}: not a training checkpoint of this version of dcn")
+    try:
+        header = Header(
+            latent_channels=int(metadata["architecture"].removeprefix("dcn-")),
+            recipe=Recipe(**json.loads(metadata["recipe"])),
+            seed=int(metadata.get("seed", "0")),
+            sources=[Source(**entry) for entry in json.loads(metadata.get("sources", "[]"))],
+            init=metadata.get("init", ""),
+            progress=Progress(**json.loads(metadata["progress"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return content, header
+
+
+def _damaged(path: Path, error: Exception) -> TrainingError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return TrainingError(f"{path}: damaged checkpoint ({reason}); remove it to start anew")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -12,10 +12,12 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +27,8 @@ HOLD_OUT = 0.05
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 GAMMA_RANGE = 0.4
 """Gamma augmentation raises pixels to a power of exp(u), u uniform in +- this range."""
+READ_AHEAD = 64
+"""Files decoded in parallel; bounds how many encoded ones wait in memory."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class ImageSet:
     Attributes:
         pixels: (P, 3) uint8, the images' pixels row by row, one image after the other.
         starts: (n,) int64, index of each image's first pixel.
-        heights, widths: (n,) int64, pixels.
+        heights, widths: (n,) int64, pixels. Like ``starts`` they stay on the CPU, where crops are
+            drawn, so that a draw needs no answer from the GPU.
     """
 
     pixels: Tensor
@@ -46,8 +51,8 @@ class ImageSet:
         return len(self.starts)
 
     def to(self, device: torch.device) -> ImageSet:
-        """The same images on another device."""
-        return ImageSet(*(t.to(device) for t in vars(self).values()))
+        """The same images with their pixels on another device."""
+        return ImageSet(self.pixels.to(device), self.starts, self.heights, self.widths)
 
     def image(self, index: int) -> Tensor:
         """Image ``index`` as uint8 (H, W, 3)."""
@@ -68,9 +73,9 @@ class ImageSet:
             uint8 (B, size, size, 3) on the device of the images.
         """
         device = self.pixels.device
-        area = (self.heights * self.widths).cpu().double()
+        area = (self.heights * self.widths).double()
         chosen = torch.multinomial(area, count, replacement=True, generator=generator)
-        heights, widths = self.heights.cpu()[chosen], self.widths.cpu()[chosen]
+        heights, widths = self.heights[chosen], self.widths[chosen]
         place = torch.rand(2, count, generator=generator, dtype=torch.float64)
         top = (place[0] * (heights - size + 1)).long()
         left = (place[1] * (widths - size + 1)).long()
@@ -78,9 +83,31 @@ class ImageSet:
         line = torch.arange(size).unsqueeze(0)
         rows = torch.where(flips[0] > 0, size - 1 - line, line) + top.unsqueeze(1)
         columns = torch.where(flips[1] > 0, size - 1 - line, line) + left.unsqueeze(1)
-        first = self.starts.cpu()[chosen].unsqueeze(1) + rows * widths.unsqueeze(1)
+        first = self.starts[chosen].unsqueeze(1) + rows * widths.unsqueeze(1)
         index = first.to(device).unsqueeze(2) + columns.to(device).unsqueeze(1)
         return self.pixels[index]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or shard that was read: its name without the path, images used, megapixels."""
+
+    name: str
+    images: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training images, held-out images, and where they came from."""
+
+    training: ImageSet
+    validation: ImageSet
+    sources: list[Source]
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same images with their pixels on another device."""
+        return Dataset(self.training.to(device), self.validation.to(device), self.sources)
 
 
 def augment_gamma(crops: Tensor, generator: torch.Generator) -> Tensor:
@@ -96,65 +123,85 @@ def load_images(
     sources: Sequence[Path],
     minimum_size: int,
     progress: Callable[[int], None] | None = None,
-) -> tuple[ImageSet, ImageSet]:
+) -> Dataset:
     """Read folders and tar shards into memory.
 
     Args:
         sources: folders (searched recursively) and ``.tar`` files.
         minimum_size: images with a smaller side (pixels) are left out.
-        progress: called with 1 after every file.
+        progress: called after every file with the number of files read so far.
 
     Returns:
-        The training and the validation images, on the CPU.
+        The images, on the CPU.
 
     Raises:
         TrainingError: a source is missing or unreadable, or too few images are large enough.
     """
-    training: list[np.ndarray] = []
-    validation: list[np.ndarray] = []
-    too_small = 0
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        for source in sources:
-            images = []
-            for image in pool.map(_decode, _files(source)):
-                if progress is not None:
-                    progress(1)
-                if min(image.shape[:2]) < minimum_size:
-                    too_small += 1
-                else:
-                    images.append(image)
-            held_out = round(len(images) * HOLD_OUT) or int(len(images) > 1)
-            training += images[: len(images) - held_out]
-            validation += images[len(images) - held_out :]
+    training: list[NDArray[np.uint8]] = []
+    validation: list[NDArray[np.uint8]] = []
+    described = []
+    too_small = count = 0
+    for source in sources:
+        images = []
+        for image in _images(source):
+            count += 1
+            if progress is not None:
+                progress(count)
+            if min(image.shape[:2]) < minimum_size:
+                too_small += 1
+            else:
+                images.append(image)
+        pixels = sum(image.shape[0] * image.shape[1] for image in images)
+        described.append(Source(source.resolve().name, len(images), round(pixels / 1e6, 2)))
+        held_out = round(len(images) * HOLD_OUT) or int(len(images) > 1)
+        training += images[: len(images) - held_out]
+        validation += images[len(images) - held_out :]
+    names = ", ".join(map(str, sources))
+    if not count:
+        raise TrainingError(f"{names}: no images; give folders or tar shards that hold some")
     if not training or not validation:
-        names = ", ".join(map(str, sources))
         raise TrainingError(
             f"{names}: fewer than 2 images of at least {minimum_size} x {minimum_size} pixels "
             f"({too_small} were smaller); give more images or a smaller --patch"
         )
-    return _pack(training), _pack(validation)
+    return Dataset(_pack(training), _pack(validation), described)
+
+
+def _images(source: Path) -> Iterator[NDArray[np.uint8]]:
+    """Every image of a source, uint8 (H, W, 3), in order."""
+    files = _files(source)
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+        while batch := list(islice(files, READ_AHEAD)):
+            yield from pool.map(_decode, batch)
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every image file in a folder or shard."""
     try:
         if source.is_dir():
-            for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+            for path in sorted(p for p in source.rglob("*") if _is_image(p) and p.is_file()):
                 yield str(path), path.read_bytes()
             return
         with tarfile.open(source) as shard:
             for member in shard:
-                if Path(member.name).suffix.lower() in SUFFIXES and member.isfile():
+                if member.isfile() and _is_image(Path(member.name)):
                     content = shard.extractfile(member)
                     assert content is not None
                     yield f"{source}:{member.name}", content.read()
     except FileNotFoundError:
         raise TrainingError(f"{source}: no such folder or tar shard") from None
-    except (OSError, tarfile.TarError) as error:
-        raise TrainingError(f"{source}: not a folder or tar shard of images ({error})") from None
+    except tarfile.TarError:
+        raise TrainingError(f"{source}: not a folder or whole tar shard of images") from None
+    except OSError as error:
+        raise TrainingError(f"{source}: cannot be read ({error.strerror})") from None
 
 
-def _decode(item: tuple[str, bytes]) -> np.ndarray:
+def _is_image(path: Path) -> bool:
+    """By suffix; hidden files such as macOS's ``._photo.jpg`` are not images."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _decode(item: tuple[str, bytes]) -> NDArray[np.uint8]:
     name, content = item
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -163,7 +210,7 @@ def _decode(item: tuple[str, bytes]) -> np.ndarray:
         raise TrainingError(f"{name}: cannot be read as an image ({error}); remove it") from None
 
 
-def _pack(images: list[np.ndarray]) -> ImageSet:
+def _pack(images: list[NDArray[np.uint8]]) -> ImageSet:
     heights = torch.tensor([image.shape[0] for image in images])
     widths = torch.tensor([image.shape[1] for image in images])
     areas = heights * widths

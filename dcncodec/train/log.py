@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from dcncodec.errors import MissingLibraryError, OutputError
+from dcncodec.errors import MissingLibraryError, OutputError, TrainingError
+from dcncodec.formats.files import atomic_write
 
 COLUMNS = (
     "step",
@@ -32,47 +36,52 @@ class Log:
         OutputError: the file cannot be written.
     """
 
-    INTERVAL_SECONDS = 2.0
-    """Seconds between two reports of a run; a CSV line is written at every checkpoint."""
-
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        rows = [row for row in read_log(path) if row["step"] <= step] if path.exists() else []
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write the log ({error.strerror})") from None
+        rows = [row for row in read_log(path) if row["step"] <= step]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_write(path, overwrite=True) as file:
+            file.write(text.getvalue().encode())
 
     def write(self, figures: dict[str, float]) -> None:
-        """Append one line with the columns of ``COLUMNS``."""
+        """Append one line with the columns of ``COLUMNS``; other figures are left out."""
         try:
             with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS).writerow(figures)
+                csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerow(figures)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the log ({error.strerror})") from None
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a log as numbers; a line cut short by a kill is left out."""
+    """The lines of a log as numbers, none if there is no log.
+
+    A line cut short by a kill is left out.
+
+    Raises:
+        TrainingError: the file is not text.
+    """
     rows = []
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                rows.append({key: float(row[key]) for key in COLUMNS})
-            except (KeyError, TypeError, ValueError):
-                continue
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                with suppress(KeyError, TypeError, ValueError):
+                    rows.append({key: float(row[key]) for key in COLUMNS})
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{path}: damaged log ({error}); remove it") from None
     return rows
 
 
-def plot_log(path: Path, output: Path) -> None:
-    """Draw the learning curve (PSNR, SSIM and bpp over steps) as SVG or PNG.
+def plot_log(path: Path, outputs: Sequence[Path]) -> None:
+    """Draw the learning curve (PSNR, SSIM and bpp over steps) as ``.svg`` or ``.png`` files.
 
     Raises:
         MissingLibraryError: matplotlib is not installed.
+        OutputError: a file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -92,4 +101,6 @@ def plot_log(path: Path, output: Path) -> None:
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     panels[-1].set_xlabel("step")
-    figure.savefig(output)
+    for output in outputs:
+        with atomic_write(output, overwrite=True) as file:
+            figure.savefig(file, format=output.suffix.removeprefix("."))

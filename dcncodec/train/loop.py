@@ -9,26 +9,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dcncodec.errors import TrainingError
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.dcn import DCN, STRIDE
-from dcncodec.quantise import InwardClamp, Quantiser
-from dcncodec.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from dcncodec.train.data import ImageSet, augment_gamma
+from dcncodec.quantise import Quantiser, clamp_inward
+from dcncodec.train.checkpoint import FILE, Header, load_checkpoint, save_checkpoint
+from dcncodec.train.data import Dataset, ImageSet, augment_gamma
 from dcncodec.train.log import Log
 from dcncodec.train.optimiser import Optimiser
+from dcncodec.train.processes import largest, rank_and_world
 from dcncodec.train.recipes import PAPER_BATCH, PAPER_PATCH, Recipe
 
+REPORT_SECONDS = 2.0
 CHECKPOINT_SECONDS = 120.0
+"""Between two checkpoints, each with a validation and a line of the log."""
 VALIDATION_CROPS = 32
+VALIDATION_BATCH = 8
 VALIDATION_SIZE = 256
 LOSS_PIXELS = PAPER_BATCH * 3 * PAPER_PATCH**2
 """Samples whose L2 losses the paper sums; scaling to it keeps lambda_H's meaning at any batch."""
+
+LOG_FILE = "log.csv"
 
 
 class CodecLoss(nn.Module):
@@ -51,7 +57,7 @@ class CodecLoss(nn.Module):
         with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
             latent = codec.analysis(pixels)
             if self.recipe.straight_through:
-                latent = InwardClamp.apply(latent)
+                latent = clamp_inward(latent)
             quantised, entropy = self.quantiser(latent, self.recipe.histogram)
             if self.recipe.straight_through:
                 quantised = latent + (quantised - latent).detach()
@@ -62,140 +68,200 @@ class CodecLoss(nn.Module):
         return loss, mse.detach(), bpp, restored
 
 
+@torch.no_grad()
+def validate(objective: CodecLoss, images: ImageSet) -> dict[str, float]:
+    """Mean loss, bpp (estimate), PSNR and SSIM over crops that are the same in every call.
+
+    PSNR and SSIM are those of the reconstruction rounded to bytes.
+    """
+    side = min(VALIDATION_SIZE, int(images.heights.min()), int(images.widths.min()))
+    side = side // STRIDE * STRIDE
+    crops = images.crops(VALIDATION_CROPS, side, torch.Generator().manual_seed(1))
+    rows = []
+    for part in torch.split(crops, VALIDATION_BATCH):
+        pixels = to_unit(part).contiguous(memory_format=torch.channels_last)
+        loss, _, bpp, restored = objective(pixels)
+        restored = to_unit(to_bytes(restored))
+        quality = [psnr(pixels, restored).mean(), ssim(pixels, restored).mean()]
+        rows.append(torch.stack([loss.double(), bpp.double(), *quality]))
+    names = ("validation_loss", "validation_bpp", "validation_psnr", "validation_ssim")
+    return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
+
+
 @dataclass(frozen=True)
 class Budget:
     """When to stop: steps, and minutes of training over all resumed parts (None: no limit)."""
 
-    max_steps: int
+    max_steps: int | None
     max_minutes: float | None = None
 
-    def used(self, progress: Progress) -> float:
+    def used(self, step: int, seconds: float) -> float:
         """Share of the budget that is used, 1 or more when it is spent."""
-        share = progress.step / max(1, self.max_steps)
+        share = 0.0
+        if self.max_steps is not None:
+            share = step / self.max_steps
         if self.max_minutes is not None:
-            share = max(share, progress.seconds / max(1e-9, self.max_minutes * 60))
+            share = max(share, seconds / (self.max_minutes * 60))
         return share
+
+
+class Mean:
+    """Mean loss, MSE and bpp since the last reading, summed on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(3, device=device)
+        self.steps = 0
+
+    def add(self, figures: Tensor) -> None:
+        """Count one step's (3,) figures."""
+        self.sums += figures
+        self.steps += 1
+
+    def read(self) -> dict[str, float]:
+        """The means, PSNR for MSE; counting starts anew."""
+        loss, mse, bpp = (self.sums / self.steps).tolist()
+        self.sums.zero_()
+        self.steps = 0
+        return {
+            "loss": loss,
+            "bpp": bpp,
+            "psnr": -10 * math.log10(mse) if mse > 0 else math.inf,
+        }
 
 
 class Trainer:
     """One run: model, optimiser, weight average, data and the folder that it lives in.
 
+    A run is a function of its seed, its number of processes and its budget: on one device it is
+    deterministic, and one that is killed and resumed ends with the weights of one that is not.
+    (A budget in minutes makes the learning rate depend on the clock, and so ends that.)
+
     Args:
         codec: the network, on its device.
         recipe: how to train it.
-        images: training and validation images; crops come from where they lie.
-        folder: where ``checkpoint.safetensors`` and ``log.csv`` are kept; an existing checkpoint
-            is resumed.
-        seed: of crops and augmentation; a run is deterministic given it, on one device.
+        data: training and validation images; crops come from where they lie.
+        folder: where the checkpoint and ``log.csv`` are kept; an existing checkpoint is resumed.
+        seed: of crops and augmentation, 0 or more.
         precision: bfloat16 for mixed precision, float32 otherwise.
+        init: name of the model that the weights come from, for the card.
 
     Raises:
-        TrainingError: the checkpoint in ``folder`` is damaged or of another architecture, or the
-            batch cannot be divided among the processes.
+        TrainingError: the checkpoint in ``folder`` is damaged or of another network or optimiser,
+            the processes see different ones, or they cannot share the batch equally.
+        OutputError: the folder cannot be written.
     """
 
     def __init__(
         self,
         codec: DCN,
         recipe: Recipe,
-        images: tuple[ImageSet, ImageSet],
+        data: Dataset,
         folder: Path,
         seed: int = 0,
         precision: torch.dtype = torch.bfloat16,
+        init: str = "",
     ) -> None:
         self.rank, self.world = rank_and_world()
         if recipe.batch % self.world:
             raise TrainingError(
                 f"--batch {recipe.batch} cannot be divided among {self.world} processes"
             )
-        self.codec, self.recipe, self.folder = codec, recipe, folder
-        self.training, self.validation = images
+        self.codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe, self.data, self.seed = recipe, data, seed
         self.device = next(codec.parameters()).device
         self.objective = CodecLoss(codec, recipe, precision)
         self.optimiser = Optimiser(codec, recipe.muon)
         self.average = {k: v.detach().clone() for k, v in codec.state_dict().items()}
-        self.generators = {
-            f"crops{self.rank}": torch.Generator().manual_seed(seed * 1000 + self.rank)
-        }
-        self.progress = Progress()
-        self.checkpoint = folder / "checkpoint.safetensors"
-        self.architecture = f"dcn-{codec.latent_channels}"
+        self.header = Header(codec.latent_channels, recipe, seed, data.sources, init)
+        self.progress = self.header.progress
+        self.stopping = False
+        self.checkpoint = folder / FILE
         if self.checkpoint.exists():
-            self.progress = load_checkpoint(
-                self.checkpoint,
-                codec,
-                self.average,
-                self.optimiser,
-                self.generators,
-                self.architecture,
+            self._resume()
+        step = self.progress.step
+        lowest, highest = largest([-step, step], self.device)
+        if lowest != -highest:
+            raise TrainingError(
+                f"{folder}: the processes see different checkpoints; --out must be a folder that "
+                "all machines share"
             )
-        self.log = Log(folder / "log.csv", self.progress.step) if self.rank == 0 else None
-        self.epoch_steps = max(1.0, len(self.training) / recipe.batch)
+        self.log = Log(folder / LOG_FILE, step) if self.rank == 0 else None
+        self.epoch_steps = max(1.0, len(data.training) / recipe.batch)
+
+    def _resume(self) -> None:
+        found = load_checkpoint(self.checkpoint, self.codec, self.average, self.optimiser)
+        self.progress.step, self.progress.seconds = found.progress.step, found.progress.seconds
+
+    def stop(self) -> None:
+        """Ask the run to end after the step at hand (may be called by a signal handler)."""
+        self.stopping = True
 
     def run(self, budget: Budget, report: Callable[[dict[str, float]], None]) -> bool:
-        """Train until the budget is spent or the user interrupts.
+        """Train until the budget is spent or ``stop`` is called.
 
         Args:
             budget: when to stop.
-            report: called with the last interval's figures (step, seconds, learning_rate, loss,
-                bpp, psnr; after a validation also validation_bpp, _psnr, _ssim).
+            report: called by the first process with the figures since its last call: step,
+                seconds, share (of the budget), learning_rate, loss, bpp, psnr; at a checkpoint
+                also validation_loss, _bpp, _psnr, _ssim.
 
         Returns:
-            Whether the budget was spent (False after an interrupt). The checkpoint is up to date
-            either way.
+            Whether the budget was spent. The checkpoint is up to date either way.
+
+        Raises:
+            TrainingError: the loss is no longer finite.
+            OutputError: the checkpoint or the log cannot be written.
         """
         objective: nn.Module = self.objective
         if self.world > 1:
             objective = DistributedDataParallel(self.objective)
+        recent, logged = Mean(self.device), Mean(self.device)
         saved = reported = time.monotonic()
-        sums = torch.zeros(3, device=self.device)
-        steps = 0
-        finished = False
-        try:
-            while True:
-                share = self._agree(budget.used(self.progress))
-                if share >= 1:
-                    finished = True
-                    break
-                begin = time.monotonic()
-                sums += self._step(objective, share)
-                steps += 1
-                now = time.monotonic()
-                self.progress.seconds += now - begin
-                if now - reported >= Log.INTERVAL_SECONDS and self.rank == 0:
-                    report(self._figures(sums, steps, share))
-                    sums.zero_()
-                    steps, reported = 0, now
-                if now - saved >= CHECKPOINT_SECONDS and self.rank == 0:
-                    report(self._validated(self._figures(sums, steps, share)))
-                    self.save()
-                    sums.zero_()
-                    steps, reported, saved = 0, time.monotonic(), time.monotonic()
-        except KeyboardInterrupt:
-            pass
+        while True:
+            used = budget.used(self.progress.step, self.progress.seconds)
+            share, stopping = largest([used, float(self.stopping)], self.device)
+            if share >= 1 or stopping:
+                break
+            begin = time.monotonic()
+            figures = self._step(objective, share)
+            recent.add(figures)
+            logged.add(figures)
+            now = time.monotonic()
+            self.progress.seconds += now - begin
+            if self.rank:
+                continue
+            if now - saved >= CHECKPOINT_SECONDS:
+                self._save_and_validate(logged, share, report)
+                saved = reported = time.monotonic()
+            elif now - reported >= REPORT_SECONDS:
+                report(self._figures(recent, share))
+                reported = now
         if self.rank == 0:
-            if steps:
-                report(self._validated(self._figures(sums, steps, 1.0)))
-            self.save()
-        return finished
+            self._save_and_validate(logged, share, report)
+        return share >= 1
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         """One optimisation step; returns loss, MSE and bpp as one tensor."""
         recipe = self.recipe
         rate = recipe.rate_at(self.progress.step, share, self.epoch_steps)
-        (generator,) = self.generators.values()
-        crops = self.training.crops(recipe.batch // self.world, recipe.patch, generator)
+        generator = self._generator()
+        crops = self.data.training.crops(recipe.batch // self.world, recipe.patch, generator)
         pixels = augment_gamma(to_unit(crops), generator)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         loss, mse, bpp, _ = objective(pixels)
         self.optimiser.zero_grad()
         loss.backward()
-        if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.codec.parameters(), self.recipe.clip_norm)
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.codec.parameters(), recipe.clip_norm)
         self.optimiser.step(rate)
         self.progress.step += 1
         self._update_average()
         return torch.stack([loss.detach(), mse, bpp])
+
+    def _generator(self) -> torch.Generator:
+        """The random numbers of this step in this process: no state to keep for a resume."""
+        entropy = np.random.SeedSequence((self.seed, self.rank, self.progress.step))
+        return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
     def _update_average(self) -> None:
         # Young averages follow the weights closely, or the random start would linger in them.
@@ -205,38 +271,34 @@ class Trainer:
             averages = list(self.average.values())
             torch._foreach_lerp_(averages, list(self.codec.state_dict().values()), 1 - decay)
 
-    def _agree(self, share: float) -> float:
-        """The first process's share of the budget, so that all stop at the same step."""
-        if self.world == 1:
-            return share
-        value = torch.tensor(share, dtype=torch.float64)
-        if dist.get_backend() == "nccl":
-            value = value.to(self.device)
-        dist.broadcast(value, 0)
-        return float(value)
-
-    def _figures(self, sums: Tensor, steps: int, share: float) -> dict[str, float]:
-        loss, mse, bpp = (sums / max(1, steps)).tolist()
-        if not math.isfinite(loss):
+    def _figures(self, mean: Mean, share: float) -> dict[str, float]:
+        figures = mean.read()
+        if not math.isfinite(figures["loss"]):
             raise TrainingError(
-                f"the loss is no longer finite at step {self.progress.step}; the last good "
-                f"checkpoint is {self.checkpoint}; resume it with a smaller --learning-rate"
+                f"the loss is no longer finite at step {self.progress.step}; resume the last good "
+                f"checkpoint, {self.checkpoint}, with a smaller --learning-rate"
             )
-        figures = {
+        return figures | {
             "step": self.progress.step,
             "seconds": self.progress.seconds,
+            "share": min(1.0, share),
             "learning_rate": self.recipe.rate_at(self.progress.step, share, self.epoch_steps),
-            "loss": loss,
-            "bpp": bpp,
-            "psnr": -10 * math.log10(mse) if mse > 0 else math.inf,
         }
-        return figures
 
-    def _validated(self, figures: dict[str, float]) -> dict[str, float]:
-        figures |= self.validate()
+    def _save_and_validate(
+        self, mean: Mean, share: float, report: Callable[[dict[str, float]], None]
+    ) -> None:
+        figures = self._figures(mean, share) if mean.steps else None
+        if self.progress.step:
+            # First of all, because a process that is told to stop may be killed soon after.
+            save_checkpoint(self.checkpoint, self.codec, self.average, self.optimiser, self.header)
+        if figures is None:
+            return
+        with self.averaged():
+            figures |= validate(self.objective, self.data.validation)
         assert self.log is not None
         self.log.write(figures)
-        return figures
+        report(figures)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -247,45 +309,3 @@ class Trainer:
             yield
         finally:
             self.codec.load_state_dict(current)
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Mean bpp (estimate), PSNR and SSIM of the averaged weights on held-out crops."""
-        side = min(VALIDATION_SIZE, int(self.validation.heights.min()))
-        side = min(side, int(self.validation.widths.min())) // STRIDE * STRIDE
-        crops = self.validation.crops(VALIDATION_CROPS, side, torch.Generator().manual_seed(1))
-        rows = []
-        with self.averaged():
-            for part in crops.split(8):
-                pixels = to_unit(part).contiguous(memory_format=torch.channels_last)
-                _, _, bpp, restored = self.objective(pixels)
-                restored = to_unit(to_bytes(restored))
-                rows.append(
-                    torch.stack(
-                        [bpp.double(), psnr(pixels, restored).mean(), ssim(pixels, restored).mean()]
-                    )
-                )
-        names = ("validation_bpp", "validation_psnr", "validation_ssim")
-        return dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True))
-
-    def save(self) -> None:
-        """Write the checkpoint (atomically; only the first process does)."""
-        if self.progress.step == 0:
-            return
-        save_checkpoint(
-            self.checkpoint,
-            self.codec,
-            self.average,
-            self.optimiser,
-            self.generators,
-            self.progress,
-            self.recipe,
-            self.architecture,
-        )
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's number and how many train together (torchrun's variables; else 0 of 1)."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

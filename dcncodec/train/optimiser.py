@@ -72,8 +72,8 @@ class Optimiser:
         for name, parameter in self.rest.items():
             self.adam.state[parameter] = {
                 "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"first.{name}"].to(parameter),
-                "exp_avg_sq": tensors[f"second.{name}"].to(parameter),
+                "exp_avg": torch.empty_like(parameter).copy_(tensors[f"first.{name}"]),
+                "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"second.{name}"]),
             }
 
 
@@ -89,4 +89,5 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if wide else x.T).float()
+    result: Tensor = (x if wide else x.T).float()
+    return result

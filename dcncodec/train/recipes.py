@@ -63,7 +63,8 @@ class Recipe:
             epoch_steps: steps in one pass over the data.
         """
         if self.schedule == "halving":
-            return self.learning_rate * 0.5 ** (step / epoch_steps // self.halving_epochs)
+            halvings = int(step / epoch_steps) // self.halving_epochs
+            return self.learning_rate * 2.0**-halvings
         warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))
         return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

@@ -50,6 +50,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Dcn]:
     """Run ``dcn train`` in this process; gives the exit code and standard error."""
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
     def run(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["dcn", "train", *map(str, arguments)])
@@ -100,11 +101,11 @@ def one_line(error: str) -> str:
 
 
 def test_killed_and_resumed_is_as_never_killed(tmp_path: Path, pictures: Path, dcn: Dcn) -> None:
-    process = start(tmp_path / "killed", pictures, 20)
+    process = start(tmp_path / "killed", pictures, 12)
     time.sleep(random.uniform(0, 1.0))
     process.kill()
     process.communicate()
-    arguments = [pictures, "--max-steps", "20", "--channels", "16", *QUICK]
+    arguments = [pictures, "--max-steps", "12", "--channels", "16", *QUICK]
     code, error = dcn(*arguments, "--out", tmp_path / "killed")
     assert code == 0
     assert "resuming" in error
@@ -237,7 +238,7 @@ def test_bad_input(tmp_path: Path, pictures: Path, dcn: Dcn) -> None:
         (["--out", out], 2, "nothing to train on"),
         ([empty, "--out", out], 1, f"{empty}: no images"),
         ([tmp_path / "no", "--out", out], 1, "no such folder or tar shard"),
-        ([tmp_path / "file", "--out", out], 1, "not a folder or tar shard of images"),
+        ([tmp_path / "file", "--out", out], 1, "not a folder or whole tar shard of images"),
         ([pictures, "--out", out], 1, "fewer than 2 images of at least 128 x 128"),
         ([pictures, "--out", out, "--patch", "20"], 2, "--patch 20: choose a multiple of 8"),
         ([pictures, "--out", tmp_path / "file" / "run"], 1, "run: cannot be made"),

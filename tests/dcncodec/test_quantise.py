@@ -13,9 +13,9 @@ from dcncodec.quantise import (
     CODEBOOK_MIN,
     CODEBOOK_SIZE,
     Histogram,
-    InwardClamp,
     Kernel,
     Quantiser,
+    clamp_inward,
     entropy,
     quantise_hard,
 )
@@ -91,7 +91,7 @@ def test_the_window_equals_all_words(
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(st.floats(-1e6, 1e6, width=32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_float32_is_stable_far_outside(kernel: Kernel, value: float) -> None:
     latent = torch.tensor([value])
     weights = Quantiser(kernel).soft_assign(latent)
@@ -119,8 +119,8 @@ def test_any_finite_value(kernel: Kernel, value: float) -> None:
     (quantised.sum() + bits).backward()
     assert latent.grad is not None
     assert torch.isfinite(latent.grad).all()
-    assert torch.isfinite(bits)
-    assert float(quantised[0, 0, 0, 0]) == (CODEBOOK_MAX if value > 0 else CODEBOOK_MIN)
+    assert torch.isfinite(bits.detach())
+    assert float(quantised.detach()[0, 0, 0, 0]) == (CODEBOOK_MAX if value > 0 else CODEBOOK_MIN)
 
 
 def test_hard_forwards_soft_backwards() -> None:
@@ -162,7 +162,7 @@ def test_hard_quantisation_ends_with_the_codebook() -> None:
 
 def test_the_clamp_only_pulls_inwards() -> None:
     latent = torch.tensor([-20.0, -20.0, 0.0, 0.0, 20.0, 20.0], requires_grad=True)
-    clamped: Tensor = InwardClamp.apply(latent)
+    clamped = clamp_inward(latent)
     assert clamped.tolist() == [-15.5, -15.5, 0, 0, 16.5, 16.5]
     clamped.backward(torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]))
     assert latent.grad is not None

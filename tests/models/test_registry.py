@@ -13,7 +13,6 @@ from dcncodec.errors import ModelError
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import (
     PREFIX_BYTES,
-    QUALITIES,
     WEIGHTS,
     find_by_prefix,
     find_model,
@@ -36,16 +35,12 @@ def _edit(model: Path, **changes: object) -> None:
 
 def test_bundled_models_are_what_their_cards_say() -> None:
     bundled = [folder for folder in list_models() if folder.path.parent == WEIGHTS]
-    assert {"dcn-32c"} <= {folder.name for folder in bundled}
+    assert {"dcn-16c", "dcn-32c"} <= {folder.name for folder in bundled}
     for folder in bundled:
         codec = load_dcn(folder)
         assert codec.latent_channels == folder.latent_channels
         assert folder.weights.stat().st_size <= 16 * 2**20
         assert folder.prefix.hex() == folder.sha256[: 2 * PREFIX_BYTES]
-
-
-def test_every_quality_has_its_model() -> None:
-    assert set(QUALITIES.values()) <= {folder.name for folder in list_models()}
 
 
 def test_found_by_path_name_and_hash(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,199 @@
+"""From a training run to a weight folder, and the model card in it.
+
+A weight folder holds ``model.safetensors`` (the averaged weights in float16), ``card.json`` and
+``card.md``, which is the first made readable. The schema of ``card.json``::
+
+    name            str, the folder's name; files encoded with the model carry it
+    architecture    {"family": "dcn", "latent_channels": int}
+    recipe          the fields of ``recipes.Recipe``
+    seed            int
+    init            str, the model whose weights it began with; empty for random ones
+    data            list of {"name": str, "images": int, "megapixels": float}
+    steps, seconds  int, float: length of the training
+    results         by name of the test set, each a mapping of figures to numbers:
+                      "validation": {"bpp", "psnr", "ssim"}, held-out crops, bpp estimated
+                      "kodak512" and others, as ``update_card`` adds them
+    curve           up to 10 of {"step", "seconds", "bpp", "psnr", "ssim"}, validation figures
+    sha256          str, of model.safetensors in hexadecimal
+
+``models.registry`` refuses weights whose hash is not the card's, so a folder that was left half
+replaced is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from dcncodec.errors import ModelError, OutputError, TrainingError, UsageError
+from dcncodec.formats.files import atomic_write
+from dcncodec.models.registry import open_folder
+from dcncodec.train.checkpoint import FILE, read_average
+from dcncodec.train.log import read_log
+from dcncodec.train.loop import LOG_FILE
+
+FORMAT = "dcn-weights-1"
+CURVE_ROWS = 10
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+"""What the header of a .dcn file can carry (formats/SPEC.md, HEAD)."""
+
+
+def check_export(folder: Path) -> None:
+    """Tell before a long training whether ``folder`` can become a weight folder.
+
+    Raises:
+        UsageError: its name cannot be a model's, or it is a file.
+    """
+    name = folder.resolve().name
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"--export {folder}: the folder's name is the model's; use up to 32 lower-case "
+            "letters, digits, dots, dashes and underscores"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--export {folder}: is a file; name a folder")
+
+
+def export_model(run: Path, folder: Path) -> str:
+    """Write the averaged weights of a run as a weight folder, replacing an earlier model there.
+
+    Args:
+        run: a run's folder, with its checkpoint.
+        folder: the weight folder; its name becomes the model's.
+
+    Returns:
+        The SHA-256 of the weight file in hexadecimal.
+
+    Raises:
+        UsageError: the folder's name cannot be a model's.
+        TrainingError: there is no checkpoint, or it is damaged.
+        OutputError: the folder cannot be written.
+    """
+    check_export(folder)
+    average, header = read_average(run / FILE)
+    weights = {name: tensor.half().contiguous() for name, tensor in sorted(average.items())}
+    if not weights or not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise TrainingError(f"{run / FILE}: its weights do not fit into float16; train anew")
+    metadata = {"format": FORMAT, "architecture": f"dcn {header.latent_channels}"}
+    content = save(weights, metadata)
+    rows = [
+        {"step": int(row["step"]), "seconds": round(row["seconds"], 1)}
+        | {name: round(row[f"validation_{name}"], 4) for name in ("bpp", "psnr", "ssim")}
+        for row in read_log(run / LOG_FILE)
+    ]
+    results = {}
+    if rows:
+        results["validation"] = {name: rows[-1][name] for name in ("bpp", "psnr", "ssim")}
+    card = {
+        "name": folder.resolve().name,
+        "architecture": {"family": "dcn", "latent_channels": header.latent_channels},
+        "recipe": asdict(header.recipe),
+        "seed": header.seed,
+        "init": header.init,
+        "data": [asdict(source) for source in header.sources],
+        "steps": header.progress.step,
+        "seconds": round(header.progress.seconds, 1),
+        "results": results,
+        "curve": _thinned(rows),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from None
+    _write(folder / "model.safetensors", content)
+    _write_card(folder, card)
+    return str(card["sha256"])
+
+
+def update_card(folder: Path, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Add results to a model's card, and rewrite ``card.md`` from it.
+
+    Args:
+        folder: a weight folder.
+        results: figures by test set, such as ``{"kodak512": {"bpp": 0.8, "psnr": 32.1, "ssim":
+            0.93}}``; those of the same name are replaced.
+
+    Raises:
+        ModelError: the folder is no model.
+        OutputError: it cannot be written.
+    """
+    card = open_folder(folder).card
+    added = {name: dict(figures) for name, figures in results.items()}
+    _write_card(folder, card | {"results": card.get("results", {}) | added})
+
+
+def _thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most ``CURVE_ROWS`` rows, evenly spaced, the first and the last among them."""
+    if len(rows) <= CURVE_ROWS:
+        return rows
+    last = len(rows) - 1
+    return [rows[round(i * last / (CURVE_ROWS - 1))] for i in range(CURVE_ROWS)]
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    text = json.dumps(card, indent=2) + "\n"
+    try:
+        readable = card_text(card)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ModelError(f"{folder / 'card.json'}: damaged model card; export it again") from None
+    _write(folder / "card.json", text.encode())
+    _write(folder / "card.md", readable.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path, overwrite=True) as file:
+        file.write(content)
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """``card.md``: the card as Markdown."""
+    channels = card["architecture"]["latent_channels"]
+    recipe = ", ".join(f"{k} {v}" for k, v in card["recipe"].items())
+    minutes = card["seconds"] / 60
+    lines = [
+        f"# {card['name']}",
+        "",
+        f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels.",
+        "",
+        f"- SHA-256 of model.safetensors: `{card['sha256']}`",
+        f"- Training: {card['steps']:,} steps in {minutes:,.1f} minutes, seed {card['seed']}, "
+        f"from {'the weights of ' + card['init'] if card['init'] else 'random weights'}",
+        f"- Recipe: {recipe}",
+        "",
+        "## Data",
+        "",
+        *_table(("source", "images", "megapixels"), card["data"], ("name", "images", "megapixels")),
+        "",
+        "## Results",
+        "",
+    ]
+    for name, figures in card["results"].items():
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+        lines.append(f"- {name}: {shown}")
+    lines += [
+        "",
+        "## Learning curve",
+        "",
+        "Averaged weights on held-out crops; bpp is the entropy estimate.",
+        "",
+        *_table(
+            ("step", "seconds", "bpp", "PSNR, dB", "SSIM"),
+            card["curve"],
+            ("step", "seconds", "bpp", "psnr", "ssim"),
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(titles: tuple[str, ...], rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
+    head = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in titles) + " |"]
+    return head + ["| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows]

@@ -1,0 +1,117 @@
+"""Checkpoints that are damaged or of another run are told apart, with one line each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from dcncodec.errors import TrainingError
+from dcncodec.models.dcn import DCN
+from dcncodec.train.checkpoint import (
+    FORMAT,
+    Header,
+    Progress,
+    load_checkpoint,
+    read_header,
+    save_checkpoint,
+)
+from dcncodec.train.data import Source
+from dcncodec.train.optimiser import Optimiser
+from dcncodec.train.recipes import RECIPES
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a checkpoint of a DCN with four channels."""
+    path: Path = tmp_path_factory.mktemp("checkpoint") / "c.safetensors"
+    codec = DCN(4)
+    optimiser = Optimiser(codec, muon=True)
+    for parameter in codec.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step(0.0)
+    average = {k: v.detach().clone() for k, v in codec.state_dict().items()}
+    header = Header(4, RECIPES["fast"], 7, [Source("photos", 3, 1.5)], "dcn-32c", Progress(1, 2.5))
+    save_checkpoint(path, codec, average, optimiser, header)
+    assert read_header(path) == header
+    return path.read_bytes()
+
+
+def restore(path: Path, channels: int = 4) -> Header:
+    codec = DCN(channels)
+    average = {k: v.detach().clone() for k, v in codec.state_dict().items()}
+    return load_checkpoint(path, codec, average, Optimiser(codec, muon=True))
+
+
+def changed(content: bytes, **metadata: str) -> bytes:
+    header = {
+        "format": FORMAT,
+        "architecture": "dcn-4",
+        "progress": '{"step": 1, "seconds": 2.5}',
+        "recipe": json.dumps(asdict(RECIPES["fast"])),
+    }
+    return save(load(content), header | metadata)
+
+
+def test_what_is_saved_comes_back(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(content)
+    assert restore(tmp_path / "c").progress == Progress(1, 2.5)
+
+
+def test_seed_and_sources_are_optional(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(changed(content))
+    assert (restore(tmp_path / "c").seed, restore(tmp_path / "c").sources) == (0, [])
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 20_000, -1])
+def test_cut_short(tmp_path: Path, content: bytes, size: int) -> None:
+    (tmp_path / "c").write_bytes(content[:size])
+    with pytest.raises(TrainingError, match=r"c: damaged checkpoint .*; remove it to start anew"):
+        restore(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"progress": "{"},
+        {"progress": "[]"},
+        {"recipe": '{"batch": 1}'},
+        {"recipe": '{"unknown": 1}'},
+        {"architecture": "unet"},
+        {"seed": "x"},
+        {"sources": "[1]"},
+    ],
+)
+def test_damaged_header(tmp_path: Path, content: bytes, metadata: dict[str, str]) -> None:
+    (tmp_path / "c").write_bytes(changed(content, **metadata))
+    with pytest.raises(TrainingError, match="damaged checkpoint"):
+        read_header(tmp_path / "c")
+
+
+def test_another_format(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(changed(content, format="weights"))
+    with pytest.raises(TrainingError, match="not a training checkpoint of this version"):
+        read_header(tmp_path / "c")
+
+
+def test_missing_tensor(tmp_path: Path, content: bytes) -> None:
+    tensors = load(content)
+    del tensors["average.latent_scale"]
+    (tmp_path / "c").write_bytes(changed(save(tensors)))
+    with pytest.raises(TrainingError, match="damaged checkpoint"):
+        restore(tmp_path / "c")
+
+
+def test_another_network(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(TrainingError, match="damaged checkpoint"):
+        restore(tmp_path / "c", channels=8)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="there is no checkpoint; train first"):
+        read_header(tmp_path / "c")

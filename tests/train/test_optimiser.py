@@ -1,0 +1,71 @@
+"""Muon orthogonalises, both optimisers go on exactly from their state, schedules are as stated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dcncodec.train.optimiser import Optimiser, orthogonalise
+from dcncodec.train.recipes import RECIPES, Recipe
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3), nn.LeakyReLU(), nn.Conv2d(8, 4, 3))
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def train(model: nn.Module, optimiser: Optimiser, steps: range) -> float:
+    loss = torch.zeros(())
+    for step in steps:
+        x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(step))
+        loss = (model(x) - 1).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step(0.01)
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
+def test_singular_values_come_near_one(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(1)) * 50
+    values = torch.linalg.svdvals(orthogonalise(matrix))
+    assert matrix.shape == orthogonalise(matrix).shape
+    assert float(values.min()) > 0.3
+    assert float(values.max()) < 1.4
+
+
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_restored_optimiser_goes_on_exactly(muon: bool) -> None:
+    model = net()
+    optimiser = Optimiser(model, muon)
+    assert len(optimiser.kernels) == (2 if muon else 0)
+    train(model, optimiser, range(5))
+    copy = net()
+    copy.load_state_dict(model.state_dict())
+    resumed = Optimiser(copy, muon)
+    resumed.restore({k: v.clone() for k, v in optimiser.state().items()}, 5)
+    assert train(model, optimiser, range(5, 9)) == train(copy, resumed, range(5, 9))
+
+
+def test_the_state_of_another_optimiser_does_not_fit() -> None:
+    model = net()
+    adam = Optimiser(model, muon=False)
+    train(model, adam, range(1))
+    with pytest.raises(KeyError):
+        Optimiser(model, muon=True).restore(adam.state(), 1)
+
+
+def test_the_papers_schedule() -> None:
+    recipe = RECIPES["paper"]
+    assert (recipe.batch, recipe.patch, recipe.lambda_h) == (50, 128, 250)
+    rates = [recipe.rate_at(step, 0, epoch_steps=10) for step in (0, 9_999, 10_000, 20_000)]
+    assert rates == [1e-4, 1e-4, 5e-5, 2.5e-5]
+
+
+def test_warm_up_and_cosine() -> None:
+    recipe = Recipe(8, 128, 1e-3, "cosine", 1000, warmup_steps=10)
+    assert recipe.rate_at(0, 0, 1) == pytest.approx(1e-4)
+    assert recipe.rate_at(500, 0.5, 1) == pytest.approx(5e-4)
+    assert recipe.rate_at(1000, 1.0, 1) == pytest.approx(0)
