@@ -1,7 +1,6 @@
 """Training recipes. ``paper`` follows section 3.4; ``fast`` needs far fewer steps.
 
-What each deviation of ``fast`` buys was measured with ``python -m dcncodec.bench.recipes``; the
-table is in the README.
+``python -m dcncodec.bench.recipes`` measures what each deviation of ``fast`` buys.
 """
 
 from __future__ import annotations
