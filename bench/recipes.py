@@ -21,8 +21,9 @@ from dcncodec.devices import choose_device, choose_precision
 from dcncodec.errors import DcnError
 from dcncodec.models.dcn import DCN
 from dcncodec.train.data import Dataset, load_images
-from dcncodec.train.loop import Budget, CodecLoss, Trainer, validate
+from dcncodec.train.loop import CodecLoss, Trainer, validate
 from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.run import Budget
 
 _FAST = RECIPES["fast"]
 _PAPER = replace(RECIPES["paper"], batch=_FAST.batch, patch=_FAST.patch)

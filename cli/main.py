@@ -15,7 +15,7 @@ COMMANDS = {
     "decode": "Decompress .dcn files into images.",
     "info": "Show what .dcn files hold; check them.",
     "models": "List, show and verify models.",
-    "train": "Train a codec.",
+    "train": "Train a codec, a forensic network, a camera pipeline.",
     "completion": "Print the shell's completion script.",
 }
 

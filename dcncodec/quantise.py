@@ -198,3 +198,24 @@ def clamp_inward(latent: Tensor) -> Tensor:
     """Clamp for straight-through training; see ``_InwardClamp``. Any shape, to the same."""
     clamped: Tensor = _InwardClamp.apply(latent)  # type: ignore[no-untyped-call]
     return clamped
+
+
+def quantise_in_training(
+    quantiser: Quantiser, latent: Tensor, histogram: Histogram, straight_through: bool
+) -> tuple[Tensor, Tensor]:
+    """Quantise with the gradient of the soft assignment (the paper's) or with an unchanged one.
+
+    Args:
+        quantiser: settings of the soft assignment, which the entropy always follows.
+        latent: (B, N, h, w).
+        histogram: as in ``Quantiser``.
+        straight_through: pass the gradient of the distortion through unchanged.
+
+    Returns:
+        The quantised latent (same shape) and the entropy estimate in bits per feature.
+    """
+    if not straight_through:
+        return quantiser(latent, histogram)
+    latent = clamp_inward(latent)
+    quantised, entropy = quantiser(latent, histogram)
+    return latent + (quantised - latent).detach(), entropy

@@ -22,7 +22,6 @@ from dcncodec.train.data import Source
 from dcncodec.train.optimiser import Optimiser
 from dcncodec.train.recipes import Recipe
 
-FORMAT = "dcn-checkpoint-1"
 FILE = "checkpoint.safetensors"
 
 
@@ -75,7 +74,7 @@ def save_checkpoint(
             f"good checkpoint, {path}, with a smaller --learning-rate"
         )
     metadata = {
-        "format": FORMAT,
+        "format": header.recipe.CHECKPOINT,
         "architecture": f"dcn-{header.latent_channels}",
         "progress": json.dumps(asdict(header.progress)),
         "recipe": json.dumps(asdict(header.recipe)),
@@ -88,14 +87,18 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, average: dict[str, Tensor], optimiser: Optimiser
+    path: Path,
+    model: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: Optimiser,
+    recipe: type[Recipe] = Recipe,
 ) -> Header:
     """Restore a run in place.
 
     Raises:
         TrainingError: the file is damaged, or belongs to another network or optimiser.
     """
-    tensors, header = _read(path)
+    tensors, header = _read(path, recipe)
     try:
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
@@ -108,26 +111,28 @@ def load_checkpoint(
     return header
 
 
-def read_header(path: Path) -> Header:
-    """What a checkpoint says about its run.
+def read_header(path: Path, recipe: type[Recipe] = Recipe) -> Header:
+    """What a checkpoint says about its run, which had a recipe of the given kind.
 
     Raises:
         TrainingError: the file is missing, damaged or no checkpoint.
     """
-    return _read(path, tensors=False)[1]
+    return _read(path, recipe, tensors=False)[1]
 
 
-def read_average(path: Path) -> tuple[dict[str, Tensor], Header]:
+def read_average(path: Path, recipe: type[Recipe] = Recipe) -> tuple[dict[str, Tensor], Header]:
     """The averaged weights by name, and the run they come from.
 
     Raises:
         TrainingError: the file is missing, damaged or no checkpoint.
     """
-    tensors, header = _read(path)
+    tensors, header = _read(path, recipe)
     return _part(tensors, "average."), header
 
 
-def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], Header]:
+def _read(
+    path: Path, recipe: type[Recipe], *, tensors: bool = True
+) -> tuple[dict[str, Tensor], Header]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -137,12 +142,12 @@ def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], Heade
         raise TrainingError(f"{path}: there is no checkpoint; train first") from None
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from None
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != recipe.CHECKPOINT:
         raise TrainingError(f"{path}: not a training checkpoint of this version of dcn")
     try:
         header = Header(
             latent_channels=int(metadata["architecture"].removeprefix("dcn-")),
-            recipe=Recipe(**json.loads(metadata["recipe"])),
+            recipe=recipe(**json.loads(metadata["recipe"])),
             seed=int(metadata.get("seed", "0")),
             sources=[Source(**entry) for entry in json.loads(metadata.get("sources", "[]"))],
             init=metadata.get("init", ""),

@@ -25,20 +25,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from dcncodec.errors import ModelError, OutputError, TrainingError, UsageError
 from dcncodec.formats.files import atomic_write
 from dcncodec.models.registry import open_folder
-from dcncodec.train.checkpoint import FILE, read_average
+from dcncodec.train.checkpoint import FILE, Header, read_average
 from dcncodec.train.log import read_log
-from dcncodec.train.loop import LOG_FILE
+from dcncodec.train.run import LOG_FILE
 
 FORMAT = "dcn-weights-1"
 CURVE_ROWS = 10
@@ -79,22 +80,71 @@ def export_model(run: Path, folder: Path) -> str:
     """
     check_export(folder)
     average, header = read_average(run / FILE)
-    weights = {name: tensor.half().contiguous() for name, tensor in sorted(average.items())}
-    if not weights or not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise TrainingError(f"{run / FILE}: its weights do not fit into float16; train anew")
+    rows = read_log(run / LOG_FILE)
+    return write_codec(folder, average, header, rows)
+
+
+def write_codec(
+    folder: Path, weights: Mapping[str, Tensor], header: Header, rows: list[dict[str, float]]
+) -> str:
+    """Write a codec's weights and card.
+
+    Args:
+        folder: the weight folder.
+        weights: of the codec, by name.
+        header: of the run that they come from.
+        rows: its log, with columns ``validation_bpp``, ``_psnr`` and ``_ssim``.
+
+    Returns:
+        The SHA-256 of the weight file in hexadecimal.
+
+    Raises:
+        TrainingError: the weights do not fit into float16.
+        OutputError: the folder cannot be written.
+    """
     metadata = {"format": FORMAT, "architecture": f"dcn {header.latent_channels}"}
-    content = save(weights, metadata)
-    rows = [
-        {"step": int(row["step"]), "seconds": round(row["seconds"], 1)}
-        | {name: round(row[f"validation_{name}"], 4) for name in ("bpp", "psnr", "ssim")}
-        for row in read_log(run / LOG_FILE)
-    ]
-    results = {}
-    if rows:
-        results["validation"] = {name: rows[-1][name] for name in ("bpp", "psnr", "ssim")}
+    content = half_precision(weights, metadata)
     card = {
         "name": folder.resolve().name,
         "architecture": {"family": "dcn", "latent_channels": header.latent_channels},
+        **describe_run(header, rows, ("bpp", "psnr", "ssim")),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    make_folder(folder)
+    write_file(folder / "model.safetensors", content)
+    _write_card(folder, card)
+    return str(card["sha256"])
+
+
+def half_precision(weights: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file of weights in float16.
+
+    Raises:
+        TrainingError: they do not fit into it.
+    """
+    halves = {name: tensor.half().contiguous() for name, tensor in sorted(weights.items())}
+    if not halves or not all(bool(torch.isfinite(tensor).all()) for tensor in halves.values()):
+        raise TrainingError("the weights do not fit into float16; train anew")
+    return save(halves, metadata)
+
+
+def describe_run(
+    header: Header, rows: list[dict[str, float]], figures: Sequence[str]
+) -> dict[str, Any]:
+    """What a card says about a training: recipe to learning curve.
+
+    Args:
+        header: of the run.
+        rows: its log.
+        figures: names of the validation's figures, without their prefix.
+    """
+    curve = [
+        {"step": int(row["step"]), "seconds": round(row["seconds"], 1)}
+        | {name: round(row[f"validation_{name}"], 4) for name in figures}
+        for row in rows
+    ]
+    results = {"validation": {name: curve[-1][name] for name in figures}} if curve else {}
+    return {
         "recipe": asdict(header.recipe),
         "seed": header.seed,
         "init": header.init,
@@ -102,16 +152,20 @@ def export_model(run: Path, folder: Path) -> str:
         "steps": header.progress.step,
         "seconds": round(header.progress.seconds, 1),
         "results": results,
-        "curve": _thinned(rows),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "curve": _thinned(curve),
     }
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with its parents.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror})") from None
-    _write(folder / "model.safetensors", content)
-    _write_card(folder, card)
-    return str(card["sha256"])
 
 
 def update_card(folder: Path, results: Mapping[str, Mapping[str, float]]) -> None:
@@ -145,11 +199,12 @@ def _write_card(folder: Path, card: dict[str, Any]) -> None:
         readable = card_text(card)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ModelError(f"{folder / 'card.json'}: damaged model card; export it again") from None
-    _write(folder / "card.json", text.encode())
-    _write(folder / "card.md", readable.encode())
+    write_file(folder / "card.json", text.encode())
+    write_file(folder / "card.md", readable.encode())
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write or replace a file as a whole; OutputError where that fails."""
     with atomic_write(path, overwrite=True) as file:
         file.write(content)
 

@@ -29,6 +29,7 @@ class Log:
 
     Args:
         path: the file; made with a header line when it does not exist.
+        columns: names of the figures in a line.
         step: the step a run resumes at. Lines beyond it, written after the checkpoint that is
             resumed, are dropped, so that no step appears twice.
 
@@ -36,26 +37,26 @@ class Log:
         OutputError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        rows = [row for row in read_log(path) if row["step"] <= step]
+    def __init__(self, path: Path, step: int, columns: Sequence[str] = COLUMNS) -> None:
+        self.path, self.columns = path, columns
+        rows = [row for row in read_log(path, columns) if row["step"] <= step]
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS)
+        writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows(rows)
         with atomic_write(path, overwrite=True) as file:
             file.write(text.getvalue().encode())
 
     def write(self, figures: dict[str, float]) -> None:
-        """Append one line with the columns of ``COLUMNS``; other figures are left out."""
+        """Append one line; figures that are no column are left out."""
         try:
             with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerow(figures)
+                csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(figures)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot write the log ({error.strerror})") from None
 
 
-def read_log(path: Path) -> list[dict[str, float]]:
+def read_log(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, float]]:
     """The lines of a log as numbers, none if there is no log.
 
     A line cut short by a kill is left out.
@@ -68,7 +69,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 with suppress(KeyError, TypeError, ValueError):
-                    rows.append({key: float(row[key]) for key in COLUMNS})
+                    rows.append({key: float(row[key]) for key in columns})
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -76,8 +77,17 @@ def read_log(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def plot_log(path: Path, outputs: Sequence[Path]) -> None:
-    """Draw the learning curve (PSNR, SSIM and bpp over steps) as ``.svg`` or ``.png`` files.
+LABELS = {
+    "validation_accuracy": "accuracy",
+    "validation_psnr": "PSNR, dB",
+    "validation_ssim": "SSIM",
+    "validation_bpp": "bpp (estimate)",
+}
+"""What a learning curve shows, where the log has it."""
+
+
+def plot_log(path: Path, outputs: Sequence[Path], columns: Sequence[str] = COLUMNS) -> None:
+    """Draw the learning curve (``LABELS`` over steps) as ``.svg`` or ``.png`` files.
 
     Raises:
         MissingLibraryError: matplotlib is not installed.
@@ -87,16 +97,12 @@ def plot_log(path: Path, outputs: Sequence[Path]) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingLibraryError("plots need matplotlib: pip install 'dcncodec[bench]'") from None
-    rows = read_log(path)
+    rows = read_log(path, columns)
+    shown = {name: label for name, label in LABELS.items() if name in columns}
     steps = [row["step"] for row in rows]
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    panels = figure.subplots(3, 1, sharex=True)
-    for axis, name, label in zip(
-        panels,
-        ("validation_psnr", "validation_ssim", "validation_bpp"),
-        ("PSNR, dB", "SSIM", "bpp (estimate)"),
-        strict=True,
-    ):
+    figure = Figure(figsize=(7, 2 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, sharex=True)
+    for axis, (name, label) in zip(panels, shown.items(), strict=True):
         axis.plot(steps, [row[name] for row in rows], marker=".")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,9 @@ def process_group(device: torch.device) -> Iterator[None]:
         # a group that one of them has left breaks down in the rest.
         largest([0.0], device)
     finally:
+        # Cycles within DistributedDataParallel keep the group's threads beyond its end, until the
+        # interpreter's own end aborts on them.
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dcncodec.quantise import Histogram
 
 PAPER_BATCH = 50
 PAPER_PATCH = 128
+DECAY_EPOCHS = 100
+"""Of forensic training (section 4.2)."""
 LAMBDA_H = 250.0
 """Weight of the entropy (bits per feature) against the L2 loss summed over the paper's batch."""
 
@@ -25,8 +27,9 @@ class Recipe:
         batch: crops per step (over all processes).
         patch: side of a crop in pixels, a multiple of 8.
         learning_rate: Adam's, at its highest.
-        schedule: ``halving`` every ``halving_epochs`` epochs, or ``cosine`` to zero at the end of
-            the budget (steps or minutes, whichever ends first) after ``warmup_steps``.
+        schedule: ``halving`` every ``halving_epochs`` epochs; ``decay`` by 10% every
+            ``DECAY_EPOCHS``; or ``cosine`` to zero at the end of the budget (steps or minutes,
+            whichever ends first) after ``warmup_steps``.
         max_steps: steps of a full run.
         lambda_h: weight of the entropy.
         histogram: entropy of one histogram over all features (the paper's) or of one for each
@@ -39,10 +42,13 @@ class Recipe:
             instead of through the soft assignment.
     """
 
+    CHECKPOINT: ClassVar = "dcn-checkpoint-1"
+    """The format of the checkpoints of such runs."""
+
     batch: int
     patch: int
     learning_rate: float
-    schedule: Literal["halving", "cosine"]
+    schedule: Literal["halving", "decay", "cosine"]
     max_steps: int
     lambda_h: float = LAMBDA_H
     histogram: Histogram = "global"
@@ -52,6 +58,11 @@ class Recipe:
     clip_norm: float = 0.0
     muon: bool = False
     straight_through: bool = False
+
+    @property
+    def rate_scales(self) -> dict[str, float]:
+        """Factors of the learning rate by prefix of the parameters' names."""
+        return {}
 
     def rate_at(self, step: int, progress: float, epoch_steps: float) -> float:
         """Learning rate of one step.
@@ -64,6 +75,8 @@ class Recipe:
         if self.schedule == "halving":
             halvings = int(step / epoch_steps) // self.halving_epochs
             return self.learning_rate * 2.0**-halvings
+        if self.schedule == "decay":
+            return self.learning_rate * 0.9 ** (int(step / epoch_steps) // DECAY_EPOCHS)
         warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))
         return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
@@ -88,5 +101,65 @@ RECIPES = {
         clip_norm=20_000.0,
         muon=True,
         straight_through=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ForensicRecipe(Recipe):
+    """Joint optimisation of codec, camera pipeline and FAN (section 4.2).
+
+    ``batch`` counts photos; each becomes one picture of every class.
+
+    Attributes:
+        channel: ``dcn``, ``jpeg:QF`` or ``none``.
+        downsample: whether the channel halves the pictures first.
+        classes: manipulations that the FAN tells apart.
+        lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
+        trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
+        tuning_rate: learning rate of what was trained before, over the FAN's.
+    """
+
+    CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-1"
+
+    channel: str = "dcn"
+    downsample: bool = False
+    classes: tuple[str, ...] = ()
+    lambda_c: float = 0.001
+    trainable: tuple[str, ...] = ()
+    tuning_rate: float = 1.0
+
+    @property
+    def rate_scales(self) -> dict[str, float]:
+        """See ``Recipe``."""
+        return {"codec.": self.tuning_rate, "nip.": self.tuning_rate}
+
+    def __post_init__(self) -> None:
+        # JSON, in which checkpoints keep a recipe, has lists only.
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "trainable", tuple(self.trainable))
+
+
+FORENSIC_RECIPES = {
+    "paper": ForensicRecipe(
+        batch=20,
+        patch=PAPER_PATCH,
+        learning_rate=1e-4,
+        schedule="decay",
+        max_steps=100_000,
+        histogram="channel",
+    ),
+    "fast": ForensicRecipe(
+        batch=4,
+        patch=PAPER_PATCH,
+        learning_rate=1e-3,
+        schedule="cosine",
+        max_steps=6_000,
+        histogram="channel",
+        warmup_steps=100,
+        average_decay=0.995,
+        muon=True,
+        straight_through=True,
+        tuning_rate=0.5,
     ),
 }

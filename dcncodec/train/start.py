@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from dcncodec.devices import Precision, choose_precision
 from dcncodec.errors import (
     MissingLibraryError,
     ModelError,
-    OutputError,
     TrainingError,
     UsageError,
 )
@@ -27,14 +26,18 @@ from dcncodec.models.dcn import DCN, STRIDE
 from dcncodec.models.registry import find_model
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import load_images
-from dcncodec.train.export import check_export, export_model
-from dcncodec.train.log import plot_log
-from dcncodec.train.loop import LOG_FILE, Budget, Trainer
+from dcncodec.train.export import check_export, export_model, make_folder
+from dcncodec.train.log import COLUMNS, plot_log
+from dcncodec.train.loop import Trainer
 from dcncodec.train.processes import own_device, process_group, rank_and_world
 from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.run import LOG_FILE, Budget, Run
 
 DEFAULT_PRESET = "fast"
 DEFAULT_CHANNELS = 32
+ANALYSIS_END = ("analysis_net.7.weight", "analysis_net.7.bias")
+SYNTHESIS_START = "synthesis_net.0.weight"
+"""The parameters with a dimension for the latent channels: first for analysis, else second."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,7 @@ def train(
         OutputError: the folder cannot be written.
     """
     device = own_device(settings.device)
-    if device.type == "cuda":
-        # Same seed, same weights; cuBLAS needs the variable for it before its first use.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    make_deterministic(device)
     with process_group(device):
         first = rank_and_world()[0] == 0
         if not first:
@@ -104,6 +104,14 @@ def train(
         if first:
             _finish(settings, finished, trainer.progress.step, notify)
     return 0 if finished else caught[0]
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Same seed, same weights, on a GPU too."""
+    if device.type == "cuda":
+        # cuBLAS needs the variable before its first use.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _silent(_: str) -> None:
@@ -120,10 +128,7 @@ def prepare(
     header = read_header(checkpoint) if checkpoint.exists() else None
     recipe, channels, budget = choose(settings, header)
     seed = next(s for s in (settings.seed, header.seed if header else None, 0) if s is not None)
-    try:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{settings.folder}: cannot be made ({error.strerror})") from None
+    make_folder(settings.folder)
     torch.manual_seed(seed)
     codec = DCN(channels)
     init = ""
@@ -186,6 +191,9 @@ def choose(settings: Settings, header: Header | None) -> tuple[Recipe, int, Budg
 def start_from(codec: DCN, name_or_path: str) -> str:
     """Take over the tensors of another model that have the same name and shape.
 
+    A model with fewer latent channels gives its own to the first ones. The synthesis then ignores
+    the others at first: training begins with the smaller model's pictures.
+
     Returns:
         One line that says what was taken.
 
@@ -198,16 +206,25 @@ def start_from(codec: DCN, name_or_path: str) -> str:
     except SafetensorError:
         raise ModelError(f"{folder.weights}: damaged weights; install the model again") from None
     own = codec.state_dict()
-    taken = {k: v.float() for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    channels, own_channels = folder.latent_channels, codec.latent_channels
+    taken = {}
+    for name, tensor in weights.items():
+        if name in own and own[name].shape == tensor.shape:
+            taken[name] = tensor.float()
+        elif name in ANALYSIS_END and channels < own_channels:
+            taken[name] = torch.cat([tensor.float(), own[name][channels:]])
+        elif name == SYNTHESIS_START and channels < own_channels:
+            taken[name] = torch.cat([tensor.float(), 0 * own[name][:, channels:]], dim=1)
     if not taken:
         raise ModelError(f"{folder.path}: no tensor fits this network; start without --init")
     codec.load_state_dict(own | taken)
     left = len(own) - len(taken)
-    return f"{len(taken)} of {len(own)} tensors start from {folder.name}, {left} at random"
+    first = f" (its {channels} latent channels come first)" if channels < own_channels else ""
+    return f"{len(taken)} of {len(own)} tensors start from {folder.name}{first}, {left} at random"
 
 
 @contextmanager
-def stopped_by_signals(trainer: Trainer) -> Iterator[list[int]]:
+def stopped_by_signals(trainer: Run) -> Iterator[list[int]]:
     """SIGINT and SIGTERM stop the run after its step; a second one kills as usual.
 
     Yields:
@@ -234,14 +251,19 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[list[int]]:
         _restore()
 
 
+def draw_curve(folder: Path, columns: Sequence[str], notify: Callable[[str], None]) -> None:
+    """``curve.svg`` and ``curve.png`` of a run's log, or a line that says why not."""
+    try:
+        plot_log(folder / LOG_FILE, [folder / "curve.svg", folder / "curve.png"], columns)
+    except MissingLibraryError as error:
+        notify(f"no learning curve drawn: {error}")
+
+
 def _finish(settings: Settings, finished: bool, step: int, notify: Callable[[str], None]) -> None:
     """Learning curve, export, and a last line."""
     folder = settings.folder
     if step:
-        try:
-            plot_log(folder / LOG_FILE, [folder / "curve.svg", folder / "curve.png"])
-        except MissingLibraryError as error:
-            notify(f"no learning curve drawn: {error}")
+        draw_curve(folder, COLUMNS, notify)
     if not finished:
         notify(f"stopped at step {step:,}; the same command goes on from there")
     elif settings.export is not None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from dcncodec.bench import entropy_modes, quantiser, recipes
 from dcncodec.bench.quantiser import GAUSSIAN, STUDENT, direct_bins, grid, laplacian, soft_bins
 from dcncodec.train.data import load_images
-from dcncodec.train.loop import Budget
+from dcncodec.train.run import Budget
 
 BEST = ("student", 25.0, 50.0)
 

@@ -25,8 +25,8 @@ from dcncodec.train.log import read_log
 QUICK = ["--patch", "16", "--batch", "2", "--threads", "1", "--device", "cpu"]
 
 EAGER = """
-from dcncodec.train import loop
-loop.CHECKPOINT_SECONDS = 0.0
+from dcncodec.train import loop, run
+run.CHECKPOINT_SECONDS = 0.0
 loop.VALIDATION_CROPS = 1
 from dcncodec.cli.main import main
 main()
@@ -169,8 +169,7 @@ def test_start_from_another_model(
     options = ["--channels", "16", "--max-steps", "1", "--init", tiny_model, *QUICK]
     code, error = dcn(pictures, "--out", tmp_path / "run", *options)
     assert code == 0
-    # All but the last analysis layer (weight, bias) and the first synthesis weight.
-    assert "34 of 37 tensors start from tiny, 3 at random" in error
+    assert "37 of 37 tensors start from tiny (its 4 latent channels come first), 0 at" in error
     weights = load_file(tmp_path / "run" / "checkpoint.safetensors")
     theirs = load_file(tiny_model / "model.safetensors")
     name = "analysis_net.4.conv1.weight"

@@ -13,7 +13,6 @@ from safetensors.torch import load, save
 from dcncodec.errors import TrainingError
 from dcncodec.models.dcn import DCN
 from dcncodec.train.checkpoint import (
-    FORMAT,
     Header,
     Progress,
     load_checkpoint,
@@ -22,7 +21,7 @@ from dcncodec.train.checkpoint import (
 )
 from dcncodec.train.data import Source
 from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.recipes import RECIPES
+from dcncodec.train.recipes import RECIPES, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def restore(path: Path, channels: int = 4) -> Header:
 
 def changed(content: bytes, **metadata: str) -> bytes:
     header = {
-        "format": FORMAT,
+        "format": Recipe.CHECKPOINT,
         "architecture": "dcn-4",
         "progress": '{"step": 1, "seconds": 2.5}',
         "recipe": json.dumps(asdict(RECIPES["fast"])),

@@ -13,12 +13,13 @@ from torch import Tensor
 from dcncodec.errors import OutputError, TrainingError
 from dcncodec.metrics import to_unit
 from dcncodec.models.dcn import DCN
-from dcncodec.train import loop
+from dcncodec.train import run as base
 from dcncodec.train.checkpoint import read_average, read_header
 from dcncodec.train.data import Dataset
 from dcncodec.train.log import Log, read_log
-from dcncodec.train.loop import Budget, CodecLoss, Trainer, validate
+from dcncodec.train.loop import CodecLoss, Trainer, validate
 from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.run import Budget
 
 TINY = replace(RECIPES["fast"], batch=2, patch=16, warmup_steps=2)
 PAPER = replace(RECIPES["paper"], batch=2, patch=16)
@@ -113,7 +114,7 @@ def test_the_paper_loss(dataset: Dataset) -> None:
 def test_every_line_of_the_log_has_figures(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(base, "CHECKPOINT_SECONDS", 0.0)
     trainer(tmp_path, dataset).run(Budget(3), ignore)
     rows = read_log(tmp_path / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3]

@@ -21,12 +21,13 @@ import os, shutil, sys
 from pathlib import Path
 from safetensors.torch import save_file
 from dcncodec.cli.train import command
-from dcncodec.train import loop, start
+from dcncodec.train import run as base
+from dcncodec.train import start
 
 pictures, folder, name = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 rank = os.environ["RANK"]
-run, save_checkpoint = loop.Trainer.run, loop.save_checkpoint
-loop.CHECKPOINT_SECONDS = 0.0
+run, save_checkpoint = base.Run.run, base.save_checkpoint
+base.CHECKPOINT_SECONDS = 0.0
 
 def recorded(self, *arguments):
     finished = run(self, *arguments)
@@ -43,9 +44,9 @@ def kept(path, *arguments):
 def forbidden(*arguments, **options):
     raise AssertionError("only the first process writes")
 
-loop.Trainer.run, loop.save_checkpoint = recorded, kept
+base.Run.run, base.save_checkpoint = recorded, kept
 if rank != "0":
-    loop.save_checkpoint = loop.Log = start.plot_log = start.export_model = forbidden
+    base.save_checkpoint = base.Log = start.draw_curve = start.export_model = forbidden
 
 command([pictures, "--out", str(folder / name), "--batch", "2", "--patch", "16", "--threads", "1",
          "--max-steps", "4", "--device", "cpu", "--precision", "fp32"], standalone_mode=False)

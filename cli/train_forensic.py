@@ -1,0 +1,135 @@
+"""``dcn train --finetune forensic``: train a FAN, and the codec with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcncodec.cli.common import machine_options, set_threads
+from dcncodec.cli.training import display, training_options
+from dcncodec.errors import UsageError
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them, or ``none``."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """As a tuple."""
+        if isinstance(value, tuple):
+            return value
+        return () if value == "none" else tuple(name.strip() for name in value.split(","))
+
+
+@click.command()
+@click.option(
+    "--finetune",
+    type=click.Choice(["forensic"]),
+    required=True,
+    help="So that manipulations can be told after compression.",
+)
+@training_options
+@click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
+@click.option(
+    "--channel",
+    metavar="NAME",
+    help="dcn, jpeg:QF or none.  [default: dcn, or that of the resumed run]",
+)
+@click.option(
+    "--downsample/--full-size", default=None, help="Whether the channel halves pictures first."
+)
+@click.option(
+    "--trainable",
+    type=Names(),
+    metavar="NAMES",
+    help="What learns with the FAN: dcn, or none.  [default: dcn with that channel]",
+)
+@click.option(
+    "--lambda-c",
+    type=click.FloatRange(0),
+    help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
+)
+@click.option(
+    "--classes",
+    type=Names(),
+    metavar="NAMES",
+    help="Manipulations to tell apart.  [default: the seven of the DCN paper]",
+)
+@machine_options
+def command(
+    finetune: str,
+    sources: tuple[Path, ...],
+    folder: Path,
+    preset: str | None,
+    model: str | None,
+    max_steps: int | None,
+    max_minutes: float | None,
+    seed: int | None,
+    export: Path | None,
+    device: str,
+    threads: int | None,
+    precision: Any,
+    **overrides: Any,
+) -> None:
+    """Train a forensic analysis network (FAN) on SOURCES: folders of images and tar shards.
+
+    Photos pass through manipulations and the channel to the FAN, which learns to tell the
+    manipulations apart; with --trainable dcn the codec learns to keep their traces. Budget, DIR
+    and signals are as in "dcn train".
+
+    \b
+    Examples:
+      dcn train --finetune forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
+      dcn train --finetune forensic --model dcn-16c --trainable none photos/ --out runs/fixed
+      dcn train --finetune forensic --channel jpeg:20 photos/ --out runs/jpeg
+    """
+    del finetune  # its one value brought us here
+    if not sources and export is None:
+        raise UsageError("nothing to train on: give folders of images or tar shards")
+    set_threads(threads)
+    if not sources:
+        assert export is not None
+        from dcncodec.train.forensic_export import export_forensic
+
+        sha256 = export_forensic(folder, export)
+        click.echo(f"{export}: exported, SHA-256 of its FAN {sha256[:16]}", err=True)
+        return
+    from dcncodec.train.forensic_start import ForensicSettings, train_forensic
+
+    settings = ForensicSettings(
+        sources=sources,
+        folder=folder,
+        preset=preset,
+        model=model,
+        overrides={name: value for name, value in overrides.items() if value is not None},
+        max_steps=max_steps,
+        max_minutes=max_minutes,
+        seed=seed,
+        device=device,
+        precision=precision,
+        export=export,
+    )
+    with display(_describe, _validation) as (notify, report):
+        number = train_forensic(settings, notify, report)
+    if number:
+        sys.exit(128 + number)
+
+
+def _describe(figures: dict[str, float]) -> str:
+    return (
+        f"step {figures['step']:,.0f}  {figures['seconds']:,.0f} s  loss {figures['loss']:.3f}  "
+        f"accuracy {figures['accuracy']:.3f}  bpp {figures['bpp']:.3f}"
+    )
+
+
+def _validation(figures: dict[str, float]) -> str:
+    return (
+        f"accuracy {figures['validation_accuracy']:.3f}  bpp {figures['validation_bpp']:.3f}  "
+        f"PSNR {figures['validation_psnr']:.2f}  SSIM {figures['validation_ssim']:.4f}"
+    )

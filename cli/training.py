@@ -1,0 +1,114 @@
+"""What the training commands share: options and the display of progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Figures = dict[str, float]
+Report = Callable[[Figures], None]
+
+
+def training_options(command: Command) -> Command:
+    """SOURCES, ``--out`` (as ``folder``), ``--preset``, budget, batch, rate, seed, ``--export``."""
+    for option in (
+        click.option(
+            "--export",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Write the finished model as a weight folder; also works without SOURCES.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            help="Of weights and crops.  [default: 0, or that of the resumed run]",
+        ),
+        click.option(
+            "--learning-rate", type=click.FloatRange(0, min_open=True), help="The highest; Adam's."
+        ),
+        click.option("--patch", type=click.IntRange(8), help="Side of a crop in pixels."),
+        click.option("--batch", type=click.IntRange(1), help="Crops a step, over all processes."),
+        click.option(
+            "--max-minutes",
+            type=click.FloatRange(0, min_open=True),
+            help="Minutes of training, over all resumed parts.",
+        ),
+        click.option(
+            "--max-steps",
+            type=click.IntRange(1),
+            help="Steps, over all resumed parts.  [default: the preset's; none with --max-minutes]",
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["fast", "paper"]),
+            help="Recipe.  [default: fast, or that of the resumed run]",
+        ),
+        click.option(
+            "--out",
+            "folder",
+            required=True,
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="The run's folder; a checkpoint in it is resumed.",
+        ),
+        click.argument("sources", nargs=-1, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def display(
+    describe: Callable[[Figures], str], validation: Callable[[Figures], str]
+) -> Iterator[tuple[Callable[[str], None], Report]]:
+    """How lines and figures are shown: a progress bar on a terminal, plain lines otherwise.
+
+    Args:
+        describe: figures of the training as text.
+        validation: figures of a validation as text.
+
+    Yields:
+        What shows a line, and what shows figures.
+    """
+    if not sys.stderr.isatty():
+        yield _echo, _plain(describe, validation)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0)
+        quality = ""
+
+        def report(figures: Figures) -> None:
+            nonlocal quality
+            if _validated(figures):
+                quality = "  validation: " + validation(figures)
+            bar.update(task, completed=figures["share"], description=describe(figures) + quality)
+
+        yield lambda line: bar.console.print(line, markup=False, highlight=False), report
+
+
+def _validated(figures: Figures) -> bool:
+    return any(name.startswith("validation_") for name in figures)
+
+
+def _plain(describe: Callable[[Figures], str], validation: Callable[[Figures], str]) -> Report:
+    """One line a validation."""
+
+    def report(figures: Figures) -> None:
+        if _validated(figures):
+            _echo(f"{describe(figures)}  validation: {validation(figures)}")
+
+    return report
+
+
+def _echo(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,1 @@
+"""Forensics: camera, manipulations, channel, analysis and detection around the codec."""

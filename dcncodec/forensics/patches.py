@@ -1,0 +1,45 @@
+"""Patches to learn from and to judge: those with something in them (NIP paper, section 5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dcncodec.errors import TrainingError
+from dcncodec.metrics import to_unit
+from dcncodec.train.data import ImageSet
+
+FLAT_VARIANCE = 0.005
+"""Patches of less variance (samples in [0, 1]) show no traces of anything and are left out."""
+ATTEMPTS = 4
+"""Random crops drawn for every one that is asked for."""
+
+
+def is_varied(patches: Tensor) -> Tensor:
+    """Which patches (B, 3, H, W), float in [0, 1], vary enough: (B,) of bool."""
+    return patches.flatten(1).var(1) >= FLAT_VARIANCE
+
+
+def varied_crops(images: ImageSet, count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Random crops that vary enough.
+
+    Args:
+        images: where they come from.
+        count: B.
+        size: side in pixels.
+        generator: a CPU generator.
+
+    Returns:
+        uint8 (B, size, size, 3).
+
+    Raises:
+        TrainingError: too few of ``ATTEMPTS`` times as many crops do.
+    """
+    crops = images.crops(count * ATTEMPTS, size, generator)
+    varied = is_varied(to_unit(crops)).nonzero().squeeze(1)
+    if len(varied) < count:
+        raise TrainingError(
+            f"only {len(varied)} of {len(crops)} random patches of {size} pixels vary enough to "
+            "show traces; give photographs with more texture"
+        )
+    return crops[varied[:count]]

@@ -1,0 +1,96 @@
+"""From a forensic run to a forensic folder (``dcncodec.forensics.folder``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
+from dcncodec.models.registry import find_model
+from dcncodec.train.checkpoint import FILE, read_average
+from dcncodec.train.export import (
+    check_export,
+    describe_run,
+    half_precision,
+    make_folder,
+    write_codec,
+    write_file,
+)
+from dcncodec.train.forensic import ForensicTrainer
+from dcncodec.train.log import read_log
+from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.run import LOG_FILE
+
+FORMAT = "dcn-fan-1"
+
+
+def export_forensic(run: Path, folder: Path) -> str:
+    """Write the averaged FAN of a run, and the codec where that was trained, too.
+
+    Args:
+        run: a run's folder, with its checkpoint.
+        folder: the forensic folder; files of an earlier export there are replaced.
+
+    Returns:
+        The SHA-256 of the FAN's file in hexadecimal.
+
+    Raises:
+        UsageError: the folder's name cannot be a model's.
+        TrainingError: there is no checkpoint, it is damaged, or it does not fit into float16.
+        ModelError: the codec that the FAN was trained on is not installed any more.
+        OutputError: the folder cannot be written.
+    """
+    check_export(folder)
+    average, header = read_average(run / FILE, ForensicRecipe)
+    recipe = header.recipe
+    assert isinstance(recipe, ForensicRecipe)
+    rows = read_log(run / LOG_FILE, ForensicTrainer.COLUMNS)
+    content = half_precision(
+        _part(average, "fan."), {"format": FORMAT, "classes": ",".join(recipe.classes)}
+    )
+    codec: dict[str, str] | None = None
+    if "dcn" in recipe.trainable:
+        sha256 = write_codec(folder, _part(average, "codec."), header, rows)
+        codec = {"name": folder.resolve().name, "sha256": sha256}
+    elif recipe.channel == "dcn":
+        model = find_model(header.init)
+        codec = {"name": model.name, "sha256": model.sha256}
+    make_folder(folder)
+    card = {
+        "name": folder.resolve().name,
+        "classes": list(recipe.classes),
+        "channel": recipe.channel,
+        "downsample": recipe.downsample,
+        "codec": codec,
+        "lambda_c": recipe.lambda_c,
+        "trainable": list(recipe.trainable),
+        "patch": PAPER_PATCH,
+        **describe_run(header, rows, ("accuracy", "bpp", "psnr", "ssim")),
+        "fan_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_file(folder / FAN_FILE, content)
+    _write_card(folder, card)
+    return str(card["fan_sha256"])
+
+
+def update_forensic(folder: Path, results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add results by test set to a forensic card; those of the same name are replaced.
+
+    Raises:
+        ModelError: the folder is no forensic folder.
+        OutputError: it cannot be written.
+    """
+    card = open_forensic(folder).card
+    added = {name: dict(figures) for name, figures in results.items()}
+    _write_card(folder, card | {"results": card.get("results", {}) | added})
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    write_file(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+
+
+def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

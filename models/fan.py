@@ -1,0 +1,110 @@
+"""FAN, the forensic analysis network (DCN paper, Table 6; Bayar & Stamm's constrained filter).
+
+A constrained convolution suppresses the content of a photo and leaves what manipulation changes:
+each of its filters predicts a pixel from its neighbours and subtracts the pixel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+RESIDUAL_SIZE = 5
+FILTERS = (32, 64, 128, 256)
+DENSE = (512, 128)
+LEAK = 0.2
+RESIDUAL_GAIN = 100.0
+"""Residuals of photos in [0, 1] are of the order of 0.01; without gain the layers would see
+nearly nothing but their own biases."""
+
+
+class ConstrainedConv(nn.Module):
+    """5x5 filters from RGB to three residuals, without bias; the borders are reflected.
+
+    Every filter's centre weight on its own channel is -1 and the others sum to 1, so that a
+    constant image gives zero. ``constrain`` restores that after an optimisation step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Starts near the difference to a smooth prediction from the pixel's own channel.
+        line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
+        smooth = torch.eye(3).view(3, 3, 1, 1) * (line.unsqueeze(1) * line)
+        weight = smooth + 0.5 * torch.randn_like(smooth)
+        # One row for each filter: no convolution kernel to an optimiser that treats those apart.
+        self.weight = nn.Parameter(weight.flatten(1))
+        self.constrain()
+
+    @property
+    def kernel(self) -> Tensor:
+        """The filters (3, 3, 5, 5)."""
+        return self.weight.view(3, 3, RESIDUAL_SIZE, RESIDUAL_SIZE)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Renormalise the weights."""
+        middle = RESIDUAL_SIZE // 2
+        own = torch.arange(3)
+        self.kernel[own, own, middle, middle] = 0
+        self.weight.div_(self.weight.sum(1, keepdim=True))
+        self.kernel[own, own, middle, middle] = -1
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) to residuals of the same shape."""
+        padded = functional.pad(pixels, (RESIDUAL_SIZE // 2,) * 4, mode="reflect")
+        return functional.conv2d(padded, self.kernel)
+
+
+class FAN(nn.Module):
+    """Classifier of manipulations: 1,341,990 parameters for five classes.
+
+    Args:
+        classes: number of classes, 2 or more.
+
+    Raises:
+        ValueError: fewer than two classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        if classes < 2:
+            raise ValueError(f"a classifier needs at least 2 classes, not {classes}")
+        self.classes = classes
+        self.residual = ConstrainedConv()
+        layers: list[nn.Module] = []
+        channels = 3
+        for filters in FILTERS:
+            layers += [
+                nn.Conv2d(channels, filters, 5, padding=2),
+                nn.LeakyReLU(LEAK),
+                nn.MaxPool2d(2),
+            ]
+            channels = filters
+        layers += [nn.Conv2d(channels, channels, 1), nn.LeakyReLU(LEAK)]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Linear(channels, DENSE[0]),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(DENSE[0], DENSE[1]),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(DENSE[1], classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, a=LEAK)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def constrain(self) -> None:
+        """Restore the constraint of the residual filters after an optimisation step."""
+        self.residual.constrain()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to logits (B, classes), float32."""
+        # The residual is a small difference of large numbers: bfloat16 would drown it.
+        with torch.autocast(pixels.device.type, enabled=False):
+            residual = self.residual(pixels.float()) * RESIDUAL_GAIN
+        features = self.features(residual).mean((2, 3))
+        logits: Tensor = self.head(features)
+        return logits.float()

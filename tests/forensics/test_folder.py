@@ -1,0 +1,165 @@
+"""Forensic folders: export, opening, and what can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dcncodec.errors import ModelError, UsageError
+from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
+from dcncodec.models.dcn import DCN
+from dcncodec.models.fan import FAN
+from dcncodec.models.registry import list_models
+from dcncodec.train.checkpoint import FILE, Header, Progress, save_checkpoint
+from dcncodec.train.forensic_export import export_forensic, update_forensic
+from dcncodec.train.optimiser import Optimiser
+from dcncodec.train.recipes import FORENSIC_RECIPES
+
+RECIPE = replace(
+    FORENSIC_RECIPES["fast"], classes=("native", "jpeg", "median"), muon=False, trainable=("dcn",)
+)
+
+
+def run_folder(folder: Path, **changes: Any) -> Path:
+    """A run after no step at all."""
+    folder.mkdir()
+    recipe = replace(RECIPE, **changes)
+    torch.manual_seed(0)
+    trained = torch.nn.ModuleDict({"fan": FAN(len(recipe.classes))})
+    if "dcn" in recipe.trainable:
+        trained["codec"] = DCN(4)
+    optimiser = Optimiser(trained, muon=False)
+    for parameter in trained.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step(0.0)
+    average = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    header = Header(4, recipe, 1, [], "tiny" if recipe.channel == "dcn" else "", Progress(5, 2.0))
+    save_checkpoint(folder / FILE, trained, average, optimiser, header)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("forensic")
+    export_forensic(run_folder(root / "run"), root / "models" / "tiny-forensic")
+    return root / "models" / "tiny-forensic"
+
+
+def test_both_networks_are_there(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCN_MODELS", str(exported.parent))
+    folder = open_forensic("tiny-forensic")
+    assert folder.path == exported
+    assert folder.classes == RECIPE.classes
+    assert (folder.channel, folder.downsample) == ("dcn", False)
+    torch.manual_seed(0)
+    expected = FAN(3)
+    patch = torch.rand(1, 3, 32, 32)
+    assert torch.allclose(folder.load_fan()(patch), expected(patch), rtol=0.01, atol=1)
+    codec = folder.codec("cpu")
+    assert codec is not None
+    assert codec.model.sha256 == folder.codec_sha256
+    assert "tiny-forensic" in {model.name for model in list_models()}
+    assert folder.codec_sha256 is not None
+    assert find_for_codec(folder.codec_sha256[:16]).path == exported
+    assert [f.path for f in list_forensic() if f.name == "tiny-forensic"] == [exported]
+
+
+def test_a_codec_that_stayed(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
+    export_forensic(run_folder(tmp_path / "run", trainable=()), tmp_path / "fixed")
+    assert not (tmp_path / "fixed" / "model.safetensors").exists()
+    codec = open_forensic(tmp_path / "fixed").codec("cpu")
+    assert codec is not None
+    assert codec.model.name == "tiny"
+    monkeypatch.delenv("DCN_MODELS")
+    with pytest.raises(ModelError, match="needs model tiny"):
+        open_forensic(tmp_path / "fixed").codec("cpu")
+
+
+def test_without_a_codec(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", trainable=(), channel="jpeg:30", downsample=True)
+    export_forensic(run, tmp_path / "jpeg")
+    folder = open_forensic(tmp_path / "jpeg")
+    assert (folder.channel, folder.downsample, folder.codec()) == ("jpeg:30", True, None)
+
+
+def test_results_are_added(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    update_forensic(folder, {"pristine": {"accuracy": 0.5}})
+    update_forensic(folder, {"pristine": {"accuracy": 0.75}, "other": {"bpp": 1}})
+    results = open_forensic(folder).card["results"]
+    assert results["pristine"] == {"accuracy": 0.75}
+    assert results["other"] == {"bpp": 1}
+
+
+def change(**entries: Any) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        card = json.loads((folder / "forensic.json").read_text())
+        (folder / "forensic.json").write_text(json.dumps(card | entries))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        change(classes=["native"]),
+        change(classes=["native", "emboss"]),
+        change(channel="smoke"),
+        change(channel="none"),
+        change(codec=None),
+        change(codec={"name": "x"}),
+        change(downsample="no"),
+        change(fan_sha256="12"),
+        change(name=""),
+        lambda folder: (folder / "forensic.json").write_text("{"),
+        lambda folder: (folder / "forensic.json").write_text("[]"),
+    ],
+)
+def test_damaged_cards(exported: Path, tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    spoil(folder)
+    with pytest.raises(ModelError, match=r"forensic\.json: damaged card"):
+        open_forensic(folder)
+
+
+def test_damaged_weights(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    change(classes=["native", "jpeg"])(folder)
+    with pytest.raises(ModelError, match="does not fit the classes"):
+        open_forensic(folder).load_fan()
+    (folder / "fan.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="damaged or replaced"):
+        open_forensic(folder).load_fan()
+    (folder / "fan.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        open_forensic(folder).load_fan()
+
+
+def test_a_fan_of_another_codec(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    change(codec={"name": "tiny", "sha256": "ab" * 32})(folder)
+    with pytest.raises(ModelError, match="does not match its codec"):
+        open_forensic(folder).codec("cpu")
+
+
+def test_unknown_folders(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no forensic model or folder"):
+        open_forensic(tmp_path)
+    with pytest.raises(ModelError, match="no installed FAN was trained on"):
+        find_for_codec("00" * 32)
+    with pytest.raises(UsageError, match="the folder's name is the model's"):
+        export_forensic(tmp_path, tmp_path / "Not a name")

@@ -1,0 +1,44 @@
+"""The forensic analysis network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dcncodec.models.fan import FAN, ConstrainedConv
+
+
+@pytest.mark.parametrize(("classes", "count"), [(5, 1_341_990), (7, 1_342_248)])
+def test_number_of_parameters(classes: int, count: int) -> None:
+    """Table 6, and two more outputs of 128 weights and a bias each."""
+    assert sum(parameter.numel() for parameter in FAN(classes).parameters()) == count
+
+
+def test_residuals() -> None:
+    layer = ConstrainedConv()
+    with torch.no_grad():
+        layer.weight.add_(torch.randn_like(layer.weight) * 0.01)
+        layer.constrain()
+    kernel = layer.kernel
+    for i in range(3):
+        assert float(kernel[i, i, 2, 2].detach()) == -1
+    assert torch.allclose(kernel.sum((1, 2, 3)), torch.zeros(3), atol=1e-5)
+    flat = torch.full((1, 3, 16, 16), 0.7)
+    assert float(layer(flat).detach().abs().max()) < 1e-5
+    assert float(layer(torch.rand(1, 3, 16, 16)).detach().abs().max()) > 0.1
+
+
+def test_logits() -> None:
+    torch.manual_seed(0)
+    fan = FAN(7)
+    for size in ((128, 128), (16, 40)):
+        logits = fan(torch.rand(2, 3, *size))
+        assert logits.shape == (2, 7)
+        assert logits.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fan(torch.rand(1, 3, 32, 32)).dtype == torch.float32
+
+
+def test_too_few_classes() -> None:
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        FAN(1)

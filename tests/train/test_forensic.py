@@ -1,0 +1,135 @@
+"""Joint training of codec and forensic network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dcncodec.errors import TrainingError
+from dcncodec.forensics.channel import Channel
+from dcncodec.metrics import to_unit
+from dcncodec.models.dcn import DCN
+from dcncodec.models.fan import FAN
+from dcncodec.train import forensic
+from dcncodec.train.checkpoint import FILE, read_header
+from dcncodec.train.data import Dataset
+from dcncodec.train.forensic import ForensicLoss, ForensicTrainer
+from dcncodec.train.log import read_log
+from dcncodec.train.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
+from dcncodec.train.run import Budget
+
+CLASSES = ("native", "gaussian", "jpeg")
+TINY = replace(FORENSIC_RECIPES["fast"], batch=2, patch=16, classes=CLASSES, warmup_steps=2)
+JOINT = replace(TINY, trainable=("dcn",))
+
+
+@pytest.fixture(autouse=True)
+def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forensic, "PAPER_PATCH", 32)
+    monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 2)
+
+
+def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> ForensicTrainer:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    codec = DCN(4) if recipe.channel == "dcn" else None
+    channel = Channel(recipe.channel, codec)
+    return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, "tiny")
+
+
+def ignore(_: dict[str, float]) -> None:
+    pass
+
+
+def test_the_loss(dataset: Dataset) -> None:
+    """Equation 9: cross-entropy plus lambda_c times the codec's own loss."""
+    torch.manual_seed(0)
+    codec, fan = DCN(4), FAN(3)
+    recipe = replace(JOINT, lambda_c=0.25)
+    objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
+    photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
+    figures, sent, received = objective(photos, torch.Generator())
+    assert sent.shape == received.shape == (6, 3, 16, 16)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    expected = torch.nn.functional.cross_entropy(fan(received), labels)
+    mse = (received - sent).square().mean()
+    entropy = figures["bpp"] * 64 / 4
+    codec_loss = mse * (50 * 128 * 128 * 3 / 2) + 250 * entropy
+    assert torch.allclose(figures["cross_entropy"], expected)
+    assert torch.allclose(figures["loss"], expected + 0.25 * codec_loss)
+
+
+def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
+    for recipe, moves in ((JOINT, True), (TINY, False)):
+        run = trainer(tmp_path / str(moves), dataset, recipe)
+        codec, fan = run.objective.channel.codec, run.fan
+        before = [t.detach().clone() for t in (*codec.parameters(), *fan.parameters())]
+        run.run(Budget(2), ignore)
+        after = [*codec.parameters(), *fan.parameters()]
+        count = len(list(codec.parameters()))
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert any(changed[:count]) == moves
+        assert any(changed[count:])
+
+
+def test_filters_stay_residuals(tmp_path: Path, dataset: Dataset) -> None:
+    run = trainer(tmp_path / "run", dataset)
+    run.run(Budget(3), ignore)
+    for weights in (run.fan.state_dict(), {k[4:]: v for k, v in run.average.items()}):
+        kernel = weights["residual.weight"].view(3, 3, 25)
+        assert torch.allclose(kernel.sum((1, 2)), torch.zeros(3), atol=1e-4)
+        assert torch.allclose(kernel[torch.arange(3), torch.arange(3), 12], -torch.ones(3))
+
+
+def test_resume_gives_the_same_weights(tmp_path: Path, dataset: Dataset) -> None:
+    trainer(tmp_path / "whole", dataset).run(Budget(4), ignore)
+    parts = trainer(tmp_path / "parts", dataset)
+
+    def stop(figures: dict[str, float]) -> None:
+        if figures["step"] == 2:
+            parts.stop()
+
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("dcncodec.train.run.REPORT_SECONDS", 0.0)
+    try:
+        assert not parts.run(Budget(4), stop)
+    finally:
+        monkey.undo()
+    assert trainer(tmp_path / "parts", dataset).run(Budget(4), ignore)
+    weights = [load_file(tmp_path / name / FILE) for name in ("whole", "parts")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
+    trainer(tmp_path / "run", dataset).run(Budget(2), ignore)
+    rows = read_log(tmp_path / "run" / "log.csv", ForensicTrainer.COLUMNS)
+    assert [row["step"] for row in rows] == [2]
+    assert 0 <= rows[0]["validation_accuracy"] <= 1
+    assert rows[0]["validation_bpp"] > 0
+    header = read_header(tmp_path / "run" / FILE, ForensicRecipe)
+    assert header.recipe == JOINT
+    assert (header.init, header.latent_channels, header.seed) == ("tiny", 4, 5)
+    with pytest.raises(TrainingError, match="not a training checkpoint"):
+        read_header(tmp_path / "run" / FILE, Recipe)
+
+
+def test_other_channels(tmp_path: Path, dataset: Dataset) -> None:
+    for channel in ("none", "jpeg:50"):
+        run = trainer(tmp_path / channel.replace(":", ""), dataset, replace(TINY, channel=channel))
+        run.run(Budget(1), ignore)
+        assert set(run.average) == {f"fan.{name}" for name in run.fan.state_dict()}
+
+
+def test_a_fan_learns(tmp_path: Path, dataset: Dataset) -> None:
+    """Noise against none is an easy case: a few steps tell them apart."""
+    recipe = replace(TINY, channel="none", classes=("native", "awgn"), batch=8, patch=32)
+    seen: list[float] = []
+    torch.manual_seed(0)
+    run = ForensicTrainer(Channel("none"), FAN(2), recipe, dataset, tmp_path, 0, torch.float32)
+    run.run(Budget(40), lambda figures: seen.append(figures.get("validation_accuracy", 0)))
+    assert seen[-1] == 1.0
