@@ -1,0 +1,124 @@
+"""``dcn train --finetune forensic`` as a user runs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcncodec.cli.main import main
+from dcncodec.forensics.folder import open_forensic
+from dcncodec.train import forensic
+
+QUICK = ["--patch", "16", "--batch", "1", "--threads", "1", "--device", "cpu"]
+CLASSES = ["--classes", "native,gaussian"]
+
+Dcn = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures of 136 pixels with enough variance."""
+    folder: Path = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        small = Image.fromarray(rng.integers(0, 256, (17, 17, 3), np.uint8))
+        small.resize((136, 136), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def dcn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path
+) -> Dcn:
+    """Run ``dcn train --finetune forensic`` in this process; exit code and standard error."""
+    monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
+    monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        words = ["dcn", "train", "--finetune", "forensic", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        threads = torch.get_num_threads()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            torch.set_num_threads(threads)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    arguments = [photos, "--model", "tiny", "--out", tmp_path / "run", *CLASSES, *QUICK]
+    code, error = dcn(*arguments, "--max-steps", "1", "--lambda-c", "0.005")
+    assert code == 0, error
+    assert "validation: accuracy " in error
+    assert "with --export DIR exports it" in error
+    code, error = dcn(*arguments, "--max-steps", "2", "--export", tmp_path / "my-forensic")
+    assert code == 0, error
+    assert "resuming" in error
+    folder = open_forensic(tmp_path / "my-forensic")
+    assert folder.card["steps"] == 2
+    assert folder.card["lambda_c"] == 0.005
+    assert folder.card["trainable"] == ["dcn"]
+    assert folder.classes == ("native", "gaussian")
+    assert folder.codec("cpu") is not None
+    assert (tmp_path / "run" / "curve.svg").exists()
+    code, error = dcn("--out", tmp_path / "run", "--export", tmp_path / "again")
+    assert code == 0
+    assert (tmp_path / "again" / "fan.safetensors").read_bytes() == (
+        folder.path / "fan.safetensors"
+    ).read_bytes()
+    code, error = dcn(*arguments, "--trainable", "none")
+    assert code == 1
+    assert "was trained with another trainable" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["--channel", "dcn"], 2, "the channel dcn needs a codec: --model NAME"),
+        (["--channel", "png"], 2, "channel png: choose dcn, none, or jpeg:QF"),
+        (["--channel", "none", "--trainable", "dcn"], 2, "needs the channel dcn, not none"),
+        (["--channel", "none", "--trainable", "fan"], 2, "--trainable fan: choose dcn or none"),
+        (["--channel", "none", "--classes", "native,emboss"], 2, "--classes emboss: choose from"),
+        (["--channel", "none", "--classes", "jpeg"], 2, "at least two different ones"),
+        (["--channel", "none", "--patch", "20"], 2, "--patch 20: choose a multiple of 8"),
+        (["--channel", "none", "--downsample", "--patch", "24"], 2, "choose a multiple of 16"),
+        (["--lambda-c", "-1"], 2, "-1"),
+        (["--model", "absent"], 1, "absent: no such model"),
+        (["--channel", "none", "--export", "Bad Name"], 2, "the folder's name is the model's"),
+    ],
+)
+def test_bad_choices(
+    tmp_path: Path, photos: Path, dcn: Dcn, arguments: list[str], code: int, expected: str
+) -> None:
+    found, error = dcn(photos, "--out", tmp_path / "run", "--max-steps", "1", *arguments)
+    assert found == code
+    assert expected in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:
+    code, error = dcn("--out", tmp_path / "run")
+    assert code == 2
+    assert "nothing to train on" in error
+
+
+def test_too_uniform(tmp_path: Path, dcn: Dcn) -> None:
+    for i in range(3):
+        Image.new("RGB", (136, 136), (90, 90, 90)).save(tmp_path / f"{i}.png")
+    code, error = dcn(
+        tmp_path, "--channel", "none", "--out", tmp_path / "run", "--max-steps", "1", *QUICK
+    )
+    assert code == 1
+    assert "random patches of 16 pixels vary enough" in error
