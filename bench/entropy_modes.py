@@ -16,7 +16,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.bench.kodak import images
+from dcncodec.bench.datasets import find
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.bitstream import Mode, encode_block
@@ -75,7 +75,7 @@ def measure(codec: Codec, pictures: Sequence[NDArray[np.uint8]], side: int) -> R
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of PNGs.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of images.")
 @click.option("--model", "models", multiple=True, default=("dcn-16c", "dcn-32c", "dcn-64c"))
 @click.option("--side", "sides", multiple=True, type=click.IntRange(8), default=SIDES)
 def main(data: Path, models: tuple[str, ...], sides: tuple[int, ...]) -> None:
@@ -84,7 +84,7 @@ def main(data: Path, models: tuple[str, ...], sides: tuple[int, ...]) -> None:
         for side in sides:
             if side % STRIDE:
                 raise UsageError(f"--side {side}: choose a multiple of {STRIDE}")
-        pictures = [pixels for _, pixels in images(data, None)]
+        pictures = [item.load() for item in find(str(data))]
         codecs = [Codec(model) for model in models]
         click.echo("model       patch  count  channel: bytes   bpp  global: bytes   bpp  auto: bpp")
         for codec in codecs:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from skimage import data as samples
 
-from dcncodec.bench import fse_speed, kodak, large_images
-from dcncodec.codec import Codec
+from dcncodec.bench import datasets, fse_speed, large_images, rd, runner
+from dcncodec.bench.codecs import specs
 
 
 def test_entropy_of_blocks() -> None:
@@ -19,33 +16,13 @@ def test_entropy_of_blocks() -> None:
     assert fse_speed.entropy_bytes(blocks) == pytest.approx(0.5)
 
 
-def test_jpeg_payload_is_tables_and_scan() -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(samples.astronaut()[:64, :64]).save(buffer, "JPEG", subsampling=0)
-    data = buffer.getvalue()
-    scan = len(data) - data.index(b"\xff\xda") - 2
-    payload = kodak.jpeg_payload(data)
-    assert scan < payload < len(data)
-    with_comment = data[:2] + b"\xff\xfe\x00\x06text" + data[2:]
-    assert kodak.jpeg_payload(with_comment) == payload
-
-
-def test_curves_rise_and_interpolate() -> None:
-    pixels = np.ascontiguousarray(samples.astronaut()[:128, :128])
-    curve = kodak.jpeg_curve(pixels)
-    assert [p.ssim for p in curve] == sorted(p.ssim for p in curve)
-    middle = curve[5]
-    assert kodak.ssim_at(curve, middle.bpp) == pytest.approx(middle.ssim)
-    assert kodak.bpp_at(curve, middle.ssim) == pytest.approx(middle.bpp)
-
-
-def test_the_bundled_model_takes_fewer_bits_than_jpeg(shared_data: Path) -> None:
-    codec = Codec("dcn-32c")
-    ratios = []
-    for _, pixels in list(kodak.images(shared_data / "kodak", 512))[3:24:8]:
-        point = kodak.model_point(codec, pixels)
-        ratios.append(point.bpp / kodak.bpp_at(kodak.jpeg_curve(pixels), point.ssim))
-    assert np.median(ratios) < 0.9
+def test_the_bundled_models_take_fewer_bits_than_jpeg(shared_data: Path) -> None:
+    items = datasets.find("kodak", shared_data, crop=512)[3:24:8]
+    points = runner.run(specs(["dcn", "jpeg"]), items).points
+    ratios = rd.equal_quality(points, "dcn", "jpeg")
+    assert set(ratios) == {"dcn-16c", "dcn-32c", "dcn-64c"}
+    for found in ratios.values():
+        assert np.median(list(found.values())) < 0.9
 
 
 def test_memory_of_large_images_stays_bounded(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Results on disk, one small file each, so that an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dcncodec.errors import OutputError
+
+
+class Cache:
+    """A folder of results under the hash of all that they depend on.
+
+    Args:
+        folder: made when the first result is kept; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def _path(self, key: dict[str, Any]) -> Path:
+        assert self.folder is not None
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return self.folder / name[:2] / f"{name[2:]}.json"
+
+    def get(self, key: dict[str, Any]) -> dict[str, Any] | None:
+        """The result for a key; None where there is none, or its file is damaged."""
+        if self.folder is None:
+            return None
+        with suppress(OSError, ValueError):
+            content = json.loads(self._path(key).read_text(encoding="utf-8"))
+            # A hash could only collide on purpose, but this also notices damaged files.
+            if content["key"] == key and isinstance(content["result"], dict):
+                return dict(content["result"])
+        return None
+
+    def put(self, key: dict[str, Any], result: dict[str, Any]) -> None:
+        """Keep a result.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        if self.folder is None:
+            return
+        path = self._path(key)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Without the wait for the disk of formats.files: a lost result is measured again.
+            temporary.write_text(json.dumps({"key": key, "result": result}), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose another --cache-dir"
+            ) from None

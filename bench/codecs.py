@@ -1,0 +1,259 @@
+"""Every codec of the benchmark behind one interface, dcn's models among them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import dcncodec
+from dcncodec import codec, quantise, transform
+from dcncodec.codec import Codec
+from dcncodec.devices import Precision, choose_device, choose_precision
+from dcncodec.errors import ModelError, UsageError
+from dcncodec.formats import (
+    baselines,
+    bitstream,
+    bpg,
+    bpg_colour,
+    container,
+    fse,
+    hevc_av,
+    hevc_bits,
+    hevc_sets,
+    hevc_x265,
+)
+from dcncodec.formats.baselines import BASELINES, Baseline
+from dcncodec.models import dcn
+from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
+
+Pixels = NDArray[np.uint8]
+
+LADDER = "dcn"
+"""The codec whose settings are the bundled models, from few to many bits."""
+DEFAULT_BASELINES = ("jpeg", "jpeg420", "jpeg2000", "webp", "avif", "avif-iq", "jxl", "bpg")
+
+
+class BenchCodec(Protocol):
+    """What the benchmark asks of a codec.
+
+    Attributes:
+        name, title: in commands; in plots and tables.
+        settings: of a rate-distortion curve, from the fewest to the most bits.
+    """
+
+    name: str
+    title: str
+    settings: tuple[str, ...]
+
+    def version(self, setting: str) -> str:
+        """What a cached result depends on beside the image; MissingLibraryError without it."""
+        ...
+
+    def encode(self, pixels: Pixels, setting: str) -> bytes:
+        """A complete file of RGB pixels, uint8 (H, W, 3)."""
+        ...
+
+    def decode(self, data: bytes) -> Pixels:
+        """The pixels of such a file."""
+        ...
+
+    def payload(self, data: bytes) -> int:
+        """Bytes of effective payload (DCN paper, section 3.5)."""
+        ...
+
+
+class BaselineCodec:
+    """A codec of ``formats.baselines`` with a number of threads."""
+
+    def __init__(self, baseline: Baseline, threads: int) -> None:
+        self.baseline, self.threads = baseline, threads
+        self.name, self.title = baseline.name, baseline.title
+        self.settings = tuple(f"{setting:g}" for setting in baseline.settings)
+
+    def version(self, setting: str) -> str:
+        """The library's version and the adapter's source."""
+        return f"{self.baseline.version()}, {_sources(_BASELINE_MODULES)}"
+
+    def encode(self, pixels: Pixels, setting: str) -> bytes:
+        """See ``BenchCodec``."""
+        return self.baseline.compress(pixels, float(setting), self.threads)
+
+    def decode(self, data: bytes) -> Pixels:
+        """See ``BenchCodec``."""
+        return self.baseline.decompress(data, self.threads)
+
+    def payload(self, data: bytes) -> int:
+        """See ``BenchCodec``."""
+        return self.baseline.payload(data)
+
+    def encode_near(self, pixels: Pixels, bytes_payload: float) -> tuple[str, bytes]:
+        """The setting whose payload is nearest to a number of bytes, and its file."""
+        base = self.baseline
+        worst, best = base.span
+        steps = round(abs(best - worst)) if base.whole else 256
+        tried: dict[int, bytes] = {}
+
+        def setting(step: int) -> str:
+            # Ratios of settings that are rates, differences of all others.
+            if base.whole:
+                return f"{worst + (best - worst) * step / steps:g}"
+            return f"{worst * (best / worst) ** (step / steps):.4g}"
+
+        def size(step: int) -> int:
+            if step not in tried:
+                tried[step] = self.encode(pixels, setting(step))
+            return self.payload(tried[step])
+
+        low, high = 0, steps
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if size(middle) <= bytes_payload else (low, middle)
+        nearest = min((low, high), key=lambda step: abs(size(step) - bytes_payload))
+        return setting(nearest), tried[nearest]
+
+
+class DcnCodec:
+    """One or more dcn models; a setting is a model's name."""
+
+    def __init__(
+        self, name: str, models: Sequence[ModelFolder], device: str, precision: Precision
+    ) -> None:
+        self.name = self.title = name
+        self.models = {model.name: model for model in models}
+        self.settings = tuple(self.models)
+        self.device, self.precision = device, precision
+        self._loaded: dict[str, Codec] = {}
+
+    def version(self, setting: str) -> str:
+        """Package, weights, torch, number format and the sources that decide a file's bytes."""
+        device = choose_device(self.device)
+        return (
+            f"dcncodec {dcncodec.__version__}, {self.models[setting].sha256}, "
+            f"torch {torch.__version__}, {device.type}, "
+            f"{choose_precision(self.precision, device)}, {_sources(_DCN_MODULES)}"
+        )
+
+    def loaded(self, setting: str) -> Codec:
+        """The loaded model.
+
+        Raises:
+            ModelError: it is damaged.
+        """
+        if setting not in self._loaded:
+            self._loaded[setting] = Codec(
+                self.models[setting], device=self.device, precision=self.precision
+            )
+        return self._loaded[setting]
+
+    def encode(self, pixels: Pixels, setting: str) -> bytes:
+        """See ``BenchCodec``."""
+        return self.loaded(setting).encode(pixels)
+
+    def decode(self, data: bytes) -> Pixels:
+        """See ``BenchCodec``."""
+        return self.loaded(container.read_header(data).model).decode(data).pixels
+
+    def payload(self, data: bytes) -> int:
+        """The coded blocks: the paper's whole bit-stream."""
+        file = container.read(data, max_pixels=None)
+        sections = map(file.block_section, range(file.header.block_count))
+        return sum(section.payload_end - section.payload_start for section in sections)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which codec, in a form that other processes open again.
+
+    Attributes:
+        name: of a baseline, ``dcn``, or of a model.
+        models: the weight folders of a dcn codec.
+        device, precision: of a dcn codec.
+        threads: of a baseline.
+    """
+
+    name: str
+    models: tuple[str, ...] = ()
+    device: str = "cpu"
+    precision: Precision = "auto"
+    threads: int = 1
+
+    def open(self) -> BaselineCodec | DcnCodec:
+        """The codec; each process opens it once."""
+        return _open(self)
+
+    def with_threads(self, threads: int) -> Spec:
+        """The same codec with another number of threads."""
+        return replace(self, threads=threads)
+
+
+@lru_cache(maxsize=32)
+def _open(spec: Spec) -> BaselineCodec | DcnCodec:
+    if not spec.models:
+        return BaselineCodec(BASELINES[spec.name], spec.threads)
+    models = [find_model(path) for path in spec.models]
+    return DcnCodec(spec.name, models, spec.device, spec.precision)
+
+
+def specs(
+    names: Sequence[str], *, device: str = "cpu", precision: Precision = "auto"
+) -> list[Spec]:
+    """The codecs of a run.
+
+    Args:
+        names: baselines, ``dcn`` (the models low, medium and high), names or folders of models;
+            none means dcn, every other installed model and ``DEFAULT_BASELINES``.
+        device, precision: of dcn's networks.
+
+    Raises:
+        UsageError: there is no codec or model of a name.
+    """
+    installed = {model.name: model for model in list_models()}
+    ladder = [installed[name] for name in QUALITIES.values() if name in installed]
+    if not names:
+        others = [name for name in installed if name not in QUALITIES.values()]
+        names = [*([LADDER] if ladder else []), *others, *DEFAULT_BASELINES]
+    found: dict[str, Spec] = {}
+    for name in names:
+        if name in BASELINES:
+            spec = Spec(name)
+        else:
+            models = ladder if name == LADDER and ladder else [_model(name)]
+            title = LADDER if name == LADDER else models[0].name
+            paths = tuple(str(model.path) for model in models)
+            spec = Spec(title, paths, device, precision)
+        if found.setdefault(spec.name, spec) != spec:
+            raise UsageError(f"--codec {name}: another model is called {spec.name}; rename one")
+    return list(found.values())
+
+
+def _model(name: str) -> ModelFolder:
+    try:
+        return find_model(name)
+    except ModelError as error:
+        if Path(name).is_dir():
+            raise
+        known = ", ".join((LADDER, *BASELINES))
+        raise UsageError(f"--codec {name}: choose {known}, or a model ({error})") from None
+
+
+_BASELINE_MODULES = (baselines, bpg, bpg_colour, hevc_av, hevc_bits, hevc_sets, hevc_x265)
+_DCN_MODULES = (codec, quantise, transform, dcn, bitstream, fse)
+
+
+@lru_cache(maxsize=4)
+def _sources(modules: tuple[ModuleType, ...]) -> str:
+    """A hash of the modules that decide a codec's output, so that the cache follows edits."""
+    content = hashlib.sha256()
+    for module in modules:
+        assert module.__file__ is not None
+        content.update(Path(module.__file__).read_bytes())
+    return content.hexdigest()[:16]

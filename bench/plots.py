@@ -1,0 +1,216 @@
+"""Plots of a run, as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from dcncodec.bench.metrics import METRICS
+from dcncodec.bench.points import Point
+from dcncodec.bench.rd import Curves, equal_quality
+from dcncodec.bench.results import Results, make_folder
+from dcncodec.errors import MissingLibraryError
+from dcncodec.formats.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 6
+"""Small plots side by side where every image has its own."""
+RATE_LIMIT = 2.5
+"""The right end of the axis of rates, bits per pixel."""
+COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches.
+
+    Raises:
+        MissingLibraryError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingLibraryError(
+            "plots need matplotlib; install it with: pip install 'dcncodec[bench]'"
+        ) from None
+    # Without pyplot, which would ask for a display and keep every figure.
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def styles(codecs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of every codec; the same in all plots of a run."""
+    markers = "osD^vPX*"
+    return {
+        codec: {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": markers[i % len(markers)],
+            "linewidth": 2.2 if i == 0 else 1.2,
+            "markersize": 5 if i == 0 else 3.5,
+        }
+        for i, codec in enumerate(codecs)
+    }
+
+
+def _shown(point: Point, metric: str) -> float | None:
+    # SSIM on its own scale, as the paper plots it.
+    return point.metric(metric) if metric == "ssim" else point.scale(metric)
+
+
+def rate_distortion(results: Results, metric: str) -> Figure:
+    """Mean quality over mean rate of every setting, one line a codec."""
+    figure = new_figure(7, 4.6)
+    axes = figure.add_subplot()
+    groups: dict[str, dict[str, list[Point]]] = {}
+    for point in results.points:
+        if _shown(point, metric) is not None:
+            groups.setdefault(point.codec, {}).setdefault(point.setting, []).append(point)
+    look = styles(list(results.titles))
+    for codec, settings in groups.items():
+        means = sorted(
+            (
+                fmean(point.bpp for point in group),
+                fmean(value for p in group if (value := _shown(p, metric)) is not None),
+            )
+            for group in settings.values()
+        )
+        axes.plot(*zip(*means, strict=True), label=results.title(codec), **look[codec])
+    _label(axes, metric)
+    axes.set_title(f"{results.dataset}, mean of {len(results.images)} images")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def per_image(results: Results, metric: str) -> Figure:
+    """One small plot an image."""
+    images = results.images
+    columns = min(COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = new_figure(2.6 * columns + 1.6, 2.1 * rows + 0.6)
+    look = styles(list(results.titles))
+    lines: dict[str, Any] = {}
+    for number, image in enumerate(images):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        for codec in results.titles:
+            pairs = sorted(
+                (point.bpp, value)
+                for point in results.points
+                if point.codec == codec
+                and point.image == image
+                and (value := _shown(point, metric)) is not None
+            )
+            if pairs:
+                style = look[codec] | {"markersize": 2, "linewidth": 0.9}
+                (line,) = axes.plot(*zip(*pairs, strict=True), **style)
+                lines.setdefault(results.title(codec), line)
+        _label(axes, metric)
+        axes.set_xlabel("")
+        axes.set_ylabel("")
+        axes.set_title(image, fontsize=7)
+        axes.tick_params(labelsize=6)
+    figure.supxlabel("payload, bits per pixel", fontsize=9)
+    figure.supylabel(_axis(metric), fontsize=9)
+    figure.legend(list(lines.values()), list(lines), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def _axis(metric: str) -> str:
+    return "SSIM" if metric == "ssim" else METRICS[metric]
+
+
+def _label(axes: Axes, metric: str) -> None:
+    axes.set_xlim(0, RATE_LIMIT)
+    axes.set_xlabel("payload, bits per pixel")
+    axes.set_ylabel(_axis(metric))
+    axes.grid(alpha=0.3)
+
+
+def speed_over_rate(results: Results, metric: str) -> Figure | None:
+    """BD-rate over speed, encoding and decoding; None where nothing was timed."""
+    rows = [
+        (row, rate)
+        for row in results.speed
+        if row["size"] == results.speed[0]["size"]
+        and (rate := _rate_over_anchor(results, row, metric)) is not None
+    ]
+    if not rows:
+        return None
+    figure = new_figure(9, 4)
+    look = styles(list(results.titles))
+    for number, operation in enumerate(("encode", "decode")):
+        axes = figure.add_subplot(1, 2, number + 1)
+        for row, rate in rows:
+            place = row[f"{operation}_mp_s"], rate
+            style = look[row["codec"]]
+            axes.plot(*place, color=style["color"], marker=style["marker"])
+            name = row["setting"] if "analysis_s" in row else row["title"]
+            axes.annotate(name, place, (4, 4), textcoords="offset points", fontsize=7)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.25, y=0.12)
+        axes.set_xlabel(f"{operation[:-1]}ing, megapixels per second")
+        axes.grid(alpha=0.3, which="both")
+    name = METRICS[metric].removesuffix(", dB")
+    figure.axes[0].set_ylabel(f"BD-rate against {results.title(results.anchor)}, {name}, %")
+    figure.suptitle(
+        f"{rows[0][0]['size']} pixels, {results.threads} threads; best is at the lower right",
+        fontsize=9,
+    )
+    return figure
+
+
+def _rate_over_anchor(results: Results, row: dict[str, Any], metric: str) -> float | None:
+    """BD-rate in percent of what was timed; of a dcn model the difference at its own quality."""
+    codec = row["codec"]
+    if codec == results.anchor:
+        return 0.0
+    if "analysis_s" in row:
+        found = equal_quality(results.points, codec, results.anchor, metric)
+        ratios = found.get(row["setting"], {}).values()
+        return (fmean(ratios) - 1) * 100 if ratios else None
+    rates = Curves(results.points, metric).bd_rates(results.anchor, codec).values()
+    return fmean(rates) * 100 if rates else None
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """The file of a figure; the same bytes for the same figure.
+
+    Args:
+        kind: ``svg`` or ``png``.
+    """
+    import matplotlib as mpl
+
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+    return file.getvalue()
+
+
+def save(figure: Figure, folder: Path, name: str) -> bytes:
+    """Write ``name``.svg and ``name``.png into a folder, replacing earlier ones.
+
+    Returns:
+        The SVG.
+    """
+    make_folder(folder)
+    rendered = {kind: render(figure, kind) for kind in ("svg", "png")}
+    for kind, content in rendered.items():
+        with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
+            file.write(content)
+    return rendered["svg"]
+
+
+def all_plots(results: Results, metrics: Sequence[str]) -> dict[str, Figure]:
+    """Every plot of a run by file name."""
+    figures: dict[str, Figure] = {}
+    for metric in metrics:
+        figures[f"rd_{metric}"] = rate_distortion(results, metric)
+        figures[f"images_{metric}"] = per_image(results, metric)
+        if (figure := speed_over_rate(results, metric)) is not None:
+            figures[f"speed_{metric}"] = figure
+    return figures

@@ -1,0 +1,351 @@
+"""Encoding and decoding times, in memory, of dcn and of what people use.
+
+All codecs take turns on every image (round, image, codec), so that a slow moment of the machine
+hits all of them alike; ratios compare times of the same turn. Before the first round everything
+runs once. Other codecs run at the setting whose payload is nearest to a given rate.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+
+from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec
+from dcncodec.bench.datasets import Item, Pixels
+from dcncodec.bench.memory import both
+from dcncodec.bench.points import Failure
+from dcncodec.codec import Codec
+from dcncodec.errors import DcnError, UsageError
+from dcncodec.formats import bitstream
+from dcncodec.models.dcn import STRIDE
+from dcncodec.models.registry import find_model
+from dcncodec.transform import Area
+
+ROUNDS = 3
+SIZES = ("512x512", "768x512", "1920x1080")
+SEARCH_IMAGES, SEARCH_SIDE = 2, 512
+"""On how many crops, and of which side, the setting for a rate is looked for."""
+PARTS = ("analysis", "entropy encode", "entropy decode", "synthesis")
+"""What a dcn encode and decode consist of (DCN paper, Table 1)."""
+
+
+@dataclass
+class Timing:
+    """One codec at one size; times in seconds, one for each round and image.
+
+    Attributes:
+        codec, title, setting: which; of dcn the setting is the model.
+        size: such as ``768x512``.
+        bpp: of the payload, mean over the images.
+        encode, decode: elapsed times.
+        encode_cpu, decode_cpu: processor times of all threads.
+        parts: of dcn, the times of ``PARTS``.
+        memory: peak bytes above the image, by operation; empty unless measured.
+    """
+
+    codec: str
+    title: str
+    setting: str
+    size: str
+    bpp: float = 0.0
+    encode: list[float] = field(default_factory=list)
+    decode: list[float] = field(default_factory=list)
+    encode_cpu: list[float] = field(default_factory=list)
+    decode_cpu: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def megapixels(self) -> float:
+        """Of one image."""
+        width, height = parse_size(self.size)
+        return width * height / 1e6
+
+    def as_row(self) -> dict[str, Any]:
+        """Medians, for JSON and CSV."""
+        row: dict[str, Any] = {
+            "codec": self.codec,
+            "title": self.title,
+            "setting": self.setting,
+            "size": self.size,
+            "bpp_payload": self.bpp,
+            "encode_s": median(self.encode),
+            "decode_s": median(self.decode),
+            "encode_mp_s": self.megapixels / median(self.encode),
+            "decode_mp_s": self.megapixels / median(self.decode),
+            "encode_cores": sum(self.encode_cpu) / sum(self.encode),
+            "decode_cores": sum(self.decode_cpu) / sum(self.decode),
+        }
+        for part, times in self.parts.items():
+            row[part.replace(" ", "_") + "_s"] = median(times)
+        for operation, above in self.memory.items():
+            row[f"{operation}_memory"] = above
+        return row
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How often one codec works while another works once, at one size; above 1 is faster."""
+
+    codec: str
+    peer: str
+    size: str
+    encode: float
+    decode: float
+
+
+@dataclass
+class Outcome:
+    """What ``run`` measured.
+
+    Attributes:
+        threads: that every codec could use.
+        images, rounds: how many.
+        timings: by size, then codec.
+        failures: codecs that were skipped.
+    """
+
+    threads: int
+    images: int
+    rounds: int
+    timings: list[Timing] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def ratios(self) -> list[Ratio]:
+        """Every dcn model against every other codec, the median over images and rounds."""
+        found = []
+        for own in self.timings:
+            for peer in self.timings if own.parts else ():
+                if peer.size == own.size and not peer.parts:
+                    times = zip(own.encode, own.decode, peer.encode, peer.decode, strict=True)
+                    pairs = [(pe / oe, pd / od) for oe, od, pe, pd in times]
+                    encode, decode = (median(column) for column in zip(*pairs, strict=True))
+                    name = own.setting
+                    found.append(Ratio(name, peer.codec, own.size, encode, decode))
+        return found
+
+
+def parse_size(size: str) -> tuple[int, int]:
+    """``WIDTHxHEIGHT`` in pixels.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"--size {size}: give WIDTHxHEIGHT, such as 1920x1080")
+    return int(width), int(height)
+
+
+def picture(images: Sequence[Pixels], first: int, width: int, height: int) -> Pixels:
+    """An image of a given size: the middle of a larger one, or several side by side.
+
+    Args:
+        images: any number, any sizes.
+        first: which one stands at the top left.
+    """
+    source = images[first]
+    rows, columns = source.shape[:2]
+    if rows >= height and columns >= width:
+        top, left = (rows - height) // 2, (columns - width) // 2
+        return np.ascontiguousarray(source[top : top + height, left : left + width])
+    canvas = np.empty((height, width, 3), np.uint8)
+    number, top = first, 0
+    while top < height:
+        left, tallest = 0, height - top
+        while left < width:
+            tile = images[number % len(images)][: height - top, : width - left]
+            tallest = min(tallest, tile.shape[0])
+            canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            left, number = left + tile.shape[1], number + 1
+        top += tallest
+    return canvas
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Keep this process on ``threads`` processors, whatever a library would take."""
+    torch_threads = torch.get_num_threads()
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(processors)[:threads])
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, processors)
+        torch.set_num_threads(torch_threads)
+
+
+def parts(codec: Codec, pixels: Pixels, threads: int) -> dict[str, float]:
+    """Seconds of each of ``PARTS``, one by one."""
+    height, width = pixels.shape[:2]
+    plane = Area(0, 0, -(-height // STRIDE), -(-width // STRIDE))
+    times = [time.perf_counter()]
+    indices = codec.transforms.analyse(pixels, plane)
+    times.append(time.perf_counter())
+    side = bitstream.MAX_SIDE
+    blocks = [
+        bitstream.encode_block(
+            np.ascontiguousarray(indices[:, top : top + side, left : left + side]), "auto", threads
+        )
+        for top in range(0, plane.bottom, side)
+        for left in range(0, plane.right, side)
+    ]
+    times.append(time.perf_counter())
+    for block in blocks:
+        bitstream.decode_block(block, threads)
+    times.append(time.perf_counter())
+    codec.transforms.synthesise(indices, plane, plane)
+    times.append(time.perf_counter())
+    return {part: times[i + 1] - times[i] for i, part in enumerate(PARTS)}
+
+
+@dataclass
+class _Runner:
+    """A codec at a setting, with all that its turns need."""
+
+    codec: BaselineCodec | DcnCodec
+    timing: Timing
+    threads: int
+
+    def turn(self, pixels: Pixels) -> float:
+        """Encode and decode once; the payload's bits per pixel."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        data = self.codec.encode(pixels, self.timing.setting)
+        self.timing.encode.append(time.perf_counter() - wall)
+        self.timing.encode_cpu.append(time.process_time() - cpu)
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.codec.decode(data)
+        self.timing.decode.append(time.perf_counter() - wall)
+        self.timing.decode_cpu.append(time.process_time() - cpu)
+        if isinstance(self.codec, DcnCodec):
+            loaded = self.codec.loaded(self.timing.setting)
+            for part, seconds in parts(loaded, pixels, self.threads).items():
+                self.timing.parts.setdefault(part, []).append(seconds)
+        return self.codec.payload(data) * 8 / (int(pixels.shape[0]) * int(pixels.shape[1]))
+
+    def forget(self) -> None:
+        """Drop the times of the warm-up."""
+        for times in (self.timing.encode, self.timing.decode, self.timing.encode_cpu):
+            times.clear()
+        self.timing.decode_cpu.clear()
+        self.timing.parts.clear()
+
+
+def run(
+    specs: Sequence[Spec],
+    items: Sequence[Item],
+    *,
+    threads: int,
+    bpp: float,
+    sizes: Sequence[str] = SIZES,
+    rounds: int = ROUNDS,
+    memory: bool = True,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Outcome:
+    """Time codecs.
+
+    Args:
+        items: the images that are timed, or of which larger ones are put together.
+        threads: processors that may be used.
+        bpp: bits of payload per pixel at which other codecs than dcn run.
+        sizes: ``WIDTHxHEIGHT`` of what is timed.
+        memory: whether the peak memory is measured too, at the last size.
+        progress: told what comes next.
+
+    Raises:
+        DcnError: an image cannot be read, or a size makes no sense.
+    """
+    shapes = [parse_size(size) for size in sizes]
+    images = [item.load() for item in items]
+    outcome = Outcome(threads, len(images), rounds)
+    with limited(threads):
+        settings = list(_settings(specs, images, threads, bpp, outcome.failures, progress))
+        for size, (width, height) in zip(sizes, shapes, strict=True):
+            progress(f"timing at {size}")
+            pictures = [picture(images, i, width, height) for i in range(len(images))]
+            outcome.timings += _time_size(settings, size, pictures, threads, rounds)
+    if memory and shapes:
+        for timing in outcome.timings:
+            if timing.size == sizes[-1]:
+                progress(f"memory of {timing.setting if timing.parts else timing.codec}")
+                _add_memory(timing, specs, outcome.failures)
+    return outcome
+
+
+def _settings(
+    specs: Sequence[Spec],
+    images: Sequence[Pixels],
+    threads: int,
+    bpp: float,
+    failures: list[Failure],
+    progress: Callable[[str], None],
+) -> Iterator[tuple[BaselineCodec | DcnCodec, str]]:
+    """Which settings of which codecs are timed."""
+    crops = [image[:SEARCH_SIDE, :SEARCH_SIDE] for image in images[:SEARCH_IMAGES]]
+    for spec in specs:
+        progress(f"setting of {spec.name} for {bpp:g} bpp")
+        try:
+            codec = spec.with_threads(threads).open()
+            if isinstance(codec, DcnCodec):
+                for setting in codec.settings:
+                    codec.loaded(setting)
+                    yield codec, setting
+                continue
+            found = [
+                codec.encode_near(
+                    np.ascontiguousarray(crop), bpp * crop.shape[0] * crop.shape[1] / 8
+                )[0]
+                for crop in crops
+            ]
+        except DcnError as error:
+            failures.append(Failure(spec.name, "", str(error)))
+            continue
+        middle = fmean(map(float, found))
+        yield codec, f"{round(middle) if codec.baseline.whole else middle:g}"
+
+
+def _time_size(
+    settings: Sequence[tuple[BaselineCodec | DcnCodec, str]],
+    size: str,
+    pictures: Sequence[Pixels],
+    threads: int,
+    rounds: int,
+) -> list[Timing]:
+    runners = [
+        _Runner(codec, Timing(codec.name, codec.title, setting, size), threads)
+        for codec, setting in settings
+    ]
+    for runner in runners:
+        runner.turn(pictures[0])
+        runner.forget()
+    rates: dict[int, list[float]] = {}
+    for _ in range(rounds):
+        for pixels in pictures:
+            for number, runner in enumerate(runners):
+                rates.setdefault(number, []).append(runner.turn(pixels))
+    for number, runner in enumerate(runners):
+        runner.timing.bpp = fmean(rates[number])
+    return [runner.timing for runner in runners]
+
+
+def _add_memory(timing: Timing, specs: Sequence[Spec], failures: list[Failure]) -> None:
+    width, height = parse_size(timing.size)
+    name = timing.codec
+    for spec in specs:
+        if spec.name == timing.codec and spec.models:
+            name = next(p for p in spec.models if find_model(p).name == timing.setting)
+    try:
+        usages = both(name, timing.setting, width, height)
+    except DcnError as error:
+        failures.append(Failure(timing.codec, "", str(error)))
+        return
+    timing.memory = {operation: usage.above for operation, usage in usages.items()}

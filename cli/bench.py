@@ -1,0 +1,245 @@
+"""``dcn bench``: rate-distortion and speed beside the codecs that people use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcncodec.cli.bench_common import (
+    add_times,
+    codec_options,
+    end,
+    find_items,
+    image_options,
+    measure,
+    output_option,
+    run_options,
+    show,
+    steps,
+)
+from dcncodec.errors import UsageError
+
+SPEED_IMAGES = 5
+SPEED_BPP = 0.5
+PAPER_CROP = 512
+FIGURE_CODECS = ("dcn", "jpeg", "jpeg2000", "bpg")
+SPEED_CODECS = ("dcn", "jpeg", "jpeg2000", "webp", "avif", "jxl", "bpg", "x265")
+
+
+@click.group(invoke_without_command=True)
+@image_options
+@codec_options
+@run_options
+@output_option("out/bench")
+@click.option("--anchor", metavar="NAME", help="Codec of BD-rates.  [default: bpg, else jpeg]")
+@click.option("--perceptual", is_flag=True, help="Also SSIMULACRA 2: a second an image.")
+@click.option("--speed/--no-speed", "timed", default=True, help="Also time the codecs.")
+@click.option(
+    "--update-card", is_flag=True, help="Write the means into the cards of the dcn models."
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: tuple[str, ...],
+    device: str,
+    precision: Any,
+    workers: int | None,
+    cache_dir: Path | None,
+    output: Path,
+    anchor: str | None,
+    perceptual: bool,
+    timed: bool,
+    update_card: bool,
+) -> None:
+    """Rate-distortion and speed beside the codecs that people use.
+
+    \b
+    dcn bench                              # Kodak, all codecs; report in out/bench
+    dcn bench --crop 512 -c dcn -c jpeg    # the paper's centre crops, two codecs
+    dcn bench speed --size 1920x1080
+    dcn bench compare before/ after/
+
+    Codecs: dcn (the models low, medium and high), the name or folder of any model, jpeg, jpeg420,
+    jpeg2000, webp, avif, avif-iq, jxl, bpg, x265, and bpgenc where that program is on PATH. Runs
+    are cached: what was measured before is not measured again.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from dcncodec.bench import cards, report, results, viewer
+    from dcncodec.bench.codecs import DcnCodec, specs
+
+    chosen = specs(codecs, device=device, precision=precision)
+    items = find_items(dataset, data_dir, crop, limit)
+    outcome = measure(chosen, items, workers, cache_dir, perceptual)
+    measured = list(dict.fromkeys(point.codec for point in outcome.points))
+    run = results.Results(
+        dataset,
+        crop,
+        {spec.name: spec.open().title for spec in chosen},
+        results.choose_anchor(anchor, measured),
+        outcome.points,
+        outcome.failures,
+        machine=results.machine(),
+    )
+    if timed:
+        size = f"{outcome.points[0].width}x{outcome.points[0].height}"
+        add_times(
+            run, chosen, items[:SPEED_IMAGES], None, SPEED_BPP, (size,), rounds=3, memory=False
+        )
+    with steps() as progress:
+        scenes = viewer.scenes(chosen, items, progress)
+    run.write(output)
+    report.write(run, scenes, output)
+    for table in report.short(run):
+        show(table)
+    if update_card:
+        for spec in chosen:
+            codec = spec.open()
+            if isinstance(codec, DcnCodec):
+                cards.update(codec, run)
+    click.echo(f"{output / 'report.html'}: plots, tables and a viewer")
+    end(run)
+
+
+@command.command("speed")
+@image_options
+@codec_options
+@output_option("out/bench-speed")
+@click.option("--size", "sizes", multiple=True, metavar="WxH", help="Pixels; repeat for several.")
+@click.option("--threads", type=click.IntRange(1), help="Processors to use.  [default: all]")
+@click.option(
+    "--bpp",
+    type=click.FloatRange(0.05, 8),
+    default=SPEED_BPP,
+    show_default=True,
+    help="Rate at which the other codecs run.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--memory/--no-memory", default=True, help="Also measure peak memory.")
+def speed_command(
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: tuple[str, ...],
+    device: str,
+    precision: Any,
+    output: Path,
+    sizes: tuple[str, ...],
+    threads: int | None,
+    bpp: float,
+    rounds: int,
+    memory: bool,
+) -> None:
+    """Encoding and decoding times in memory, in turns, beside other codecs.
+
+    Writes results.json and speed.csv, and prints times, their ratios, and what dcn's consist of.
+    """
+    from dcncodec.bench import results, speed, tables
+    from dcncodec.bench.codecs import specs
+
+    chosen = specs(codecs or SPEED_CODECS, device=device, precision=precision)
+    items = find_items(dataset, data_dir, crop, limit or SPEED_IMAGES)
+    titles = {spec.name: spec.open().title for spec in chosen}
+    run = results.Results(dataset, crop, titles, "", [], machine=results.machine())
+    add_times(run, chosen, items, threads, bpp, sizes or speed.SIZES, rounds, memory=memory)
+    run.write(output)
+    for table in (tables.speed(run), tables.ratios(run), tables.breakdown(run)):
+        show(table)
+    end(run)
+
+
+@command.command("compare")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+def compare_command(before: Path, after: Path) -> None:
+    """Show what changed between two runs: their folders, or results.json in them."""
+    from dcncodec.bench.compare import compare
+    from dcncodec.bench.results import read
+
+    changes = compare(read(before), read(after))
+    for table in changes:
+        show(table)
+    if not changes:
+        click.echo("no difference")
+
+
+@command.command("figure5")
+@image_options
+@codec_options
+@run_options
+@output_option("out/figures")
+def figure5_command(
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: tuple[str, ...],
+    device: str,
+    precision: Any,
+    workers: int | None,
+    cache_dir: Path | None,
+    output: Path,
+) -> None:
+    """Figure 5 of the paper: SSIM over bits per pixel, with fitted curves."""
+    from dcncodec.bench import figures, plots
+    from dcncodec.bench.codecs import specs
+    from dcncodec.bench.results import Results
+
+    chosen = specs(codecs or FIGURE_CODECS, device=device, precision=precision)
+    items = find_items(dataset, data_dir, crop, limit)
+    outcome = measure(chosen, items, workers, cache_dir, perceptual=False)
+    titles = {spec.name: spec.open().title for spec in chosen}
+    run = Results(dataset, crop, titles, "", outcome.points, outcome.failures)
+    plots.save(figures.figure5(run), output, "figure5")
+    click.echo(f"{output / 'figure5.svg'}")
+    end(run)
+
+
+@command.command("figure6")
+@image_options
+@codec_options
+@output_option("out/figures")
+@click.option("--image", "names", multiple=True, metavar="NAME", help="Image; repeat for several.")
+def figure6_command(
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: tuple[str, ...],
+    device: str,
+    precision: Any,
+    output: Path,
+    names: tuple[str, ...],
+) -> None:
+    """Figure 6 of the paper: a dcn model beside JPEG of its SSIM and JPEG of its bits per pixel.
+
+    The model is the first of --codec, by default that of medium quality.
+    """
+    from dcncodec.bench import figures, plots, viewer
+    from dcncodec.bench.codecs import BaselineCodec, specs
+
+    items = find_items(dataset, data_dir, crop or PAPER_CROP, limit)
+    if unknown := set(names) - {item.name for item in items}:
+        raise UsageError(f"--image {min(unknown)}: no such image in {dataset}")
+    items = [item for item in items if item.name in names] if names else items[:2]
+    reference = viewer.reference(specs(codecs or ("dcn",), device=device, precision=precision))
+    if reference is None:
+        raise UsageError("--codec: figure 6 needs dcn or a model")
+    jpeg = specs(("jpeg",))[0].open()
+    assert isinstance(jpeg, BaselineCodec)
+    rows = []
+    for item in items:
+        pixels = item.load()
+        rows.append((item.name, pixels, figures.versions(pixels, *reference, jpeg)))
+    plots.save(figures.figure6(rows), output, "figure6")
+    for name, _, versions in rows:
+        for version in versions:
+            click.echo(f"{name}  {version.label}: {version.bpp:.3f} bpp, SSIM {version.ssim:.4f}")
+    click.echo(f"{output / 'figure6.png'}")

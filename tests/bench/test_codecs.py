@@ -1,0 +1,93 @@
+"""The interface over all codecs, and the names that a user may give."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+import dcncodec
+from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec, specs
+from dcncodec.errors import ModelError, UsageError
+from dcncodec.formats import container
+from dcncodec.formats.baselines import BASELINES
+from dcncodec.models.registry import QUALITIES
+
+PHOTO = np.ascontiguousarray(data.astronaut()[:176, 130:322])
+
+
+def baseline(name: str) -> BaselineCodec:
+    codec = Spec(name).open()
+    assert isinstance(codec, BaselineCodec)
+    return codec
+
+
+def test_a_model_by_its_folder(tiny_model: Path) -> None:
+    (spec,) = specs([str(tiny_model)])
+    assert spec.name == "tiny"
+    codec = spec.open()
+    assert isinstance(codec, DcnCodec)
+    assert codec.settings == ("tiny",)
+    coded = codec.encode(PHOTO, "tiny")
+    assert np.array_equal(codec.decode(coded), dcncodec.decode(coded, model=tiny_model))
+    file = container.read(coded)
+    assert codec.payload(coded) == sum(len(block) for block in file.blocks)
+    assert codec.payload(coded) < len(coded)
+    assert pickle.loads(pickle.dumps(spec)).open() is codec
+
+
+def test_versions_follow_what_a_result_depends_on(tiny_model: Path) -> None:
+    (spec,) = specs([str(tiny_model)], precision="fp32")
+    (other,) = specs([str(tiny_model)], precision="bf16")
+    assert spec.open().version("tiny") != other.open().version("tiny")
+    assert "libjpeg-turbo" in baseline("jpeg").version("50")
+
+
+def test_all_codecs_by_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
+    found = {spec.name: spec for spec in specs([])}
+    assert "tiny" in found
+    assert {"jpeg", "jpeg420", "jpeg2000", "webp", "avif", "jxl", "bpg"} <= set(found)
+    if "dcn" in found:
+        settings = found["dcn"].open().settings
+        assert list(settings) == [name for name in QUALITIES.values() if name in settings]
+
+
+def test_unknown_codecs_and_models(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--codec gif: choose dcn, jpeg, .*or a model"):
+        specs(["gif"])
+    with pytest.raises(ModelError, match="not a model folder"):
+        specs([str(tmp_path)])
+
+
+def test_two_models_of_one_name(tiny_model: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    with pytest.raises(UsageError, match="another model is called tiny"):
+        specs([str(tiny_model), str(copy)])
+    assert len(specs(["jpeg", "jpeg"])) == 1
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg2000", "avif", "bpg"])
+def test_settings_near_a_rate(name: str) -> None:
+    codec = baseline(name)
+    target = PHOTO.shape[0] * PHOTO.shape[1] / 8
+    setting, coded = codec.encode_near(PHOTO, target)
+    assert codec.encode(PHOTO, setting) == coded
+    distance = abs(codec.payload(coded) - target)
+    step = 1 if BASELINES[name].whole else 0.05
+    for other in (float(setting) - step, float(setting) + step):
+        size: Any = codec.payload(codec.encode(PHOTO, f"{other:g}"))
+        assert abs(size - target) >= distance
+
+
+def test_rates_out_of_reach_give_the_end_of_the_span() -> None:
+    codec = baseline("jpeg")
+    assert codec.encode_near(PHOTO, 1)[0] == "1"
+    assert codec.encode_near(PHOTO, 1e9)[0] == "95"
