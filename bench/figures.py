@@ -13,9 +13,10 @@ from dcncodec.bench import metrics
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec
 from dcncodec.bench.datasets import Pixels
 from dcncodec.bench.fits import fits, mean_curve
-from dcncodec.bench.plots import RATE_LIMIT, new_figure, styles
+from dcncodec.bench.plots import RATE_LIMIT, styles
 from dcncodec.bench.points import Point
 from dcncodec.bench.results import Results
+from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dcncodec.bench.metrics import METRICS
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_quality
-from dcncodec.bench.results import Results, make_folder
-from dcncodec.errors import MissingLibraryError
-from dcncodec.formats.files import atomic_write
+from dcncodec.bench.results import Results
+from dcncodec.formats.files import atomic_write, make_folder
+from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,22 +24,6 @@ COLUMNS = 6
 RATE_LIMIT = 2.5
 """The right end of the axis of rates, bits per pixel."""
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches.
-
-    Raises:
-        MissingLibraryError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingLibraryError(
-            "plots need matplotlib; install it with: pip install 'dcncodec[bench]'"
-        ) from None
-    # Without pyplot, which would ask for a display and keep every figure.
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def styles(codecs: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -27,9 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcncodec.errors import DcnError, MissingLibraryError, OutputError
-from dcncodec.formats.files import atomic_write
+from dcncodec.errors import DcnError
+from dcncodec.formats.files import atomic_write, make_folder
 from dcncodec.metrics import to_unit
+from dcncodec.plotting import new_figure
 from dcncodec.quantise import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE, Quantiser, quantise_hard
 from dcncodec.quantise import entropy as histogram_entropy
 
@@ -120,7 +121,7 @@ def model_entropies(model: str, folder: Path, patch: int = 128) -> Tensor:
 
 def figure_3(latents: Tensor) -> Figure:
     """Curves, error against scale, estimate against truth."""
-    figure = _figure(12, 3.5)
+    figure = new_figure(12, 3.5)
     curves, error, scatter = figure.subplots(1, 3)
     values = torch.linspace(-3.2, 3.2, 801, dtype=torch.float64)
     curves.plot(values, quantise_hard(values), "k--", label="hard")
@@ -140,7 +141,7 @@ def figure_3(latents: Tensor) -> Figure:
 
 def figure_a1() -> Figure:
     """Quantisation curves over histograms at ``SHOWN_SCALES``."""
-    figure = _figure(16, 5.5)
+    figure = new_figure(16, 5.5)
     panels = figure.subplots(2, len(SHOWN_SCALES))
     words = range(CODEBOOK_MIN, CODEBOOK_MAX + 1)
     for column, scale in enumerate(SHOWN_SCALES):
@@ -161,7 +162,7 @@ def figure_a1() -> Figure:
 
 def figure_a2(latents: Tensor) -> Figure:
     """Error against scale for every kernel, as the paper computes it."""
-    figure = _figure(16, 14)
+    figure = new_figure(16, 14)
     panels = figure.subplots(len(GAMMAS), len(NUS) + 1, sharex=True, sharey=True)
     for row, gamma in enumerate(GAMMAS):
         for column, nu in enumerate((0.0, *NUS)):
@@ -179,7 +180,7 @@ def figure_a2(latents: Tensor) -> Figure:
 
 def figure_a3(entropies: Tensor) -> Figure:
     """Estimate against truth for a model's latents; ``entropies`` of ``model_entropies``."""
-    figure = _figure(4.5, 4)
+    figure = new_figure(4.5, 4)
     axis = figure.subplots()
     truth, gaussian, student = entropies
     axis.plot(truth, gaussian, ".", alpha=0.5, label="Gaussian, 5")
@@ -188,14 +189,6 @@ def figure_a3(entropies: Tensor) -> Figure:
     axis.plot([0, end], [0, end], "k:")
     _label(axis, "entropy of a crop's latent, bits", "soft estimate, bits")
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingLibraryError("plots need matplotlib: pip install 'dcncodec[bench]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _label(axis: object, x: str, y: str) -> None:
@@ -267,10 +260,7 @@ def main(out: Path, data: Path | None, model: str) -> None:
     """Draw the figures as SVG and PNG, and print the errors."""
     latents = laplacian(SCALES.tolist(), SAMPLES)
     try:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
+        make_folder(out)
         _save(figure_3(latents), out, "fig-3")
         _save(figure_a1(), out, "fig-a1")
         _save(figure_a2(latents), out, "fig-a2")

@@ -16,8 +16,8 @@ import torch
 
 import dcncodec
 from dcncodec.bench.points import Failure, Point
-from dcncodec.errors import FormatError, OutputError, UsageError
-from dcncodec.formats.files import atomic_write, read_bytes
+from dcncodec.errors import FormatError, UsageError
+from dcncodec.formats.files import atomic_write, make_folder, read_bytes
 
 FORMAT = "dcn-bench-1"
 
@@ -96,20 +96,6 @@ def read(path: Path) -> Results:
         return Results(**content)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FormatError(f"{file}: not results of dcn bench; give a results.json") from None
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        OutputError: that is not possible.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror}); choose another --output"
-        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

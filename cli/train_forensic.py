@@ -36,6 +36,7 @@ class Names(click.ParamType[tuple[str, ...]]):
 )
 @training_options
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
+@click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
 @click.option(
     "--channel",
     metavar="NAME",
@@ -55,6 +56,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     type=click.FloatRange(0),
     help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
 )
+@click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the rate in that.")
 @click.option(
     "--classes",
     type=Names(),
@@ -68,6 +70,7 @@ def command(
     folder: Path,
     preset: str | None,
     model: str | None,
+    fan: str | None,
     max_steps: int | None,
     max_minutes: float | None,
     seed: int | None,
@@ -107,6 +110,7 @@ def command(
         folder=folder,
         preset=preset,
         model=model,
+        fan=fan,
         overrides={name: value for name, value in overrides.items() if value is not None},
         max_steps=max_steps,
         max_minutes=max_minutes,

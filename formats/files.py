@@ -141,3 +141,15 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     if not data:
         raise FormatError(f"{label}: is empty; get the file again")
     return data
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they do not exist.
+
+    Raises:
+        OutputError: that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); name another") from None

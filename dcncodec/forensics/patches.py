@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dcncodec.errors import TrainingError
+from dcncodec.errors import ImageError, TrainingError
 from dcncodec.metrics import to_unit
 from dcncodec.train.data import ImageSet
 
@@ -18,6 +20,31 @@ ATTEMPTS = 4
 def is_varied(patches: Tensor) -> Tensor:
     """Which patches (B, 3, H, W), float in [0, 1], vary enough: (B,) of bool."""
     return patches.flatten(1).var(1) >= FLAT_VARIANCE
+
+
+def cut(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, int]]]:
+    """The whole squares of a photo, row by row, without overlap.
+
+    Args:
+        pixels: uint8 (H, W, 3), at least ``side`` in either direction.
+        side: in pixels.
+
+    Returns:
+        uint8 (B, side, side, 3), and the row and column of each one's first pixel.
+
+    Raises:
+        ImageError: the photo is smaller.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < side:
+        raise ImageError(f"{width} x {height} pixels: too small for a patch of {side} x {side}")
+    places = [
+        (top, left)
+        for top in range(0, height - side + 1, side)
+        for left in range(0, width - side + 1, side)
+    ]
+    squares = [pixels[top : top + side, left : left + side] for top, left in places]
+    return torch.from_numpy(np.stack(squares)), places
 
 
 def varied_crops(images: ImageSet, count: int, size: int, generator: torch.Generator) -> Tensor:

@@ -34,8 +34,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from dcncodec.errors import ModelError, OutputError, TrainingError, UsageError
-from dcncodec.formats.files import atomic_write
+from dcncodec.errors import ModelError, TrainingError, UsageError
+from dcncodec.formats.files import atomic_write, make_folder
 from dcncodec.models.registry import open_folder
 from dcncodec.train.checkpoint import FILE, Header, read_average
 from dcncodec.train.log import read_log
@@ -154,18 +154,6 @@ def describe_run(
         "results": results,
         "curve": _thinned(curve),
     }
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder with its parents.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
 def update_card(folder: Path, results: Mapping[str, Mapping[str, float]]) -> None:

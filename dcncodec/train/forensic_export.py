@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
+from dcncodec.formats.files import make_folder
 from dcncodec.models.registry import find_model
 from dcncodec.train.checkpoint import FILE, read_average
 from dcncodec.train.export import (
     check_export,
     describe_run,
     half_precision,
-    make_folder,
     write_codec,
     write_file,
 )

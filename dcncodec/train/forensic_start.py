@@ -12,14 +12,16 @@ import torch
 from dcncodec.devices import Precision, choose_precision
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import CODEC, Channel, parse_channel
+from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
+from dcncodec.formats.files import make_folder
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import find_model
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import load_images
-from dcncodec.train.export import check_export, make_folder
+from dcncodec.train.export import check_export
 from dcncodec.train.forensic import ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic
 from dcncodec.train.processes import own_device, process_group, rank_and_world
@@ -41,6 +43,7 @@ class ForensicSettings:
         folder: the run's folder.
         preset: a key of ``FORENSIC_RECIPES``.
         model: the codec of a dcn channel, by name or weight folder.
+        fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
         overrides: fields of ``ForensicRecipe`` with other values than the preset's.
         max_steps, max_minutes: the budget; with minutes alone there is no limit of steps.
         seed: 0 or more.
@@ -52,6 +55,7 @@ class ForensicSettings:
     folder: Path
     preset: str | None = None
     model: str | None = None
+    fan: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -130,9 +134,13 @@ def prepare(
     channel = Channel(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
+    fan = FAN(len(recipe.classes))
+    if header is None and settings.fan is not None:
+        fan = begin_with(settings.fan, recipe)
+        recipe = replace(recipe, fan=open_forensic(settings.fan).name)
     trainer = ForensicTrainer(
         channel.to(device),
-        FAN(len(recipe.classes)).to(device),
+        fan.to(device),
         recipe,
         data.to(device),
         settings.folder,
@@ -141,6 +149,22 @@ def prepare(
         init,
     )
     return trainer, budget
+
+
+def begin_with(name_or_path: str, recipe: ForensicRecipe) -> FAN:
+    """The FAN of a forensic folder, to be trained further.
+
+    Raises:
+        ModelError: there is no such folder, or it is damaged.
+        UsageError: it tells other classes apart.
+    """
+    folder = open_forensic(name_or_path)
+    if folder.classes != recipe.classes:
+        raise UsageError(
+            f"--fan {name_or_path}: tells {','.join(folder.classes)} apart, not "
+            f"{','.join(recipe.classes)}"
+        )
+    return folder.load_fan().requires_grad_(True).train()
 
 
 def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicRecipe, Budget]:

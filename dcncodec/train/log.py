@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dcncodec.errors import MissingLibraryError, OutputError, TrainingError
+from dcncodec.errors import OutputError, TrainingError
 from dcncodec.formats.files import atomic_write
+from dcncodec.plotting import new_figure
 
 COLUMNS = (
     "step",
@@ -93,14 +94,10 @@ def plot_log(path: Path, outputs: Sequence[Path], columns: Sequence[str] = COLUM
         MissingLibraryError: matplotlib is not installed.
         OutputError: a file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingLibraryError("plots need matplotlib: pip install 'dcncodec[bench]'") from None
     rows = read_log(path, columns)
     shown = {name: label for name, label in LABELS.items() if name in columns}
     steps = [row["step"] for row in rows]
-    figure = Figure(figsize=(7, 2 * len(shown)), layout="constrained")
+    figure = new_figure(7, 2 * len(shown))
     panels = figure.subplots(len(shown), 1, sharex=True)
     for axis, (name, label) in zip(panels, shown.items(), strict=True):
         axis.plot(steps, [row[name] for row in rows], marker=".")

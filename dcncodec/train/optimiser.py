@@ -7,8 +7,6 @@ which have no normalisation layers, much faster than Adam (``python -m dcncodec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -26,32 +24,19 @@ class Optimiser:
     Args:
         model: the network; its named parameters define the state's names.
         muon: whether convolution kernels (4-d parameters) step by Muon.
-        scales: factors of the learning rate for parameters whose name has one of these prefixes.
     """
 
-    def __init__(
-        self, model: nn.Module, muon: bool, scales: Mapping[str, float] | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, muon: bool) -> None:
         named = dict(model.named_parameters())
-        scales = scales or {}
-        self.scales = {
-            name: next((s for prefix, s in scales.items() if name.startswith(prefix)), 1.0)
-            for name in named
-        }
         self.kernels = {n: p for n, p in named.items() if muon and p.ndim == 4}
         self.rest = {n: p for n, p in named.items() if n not in self.kernels}
-        groups: dict[float, list[Tensor]] = {}
-        for name, parameter in self.rest.items():
-            groups.setdefault(self.scales[name], []).append(parameter)
-        self.adam = torch.optim.Adam(
-            [{"params": group, "scale": scale} for scale, group in groups.items()]
-        )
+        self.adam = torch.optim.Adam(self.rest.values())
         self.momentum = {n: torch.zeros_like(p) for n, p in self.kernels.items()}
 
     def step(self, rate: float) -> None:
         """Update the parameters from their gradients with the learning rate ``rate`` (Adam's)."""
         for group in self.adam.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"] = rate
         self.adam.step()
         with torch.no_grad():
             for name, kernel in self.kernels.items():
@@ -61,8 +46,7 @@ class Optimiser:
                 update = orthogonalise(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))
                 # Keeps the update's gain alike for wide and tall matrices.
                 gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                step = rate * MUON_RATIO * gain * self.scales[name]
-                kernel.add_(update.view_as(kernel), alpha=-step)
+                kernel.add_(update.view_as(kernel), alpha=-rate * MUON_RATIO * gain)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

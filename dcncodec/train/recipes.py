@@ -59,11 +59,6 @@ class Recipe:
     muon: bool = False
     straight_through: bool = False
 
-    @property
-    def rate_scales(self) -> dict[str, float]:
-        """Factors of the learning rate by prefix of the parameters' names."""
-        return {}
-
     def rate_at(self, step: int, progress: float, epoch_steps: float) -> float:
         """Learning rate of one step.
 
@@ -117,7 +112,7 @@ class ForensicRecipe(Recipe):
         classes: manipulations that the FAN tells apart.
         lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
-        tuning_rate: learning rate of what was trained before, over the FAN's.
+        fan: name of the forensic folder whose FAN it began with, empty for random weights.
     """
 
     CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-1"
@@ -127,12 +122,7 @@ class ForensicRecipe(Recipe):
     classes: tuple[str, ...] = ()
     lambda_c: float = 0.001
     trainable: tuple[str, ...] = ()
-    tuning_rate: float = 1.0
-
-    @property
-    def rate_scales(self) -> dict[str, float]:
-        """See ``Recipe``."""
-        return {"codec.": self.tuning_rate, "nip.": self.tuning_rate}
+    fan: str = ""
 
     def __post_init__(self) -> None:
         # JSON, in which checkpoints keep a recipe, has lists only.
@@ -160,6 +150,5 @@ FORENSIC_RECIPES = {
         average_decay=0.995,
         muon=True,
         straight_through=True,
-        tuning_rate=0.5,
     ),
 }

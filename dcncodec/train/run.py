@@ -111,7 +111,7 @@ class Run(ABC):
             )
         self.trained, self.objective = trained, objective
         self.device = next(trained.parameters()).device
-        self.optimiser = Optimiser(trained, self.recipe.muon, self.recipe.rate_scales)
+        self.optimiser = Optimiser(trained, self.recipe.muon)
         self.average = {k: v.detach().clone() for k, v in trained.state_dict().items()}
         self.progress = header.progress
         self.stopping = False

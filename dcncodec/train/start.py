@@ -22,11 +22,12 @@ from dcncodec.errors import (
     TrainingError,
     UsageError,
 )
+from dcncodec.formats.files import make_folder
 from dcncodec.models.dcn import DCN, STRIDE
 from dcncodec.models.registry import find_model
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import load_images
-from dcncodec.train.export import check_export, export_model, make_folder
+from dcncodec.train.export import check_export, export_model
 from dcncodec.train.log import COLUMNS, plot_log
 from dcncodec.train.loop import Trainer
 from dcncodec.train.processes import own_device, process_group, rank_and_world

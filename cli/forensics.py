@@ -1,0 +1,199 @@
+"""``dcn forensics``: measure forensic networks, and ask them about photos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dcncodec.cli.common import set_threads, write_output
+from dcncodec.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dcncodec.forensics.evaluate import Evaluation
+    from dcncodec.forensics.folder import ForensicFolder
+
+    Photos = list[tuple[str, NDArray[np.uint8]]]
+
+
+@click.group()
+def command() -> None:
+    """Tell how photos were manipulated, after compression."""
+
+
+@command.command("evaluate")
+@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
+@click.option(
+    "--data",
+    "folders",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of held-out photos; repeat for several.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out/forensics"),
+    show_default=True,
+    help="Folder of report.html, results.json and plots.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first photos of each folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--update-card", is_flag=True, help="Write the results into the cards.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+def evaluate_command(
+    names: tuple[str, ...],
+    folders: tuple[Path, ...],
+    output: Path,
+    limit: int | None,
+    as_json: bool,
+    update_card: bool,
+    threads: int | None,
+) -> None:
+    """Accuracy, confusion and cost of FANs behind their channels, on photos never trained on.
+
+    Photos are manipulated, sent through real files of the channel and judged in patches.
+
+    \b
+    Example:
+      dcn forensics evaluate fan-16c dcn-16c-forensic --data photos/
+    """
+    from dcncodec.forensics.evaluate import evaluate
+    from dcncodec.forensics.folder import open_forensic
+    from dcncodec.formats.files import make_folder
+    from dcncodec.train.forensic_export import update_forensic
+
+    set_threads(threads)
+    chosen = [open_forensic(name) for name in names]
+    sets = {folder.resolve().name: _photos(folder, limit) for folder in folders}
+    make_folder(output)
+    found = []
+    for data, photos in sets.items():
+        for folder in chosen:
+            found.append(evaluate(folder, photos, data))
+            if not as_json:
+                click.echo(_line(found[-1]))
+            if update_card:
+                update_forensic(folder.path, {data: found[-1].figures()})
+    results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
+    text = json.dumps(results, indent=2) + "\n"
+    write_output(str(output / "results.json"), text.encode(), force=True)
+    _report(found, chosen, next(iter(sets.values())), output)
+    if as_json:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"{output / 'report.html'}: tables and plots")
+
+
+@command.command("detect")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option(
+    "--fan",
+    metavar="NAME|PATH",
+    help="Forensic folder.  [default: the one that knows the model of a .dcn file]",
+)
+@click.option(
+    "--heatmap", type=click.Path(path_type=Path), help="Write the photo with its patches tinted."
+)
+@click.option("-f", "--force", is_flag=True, help="Replace the heat map if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything, patch by patch.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+def detect_command(
+    photo: Path,
+    fan: str | None,
+    heatmap: Path | None,
+    force: bool,
+    as_json: bool,
+    threads: int | None,
+) -> None:
+    """How PHOTO was manipulated: its class as a whole and patch by patch.
+
+    \b
+    Example:
+      dcn forensics detect photo.dcn --heatmap map.png
+    """
+    from dcncodec.forensics.detect import detect, heat_map, open_photo
+
+    set_threads(threads)
+    pixels, folder = open_photo(photo, fan)
+    detection = detect(pixels, folder)
+    if heatmap is not None:
+        write_output(str(heatmap), heat_map(pixels, detection), force)
+    if as_json:
+        click.echo(json.dumps({"photo": str(photo), **detection.as_dict()}))
+        return
+    share = detection.probabilities[detection.answer] * 100
+    click.echo(f"{photo}: {detection.answer} ({share:.0f}%, by {detection.fan})")
+    counts: dict[str, int] = {}
+    for patch in detection.patches:
+        name = "flat, not judged" if patch.flat else patch.answer
+        counts[name] = counts.get(name, 0) + 1
+    listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+    click.echo(f"{len(detection.patches)} patches of {detection.side} pixels: {listed}")
+
+
+def _photos(folder: Path, limit: int | None) -> Photos:
+    from dcncodec.formats.guard import suffixes_read
+    from dcncodec.formats.image import read_image
+
+    if not folder.is_dir():
+        raise UsageError(f"--data {folder}: no such folder")
+    known = suffixes_read()
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in known)[:limit]
+    if not files:
+        raise UsageError(f"--data {folder}: holds no photos")
+    return [(file.stem, read_image(file).pixels) for file in files]
+
+
+def _line(found: Evaluation) -> str:
+    figures: dict[str, Any] = found.figures()
+    text = f"{found.name} on {found.data}: accuracy {found.accuracy * 100:.1f}%"
+    if found.bpp is not None:
+        text += (
+            f"  bpp {figures['bpp']:.3f}  PSNR {figures['psnr']:.2f}  SSIM {figures['ssim']:.4f}"
+        )
+    return text
+
+
+def _report(
+    found: list[Evaluation], chosen: list[ForensicFolder], photos: Photos, output: Path
+) -> None:
+    """The page with its plots; the spectra of every lossy channel are those of native photos."""
+    from dcncodec.codec import Codec
+    from dcncodec.forensics import report
+    from dcncodec.forensics.analysis import attenuation, ssim_changes
+    from dcncodec.forensics.transmission import Transmission
+
+    figures = {"Confusion": report.confusion(found)}
+    lossy = [folder for folder in chosen if folder.channel != "none"]
+    if lossy:
+        figures["Trade-off"] = report.trade_off(found)
+        pictures = [pixels for _, pixels in photos]
+        figures["Attenuation of frequencies"] = report.spectra(
+            {
+                folder.name: attenuation(
+                    pictures, Transmission(folder.channel, folder.codec(), folder.downsample)
+                )
+                for folder in lossy
+            }
+        )
+    if len({evaluation.data for evaluation in found}) > 1:
+        figures["Transfer"] = report.transfer(found)
+    for folder in chosen:
+        base = folder.card.get("init", "")
+        if "dcn" in folder.card["trainable"] and base:
+            changes = ssim_changes(
+                photos,
+                Transmission("dcn", Codec(base)),
+                Transmission("dcn", folder.codec()),
+            )
+            title = f"SSIM change of {folder.name}"
+            figures[title] = report.ssim_change(changes, base, folder.name)
+    report.write(found, figures, output)

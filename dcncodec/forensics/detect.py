@@ -1,0 +1,195 @@
+"""Tells how a photo was manipulated, patch by patch and as a whole, with a heat map."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from dcncodec.errors import ModelError, UsageError
+from dcncodec.forensics.evaluate import classify
+from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
+from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.formats import container
+from dcncodec.formats.files import read_bytes
+from dcncodec.formats.image import read_image
+from dcncodec.formats.sections import SIGNATURE
+from dcncodec.metrics import to_unit
+
+Pixels = NDArray[np.uint8]
+
+NATIVE = "native"
+OPACITY = 0.6
+"""Of a patch that is certainly manipulated, in the heat map."""
+LEGEND_LINE = 18
+COLOURS = (
+    (60, 160, 80),
+    (230, 80, 60),
+    (70, 110, 230),
+    (240, 170, 40),
+    (160, 80, 200),
+    (40, 180, 200),
+    (230, 110, 180),
+    (120, 120, 120),
+)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a FAN says of one patch.
+
+    Attributes:
+        top, left: of its first pixel.
+        probabilities: by class; they sum to one.
+        flat: varies too little to show traces, and does not count for the photo.
+    """
+
+    top: int
+    left: int
+    probabilities: dict[str, float]
+    flat: bool
+
+    @property
+    def answer(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a FAN says of a photo.
+
+    Attributes:
+        fan: name of its forensic folder.
+        side: of the patches in pixels.
+        patches: row by row.
+        probabilities: of the photo by class: the normalised geometric mean over the patches that
+            vary enough (over all where none does).
+    """
+
+    fan: str
+    side: int
+    patches: list[Patch]
+    probabilities: dict[str, float]
+
+    @property
+    def answer(self) -> str:
+        """The most probable class of the photo."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "fan": self.fan,
+            "class": self.answer,
+            "probabilities": _rounded(self.probabilities),
+            "patch": self.side,
+            "patches": [
+                {
+                    "top": patch.top,
+                    "left": patch.left,
+                    "class": patch.answer,
+                    "flat": patch.flat,
+                    "probabilities": _rounded(patch.probabilities),
+                }
+                for patch in self.patches
+            ],
+        }
+
+
+def open_photo(path: Path, fan: str | None) -> tuple[Pixels, ForensicFolder]:
+    """A photo's pixels and the FAN that knows their history.
+
+    Args:
+        path: a .dcn file, or any other image.
+        fan: forensic folder by name or path; None for the one whose FAN was trained on the model
+            of a .dcn file.
+
+    Raises:
+        UsageError: an image without a codec needs ``fan``.
+        ModelError: no FAN knows the codec, or ``fan`` knows another one.
+        DcnError: the photo cannot be read.
+    """
+    data = read_bytes(path)
+    if not data.startswith(SIGNATURE):
+        if fan is None:
+            raise UsageError(f"{path}: no .dcn file; say with --fan which FAN knows its channel")
+        folder = open_forensic(fan)
+        if folder.codec_sha256 is not None:
+            raise ModelError(f"{path}: no .dcn file, but the FAN {folder.name} knows those only")
+        return read_image(data, name=str(path)).pixels, folder
+    prefix = container.read_header(data).model_hash.hex()
+    folder = find_for_codec(prefix) if fan is None else open_forensic(fan)
+    if folder.codec_sha256 is None or not folder.codec_sha256.startswith(prefix):
+        raise ModelError(
+            f"{path}: the FAN {folder.name} does not match its codec (weights {prefix}); choose "
+            "another --fan"
+        )
+    if folder.downsample:
+        raise ModelError(f"{path}: the FAN {folder.name} knows down-sampled photos only")
+    codec = folder.codec()
+    assert codec is not None
+    return codec.decode(data).pixels, folder
+
+
+def detect(pixels: Pixels, folder: ForensicFolder) -> Detection:
+    """Judge a photo, uint8 (H, W, 3), with the FAN of a forensic folder.
+
+    Raises:
+        ImageError: the photo is smaller than a patch.
+        ModelError: the FAN is missing or damaged.
+    """
+    side = int(folder.card["patch"])
+    squares, places = cut(pixels, side)
+    logs = classify(folder.load_fan(), squares)
+    varied = is_varied(to_unit(squares))
+    patches = [
+        Patch(top, left, _by_class(folder, row.exp()), not bool(counts))
+        for (top, left), row, counts in zip(places, logs, varied, strict=True)
+    ]
+    voters = logs[varied] if bool(varied.any()) else logs
+    return Detection(folder.name, side, patches, _by_class(folder, voters.mean(0).softmax(0)))
+
+
+def heat_map(pixels: Pixels, detection: Detection) -> bytes:
+    """A PNG of the photo in grey, its patches tinted by class: the surer, the stronger.
+
+    Native and flat patches stay grey; a legend of the classes follows below.
+    """
+    grey = Image.fromarray(pixels).convert("L").convert("RGB")
+    tint = Image.new("RGBA", grey.size)
+    draw = ImageDraw.Draw(tint)
+    names = list(detection.probabilities)
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    for patch in detection.patches:
+        if patch.flat or patch.answer == NATIVE:
+            continue
+        strength = round(255 * OPACITY * patch.probabilities[patch.answer])
+        box = (patch.left, patch.top, patch.left + detection.side, patch.top + detection.side)
+        draw.rectangle((*box[:2], box[2] - 1, box[3] - 1), (*colours[patch.answer], strength))
+    shown = Image.alpha_composite(grey.convert("RGBA"), tint).convert("RGB")
+    legend = [name for name in names if name != NATIVE]
+    page = Image.new("RGB", (shown.width, shown.height + LEGEND_LINE * len(legend)), "white")
+    page.paste(shown)
+    pen = ImageDraw.Draw(page)
+    for i, name in enumerate(legend):
+        top = shown.height + i * LEGEND_LINE + 3
+        pen.rectangle((3, top, 15, top + 12), colours[name])
+        pen.text((22, top), name, "black")
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    return file.getvalue()
+
+
+def _by_class(folder: ForensicFolder, probabilities: torch.Tensor) -> dict[str, float]:
+    return dict(zip(folder.classes, probabilities.tolist(), strict=True))
+
+
+def _rounded(probabilities: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in probabilities.items()}

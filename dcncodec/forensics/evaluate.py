@@ -1,0 +1,152 @@
+"""How well manipulations are told after a channel, and what the channel costs (section 4.3).
+
+Every held-out photo is manipulated as a whole in every way, sent through the channel as a real
+file, and cut into patches that the FAN classifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcncodec.errors import TrainingError
+from dcncodec.forensics.folder import ForensicFolder
+from dcncodec.forensics.manipulations import manipulate
+from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.transmission import Transmission
+from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
+from dcncodec.models.fan import FAN
+
+Pixels = NDArray[np.uint8]
+
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured of one FAN and its channel on one set of photos.
+
+    Attributes:
+        name: of the forensic folder.
+        data: of the set.
+        classes: names of the K manipulations.
+        confusion: (K, K) int64, patches by true class (row) and the FAN's answer (column).
+        psnr, ssim: what the channel preserves of the manipulated photos, by class, means over the
+            photos; None without losses.
+        bpp: payload bits per pixel, likewise; None without a file.
+    """
+
+    name: str
+    data: str
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    psnr: dict[str, float] | None
+    ssim: dict[str, float] | None
+    bpp: dict[str, float] | None
+
+    @property
+    def patches(self) -> int:
+        """Patches of every class."""
+        return int(self.confusion[0].sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of patches whose manipulation was told."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    def figures(self) -> dict[str, Any]:
+        """For JSON and cards: accuracy, means over the classes, and those of native photos."""
+        values: dict[str, Any] = {"patches": self.patches, "accuracy": round(self.accuracy, 4)}
+        for name, found in (("bpp", self.bpp), ("psnr", self.psnr), ("ssim", self.ssim)):
+            if found is not None:
+                values[name] = round(fmean(found.values()), 4)
+                if "native" in found:
+                    values[f"native_{name}"] = round(found["native"], 4)
+        values["classes"] = list(self.classes)
+        values["confusion"] = self.confusion.tolist()
+        return values
+
+
+def evaluate(
+    folder: ForensicFolder,
+    photos: Sequence[tuple[str, Pixels]],
+    data: str,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Measure a FAN behind its channel.
+
+    Args:
+        folder: the FAN, its classes and its channel.
+        photos: names and pixels, uint8 (H, W, 3), of photos that no training has seen.
+        data: a name for them.
+        progress: called after each photo with the number of photos done.
+
+    Raises:
+        ModelError: the FAN or its codec is missing or damaged.
+        TrainingError: no patch of the photos varies enough.
+        ImageError: a photo cannot be encoded.
+    """
+    fan = folder.load_fan()
+    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    count, side = len(folder.classes), int(folder.card["patch"])
+    confusion = np.zeros((count, count), np.int64)
+    losses: dict[str, list[tuple[float, float, float | None]]] = {n: [] for n in folder.classes}
+    for number, (_, pixels) in enumerate(photos):
+        generator = torch.Generator().manual_seed(number)
+        photo = to_unit(torch.from_numpy(np.array(pixels))).unsqueeze(0)
+        chosen = None
+        for label, name in enumerate(folder.classes):
+            version = to_bytes(manipulate(photo, name, generator=generator))[0].numpy()
+            received = transmission.send(version)
+            if chosen is None:
+                # The same patches in every class: those that vary in the first one.
+                patches, _ = cut(received.sent, side)
+                chosen = is_varied(to_unit(patches))
+            if not bool(chosen.any()):
+                continue
+            answers = classify(fan, cut(received.pixels, side)[0][chosen]).argmax(1)
+            confusion[label] += np.bincount(answers.numpy(), minlength=count)
+            losses[name].append(_losses(received.sent, received.pixels, received.bytes_payload))
+        if progress is not None:
+            progress(number + 1)
+    if not confusion.any():
+        raise TrainingError(
+            f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
+        )
+    lossless = folder.channel == "none"
+
+    def means(index: int) -> dict[str, float]:
+        return {name: fmean(row[index] or 0.0 for row in rows) for name, rows in losses.items()}
+
+    return Evaluation(
+        folder.name,
+        data,
+        folder.classes,
+        confusion,
+        None if lossless else means(0),
+        None if lossless else means(1),
+        None if lossless else means(2),
+    )
+
+
+@torch.no_grad()
+def classify(fan: FAN, patches: Tensor) -> Tensor:
+    """Log-probabilities (B, K) of patches, uint8 (B, P, P, 3)."""
+    parts = [fan(to_unit(part)).log_softmax(1) for part in torch.split(patches, BATCH)]
+    return torch.cat(parts)
+
+
+def _losses(
+    sent: Pixels, received: Pixels, payload: int | None
+) -> tuple[float, float, float | None]:
+    """PSNR in dB (at most 99), SSIM, and bits per pixel."""
+    x, y = (to_unit(torch.from_numpy(np.array(p))).unsqueeze(0) for p in (sent, received))
+    bpp = None if payload is None else payload * 8 / (sent.shape[0] * sent.shape[1])
+    return float(psnr(x, y).clamp_max(99)), float(ssim(x, y)), bpp

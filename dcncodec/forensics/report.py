@@ -1,0 +1,158 @@
+"""Plots of forensic evaluations, and one self-contained HTML page of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.forensics.evaluate import Evaluation
+from dcncodec.formats.files import atomic_write
+from dcncodec.plotting import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em }
+td { text-align: right } td:first-child { text-align: left } img { max-width: 100% }
+"""
+DEEPEST = -30.0
+"""dB at which the colours of an attenuation end."""
+
+
+def confusion(evaluations: Sequence[Evaluation]) -> Figure:
+    """Confusion matrices in percent of each true class (Tables of appendix B.1)."""
+    figure = new_figure(4.6 * len(evaluations), 4.6)
+    for axes, found in zip(
+        figure.subplots(1, len(evaluations), squeeze=False)[0], evaluations, strict=True
+    ):
+        share = found.confusion / found.confusion.sum(1, keepdims=True) * 100
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        for (row, column), value in np.ndenumerate(share):
+            colour = "white" if value > 50 else "black"
+            if value >= 0.5:
+                axes.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8
+                )
+        ticks = range(len(found.classes))
+        axes.set_xticks(ticks, found.classes, rotation=60, fontsize=8)
+        axes.set_yticks(ticks, found.classes, fontsize=8)
+        axes.set_title(f"{found.name} on {found.data}: {found.accuracy * 100:.1f} %", fontsize=9)
+    return figure
+
+
+def trade_off(evaluations: Sequence[Evaluation]) -> Figure:
+    """Accuracy over rate and over SSIM (Figs. 8 and B.1)."""
+    figure = new_figure(10, 4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for found in evaluations:
+        if found.bpp is None or found.ssim is None:
+            continue
+        label = f"{found.name} ({found.data})"
+        for axes, values in ((left, found.bpp), (right, found.ssim)):
+            place = (np.mean(list(values.values())), found.accuracy * 100)
+            axes.plot(*place, "o", label=label)
+            axes.annotate(found.name, place, (4, 4), textcoords="offset points", fontsize=7)
+    for axes, name in ((left, "effective bits per pixel"), (right, "SSIM")):
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+        axes.margins(0.2)
+    left.set_ylabel("accuracy, %")
+    return figure
+
+
+def transfer(evaluations: Sequence[Evaluation]) -> Figure:
+    """Accuracy of every FAN on every set of photos (Fig. D.1)."""
+    names = list(dict.fromkeys(found.name for found in evaluations))
+    sets = list(dict.fromkeys(found.data for found in evaluations))
+    figure = new_figure(1.5 + 1.2 * len(names), 3.6)
+    axes = figure.subplots()
+    width = 0.8 / len(sets)
+    for i, data in enumerate(sets):
+        heights = {f.name: f.accuracy * 100 for f in evaluations if f.data == data}
+        places = [names.index(name) + i * width for name in heights]
+        axes.bar(places, list(heights.values()), width, label=data)
+    axes.set_xticks(range(len(names)), names, rotation=20, fontsize=8)
+    axes.set_ylabel("accuracy, %")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def spectra(found: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Attenuation of spatial frequencies by each channel (Figs. 9 and B.2)."""
+    figure = new_figure(3.6 * len(found) + 0.8, 3.4)
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (name, decibels) in zip(panels, found.items(), strict=True):
+        image = axes.imshow(decibels, cmap="magma", vmin=DEEPEST, vmax=3, extent=(-0.5, 0.5) * 2)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("cycles per pixel", fontsize=8)
+    figure.colorbar(image, ax=list(panels), label="dB")
+    return figure
+
+
+def ssim_change(found: Mapping[str, tuple[float, float]], base: str, tuned: str) -> Figure:
+    """SSIM of each photo after the codec and after its fine-tuned version (Fig. B.3)."""
+    figure = new_figure(4.5, 4.2)
+    axes = figure.subplots()
+    values = np.array(list(found.values()))
+    axes.plot(values[:, 0], values[:, 1], ".")
+    ends = [values.min(), values.max()]
+    axes.plot(ends, ends, "k-", linewidth=0.7)
+    axes.set_xlabel(f"SSIM, {base}")
+    axes.set_ylabel(f"SSIM, {tuned}")
+    mean = (values[:, 1] - values[:, 0]).mean()
+    axes.set_title(f"mean change {mean:+.4f}", fontsize=9)
+    return figure
+
+
+def write(evaluations: Sequence[Evaluation], figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write ``report.html`` and every figure as SVG.
+
+    Args:
+        evaluations: for the table.
+        figures: by title.
+        folder: must exist.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    parts = ["<h1>Forensic evaluation</h1>", _table(evaluations)]
+    for title, figure in figures.items():
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        name = title.lower().replace(" ", "-")
+        with atomic_write(folder / f"{name}.svg", overwrite=True) as target:
+            target.write(file.getvalue())
+        picture = base64.b64encode(file.getvalue()).decode()
+        parts.append(
+            f'<h2>{escape(title)}</h2><img alt="{escape(title)}" '
+            f'src="data:image/svg+xml;base64,{picture}">'
+        )
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Forensic evaluation</title>'
+        f"<style>{STYLE}</style>{''.join(parts)}</html>\n"
+    )
+    with atomic_write(folder / "report.html", overwrite=True) as target:
+        target.write(page.encode())
+
+
+def _table(evaluations: Sequence[Evaluation]) -> str:
+    head = ("FAN", "photos", "patches a class", "accuracy, %", "bpp", "PSNR, dB", "SSIM")
+    rows = []
+    for found in evaluations:
+        figures = found.figures()
+        cells = [found.name, found.data, str(found.patches), f"{found.accuracy * 100:.1f}"]
+        for name, form in (("bpp", ".3f"), ("psnr", ".2f"), ("ssim", ".4f")):
+            cells.append(format(figures[name], form) if name in figures else "–")
+        rows.append(cells)
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

@@ -1,0 +1,72 @@
+"""A channel as users have it: whole photos through real files, not through their estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.codec import Codec
+from dcncodec.forensics.channel import parse_channel
+from dcncodec.formats.baselines import BASELINES
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Received:
+    """What comes out of a channel.
+
+    Attributes:
+        sent: what the compression got, uint8 (H, W, 3).
+        pixels: what the receiver sees, the same shape.
+        bytes_payload: effective payload of the file (DCN paper, section 3.5); None without one.
+    """
+
+    sent: Pixels
+    pixels: Pixels
+    bytes_payload: int | None
+
+
+class Transmission:
+    """Down-sampling by 2 where asked for, then a file of the channel's kind, and back.
+
+    Args:
+        channel: see ``channel.parse_channel``.
+        codec: of a ``dcn`` channel.
+        downsample: whether 2x2 means halve photos first.
+
+    Raises:
+        UsageError: there is no such channel.
+    """
+
+    def __init__(self, channel: str, codec: Codec | None = None, downsample: bool = False) -> None:
+        self.quality = parse_channel(channel)
+        self.codec, self.downsample = codec, downsample
+
+    def send(self, pixels: Pixels) -> Received:
+        """Transmit a photo, uint8 (H, W, 3); with down-sampling an odd last line is lost.
+
+        Raises:
+            ImageError: the photo cannot be encoded.
+        """
+        sent = _halved(pixels) if self.downsample else pixels
+        if self.codec is not None:
+            data = self.codec.encode_bare(sent)
+            height, width = sent.shape[:2]
+            decoded = self.codec.decode_bare(data).pixels[:height, :width]
+            return Received(sent, decoded, len(data))
+        if self.quality is not None:
+            jpeg = BASELINES["jpeg"]
+            data = jpeg.compress(sent, float(self.quality), 1)
+            return Received(sent, jpeg.decompress(data, 1), jpeg.payload(data))
+        return Received(sent, sent, None)
+
+
+def _halved(pixels: Pixels) -> Pixels:
+    """2x2 means, rounded as in training: half to even."""
+    height, width = (side // 2 for side in pixels.shape[:2])
+    blocks = pixels[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3)
+    halved: Pixels = np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    return halved

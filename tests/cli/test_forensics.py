@@ -1,0 +1,153 @@
+"""``dcn forensics`` as a user runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save
+from skimage import data
+
+from dcncodec.cli.main import main
+from dcncodec.codec import Codec
+from dcncodec.models.fan import FAN
+from dcncodec.models.registry import open_folder
+
+Dcn = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
+    """Run ``dcn forensics`` in this process: exit code, standard output and error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dcn", "forensics", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(2):
+        Image.fromarray(data.astronaut()[:144, 100 * i : 100 * i + 160]).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A FAN with random weights, trained on nothing, behind the tiny codec."""
+    folder = tmp_path / "models" / "tiny-fan"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    content = save({k: v.half().contiguous() for k, v in FAN(2).state_dict().items()})
+    (folder / "fan.safetensors").write_bytes(content)
+    model = open_folder(tiny_model)
+    card = {
+        "name": "tiny-fan",
+        "classes": ["native", "median"],
+        "channel": "dcn",
+        "downsample": False,
+        "codec": {"name": model.name, "sha256": model.sha256},
+        "trainable": [],
+        "init": "tiny",
+        "patch": 64,
+        "fan_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / "forensic.json").write_text(json.dumps(card))
+    monkeypatch.setenv("DCN_MODELS", f"{folder.parent}:{tiny_model.parent}")
+    return folder
+
+
+def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    code, text, error = dcn("evaluate", "tiny-fan", "--data", photos, "-o", out, "--update-card")
+    assert code == 0, error
+    assert "tiny-fan on photos: accuracy " in text
+    (result,) = json.loads((out / "results.json").read_text())
+    assert 0 < result["patches"] <= 8
+    assert sum(map(sum, result["confusion"])) == 2 * result["patches"]
+    assert result["bpp"] > 0
+    card = json.loads((fan / "forensic.json").read_text())
+    assert card["results"]["photos"]["accuracy"] == result["accuracy"]
+    page = (out / "report.html").read_text()
+    for title in ("Confusion", "Trade-off", "Attenuation of frequencies"):
+        assert f"<h2>{title}</h2>" in page
+    assert "http" not in page.replace("http://www.w3.org", "").split("base64")[0]
+    code, text, error = dcn("evaluate", fan, "--data", photos, "--limit", "1", "--json", "-o", out)
+    assert code == 0, error
+    assert 0 < json.loads(text)[0]["patches"] < result["patches"]
+
+
+def test_a_tuned_codec_beside_its_base(
+    tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn
+) -> None:
+    pytest.importorskip("matplotlib")
+    for name in ("model.safetensors", "card.json"):
+        (fan / name).write_bytes((tiny_model / name).read_bytes())
+    card = json.loads((fan / "forensic.json").read_text())
+    (fan / "forensic.json").write_text(json.dumps(card | {"trainable": ["dcn"]}))
+    second = tmp_path / "more"
+    second.mkdir()
+    Image.fromarray(data.astronaut()[200:344, 200:360]).save(second / "x.png")
+    out = tmp_path / "out"
+    code, _, error = dcn("evaluate", fan, "--data", photos, "--data", second, "-o", out)
+    assert code == 0, error
+    page = (out / "report.html").read_text()
+    assert "<h2>SSIM change of tiny-fan</h2>" in page
+    assert "<h2>Transfer</h2>" in page
+
+
+def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn) -> None:
+    pixels = data.astronaut()[:144, :160]
+    photo = tmp_path / "photo.dcn"
+    photo.write_bytes(Codec(tiny_model, device="cpu").encode(pixels))
+    code, text, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
+    assert code == 0, error
+    assert "by tiny-fan)" in text
+    assert "4 patches of 64 pixels: " in text
+    with Image.open(tmp_path / "map.png") as picture:
+        assert picture.size[0] == 160
+    code, text, _ = dcn("detect", photo, "--json")
+    record = json.loads(text)
+    assert code == 0
+    assert record["photo"] == str(photo)
+    assert record["class"] in {"native", "median"}
+    assert len(record["patches"]) == 4
+    code, _, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
+    assert code == 2
+    assert "map.png" in error
+    code, _, error = dcn("detect", photos / "0.png")
+    assert code == 2
+    assert error.startswith("dcn: ")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["evaluate", "absent", "--data", "."], 1, "absent: no forensic model or folder"),
+        (["evaluate", "tiny-fan", "--data", "nowhere"], 2, "nowhere: no such folder"),
+        (["detect", "nothing.dcn"], 2, "nothing.dcn: no such file"),
+    ],
+)
+def test_bad_input(fan: Path, dcn: Dcn, arguments: list[str], code: int, expected: str) -> None:
+    found, _, error = dcn(*arguments)
+    assert found == code
+    assert expected in error
+    assert "Traceback" not in error

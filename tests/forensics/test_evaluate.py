@@ -1,0 +1,124 @@
+"""Evaluation behind real files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dcncodec.codec import Codec
+from dcncodec.errors import ImageError, TrainingError
+from dcncodec.forensics import evaluate as module
+from dcncodec.forensics.analysis import SPECTRUM_SIDE, attenuation, ssim_changes
+from dcncodec.forensics.evaluate import Evaluation, evaluate
+from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.transmission import Transmission
+from dcncodec.metrics import psnr, to_unit
+from dcncodec.models.fan import FAN
+
+Pixels = NDArray[np.uint8]
+
+
+def unit(pixels: Pixels) -> torch.Tensor:
+    return to_unit(torch.from_numpy(pixels.copy())).unsqueeze(0)
+
+
+def test_transmission_through_files(photo: Pixels, tiny_model: Path) -> None:
+    codec = Codec(tiny_model, device="cpu")
+    received = Transmission("dcn", codec).send(photo[:99, :107])
+    assert received.pixels.shape == (99, 107, 3)
+    assert received.bytes_payload == len(codec.encode_bare(photo[:99, :107]))
+    received = Transmission("jpeg:30").send(photo)
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=30, subsampling=0, optimize=True)
+    assert np.array_equal(received.pixels, np.asarray(Image.open(file)))
+    assert received.bytes_payload is not None
+    assert received.bytes_payload < len(file.getvalue())
+    received = Transmission("none", downsample=True).send(photo)
+    assert received.bytes_payload is None
+    assert received.pixels is received.sent
+    means = photo.reshape(80, 2, 112, 2, 3).mean((1, 3))
+    assert np.abs(received.pixels - means).max() <= 0.5
+
+
+def test_patches_are_cut_in_order(photo: Pixels) -> None:
+    squares, places = cut(photo, 64)
+    assert places == [(0, 0), (0, 64), (0, 128), (64, 0), (64, 64), (64, 128)]
+    assert np.array_equal(squares[5], photo[64:128, 128:192])
+    with pytest.raises(ImageError, match="224 x 160 pixels: too small for a patch of 200"):
+        cut(photo, 200)
+
+
+class Oracle(FAN):
+    """Tells blurred patches by their detail."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        detail = (pixels[..., 1:] - pixels[..., :-1]).abs().mean((1, 2, 3))
+        return torch.stack([detail - 0.04, 0.04 - detail], 1) * 1000
+
+
+def test_confusion_and_figures(
+    photo: Pixels, forensic_folder: module.Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_forensic(forensic_folder("fan", "jpeg:90"))
+    monkeypatch.setattr(type(folder), "load_fan", lambda self: Oracle(2))
+    sharp = np.random.default_rng(0).integers(0, 256, photo.shape, np.uint8)
+    found = evaluate(folder, [("sharp", sharp)], "noise")
+    # Noise keeps its detail only while it is not blurred... and then has less, but enough.
+    assert found.confusion.sum() == 2 * 35
+    assert found.confusion[0].tolist() == [35, 0]
+    assert found.accuracy == pytest.approx(np.trace(found.confusion) / 70)
+    assert found.psnr is not None
+    assert found.bpp is not None
+    sent = Transmission("jpeg:90").send(sharp)
+    expected = float(psnr(unit(sent.sent), unit(sent.pixels)))
+    assert found.psnr["native"] == pytest.approx(expected)
+    assert sent.bytes_payload is not None
+    assert found.bpp["native"] == pytest.approx(sent.bytes_payload * 8 / (160 * 224))
+    figures = found.figures()
+    assert figures["bpp"] == pytest.approx(np.mean(list(found.bpp.values())), abs=1e-4)
+    assert figures["native_bpp"] == pytest.approx(found.bpp["native"], abs=1e-4)
+    assert figures["patches"] == 35
+
+
+def test_flat_patches_do_not_count(
+    photo: Pixels, forensic_folder: module.Callable[..., Path]
+) -> None:
+    folder = open_forensic(forensic_folder("fan"))
+    found = evaluate(folder, [("photo", photo)], "photos")
+    varied = int(is_varied(to_unit(cut(photo, 32)[0])).sum())
+    assert found.patches == varied < 35
+    assert found.bpp is None
+    flat = np.full_like(photo, 90)
+    with pytest.raises(TrainingError, match="no patch of 32 pixels varies enough"):
+        evaluate(folder, [("flat", flat)], "flat")
+
+
+def test_accuracy_of_a_matrix() -> None:
+    matrix = np.array([[3, 1], [2, 4]])
+    found = Evaluation("f", "d", ("native", "jpeg"), matrix, None, None, None)
+    assert found.accuracy == pytest.approx(0.7)
+
+
+def test_attenuation(tiny_model: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (SPECTRUM_SIDE, 2 * SPECTRUM_SIDE, 3), np.uint8)
+    nothing = attenuation([noise], Transmission("none"))
+    assert np.abs(nothing).max() < 1e-6
+    jpeg = attenuation([noise], Transmission("jpeg:10"))
+    middle = SPECTRUM_SIDE // 2
+    high = jpeg[:8].mean()
+    low = jpeg[middle - 6 : middle + 7, middle - 6 : middle + 7].mean()
+    assert high < low - 3
+
+
+def test_ssim_changes(photo: Pixels) -> None:
+    found = ssim_changes([("a", photo)], Transmission("jpeg:90"), Transmission("jpeg:10"))
+    before, after = found["a"]
+    assert 1 > before > after > 0
