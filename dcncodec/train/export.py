@@ -102,8 +102,7 @@ def write_codec(
         TrainingError: the weights do not fit into float16.
         OutputError: the folder cannot be written.
     """
-    metadata = {"format": FORMAT, "architecture": f"dcn {header.latent_channels}"}
-    content = half_precision(weights, metadata)
+    content = half_precision(weights, f"{FORMAT}: dcn {header.latent_channels}")
     card = {
         "name": folder.resolve().name,
         "architecture": {"family": "dcn", "latent_channels": header.latent_channels},
@@ -116,8 +115,12 @@ def write_codec(
     return str(card["sha256"])
 
 
-def half_precision(weights: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file of weights in float16.
+def half_precision(weights: Mapping[str, Tensor], kind: str) -> bytes:
+    """A safetensors file of weights in float16, the same bytes for the same weights.
+
+    Args:
+        weights: by name.
+        kind: what they are. The only entry of the metadata: the order of several is random.
 
     Raises:
         TrainingError: they do not fit into it.
@@ -125,7 +128,7 @@ def half_precision(weights: Mapping[str, Tensor], metadata: dict[str, str]) -> b
     halves = {name: tensor.half().contiguous() for name, tensor in sorted(weights.items())}
     if not halves or not all(bool(torch.isfinite(tensor).all()) for tensor in halves.values()):
         raise TrainingError("the weights do not fit into float16; train anew")
-    return save(halves, metadata)
+    return save(halves, {"format": kind})
 
 
 def describe_run(

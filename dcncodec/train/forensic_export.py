@@ -48,9 +48,7 @@ def export_forensic(run: Path, folder: Path) -> str:
     recipe = header.recipe
     assert isinstance(recipe, ForensicRecipe)
     rows = read_log(run / LOG_FILE, ForensicTrainer.COLUMNS)
-    content = half_precision(
-        _part(average, "fan."), {"format": FORMAT, "classes": ",".join(recipe.classes)}
-    )
+    content = half_precision(_part(average, "fan."), f"{FORMAT}: {','.join(recipe.classes)}")
     codec: dict[str, str] | None = None
     if "dcn" in recipe.trainable:
         sha256 = write_codec(folder, _part(average, "codec."), header, rows)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
-from dcncodec.devices import Precision, choose_precision
+from dcncodec.devices import choose_precision
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import CODEC, Channel, parse_channel
 from dcncodec.forensics.folder import open_forensic
@@ -24,86 +21,41 @@ from dcncodec.train.data import load_images
 from dcncodec.train.export import check_export
 from dcncodec.train.forensic import ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic
-from dcncodec.train.processes import own_device, process_group, rank_and_world
 from dcncodec.train.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
-from dcncodec.train.run import Budget
-from dcncodec.train.start import draw_curve, make_deterministic, stopped_by_signals
+from dcncodec.train.run import Budget, Report
+from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 
-DEFAULT_PRESET = "fast"
 FIXED = ("channel", "downsample", "classes", "trainable", "muon")
 """Fields of the recipe that a resumed run cannot change."""
 
 
 @dataclass(frozen=True)
-class ForensicSettings:
-    """What the user chose. None stands for what a resumed run did before, or the default.
+class ForensicSettings(RunSettings):
+    """What the user chose; the preset is a key of ``FORENSIC_RECIPES``.
 
     Attributes:
-        sources: folders of images and tar shards.
-        folder: the run's folder.
-        preset: a key of ``FORENSIC_RECIPES``.
         model: the codec of a dcn channel, by name or weight folder.
         fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
-        overrides: fields of ``ForensicRecipe`` with other values than the preset's.
-        max_steps, max_minutes: the budget; with minutes alone there is no limit of steps.
-        seed: 0 or more.
-        device, precision: as in ``dcncodec.devices``.
-        export: forensic folder to write when the budget is spent.
     """
 
-    sources: tuple[Path, ...]
-    folder: Path
-    preset: str | None = None
     model: str | None = None
     fan: str | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    seed: int | None = None
-    device: str = "auto"
-    precision: Precision = "auto"
-    export: Path | None = None
 
 
-def train_forensic(
-    settings: ForensicSettings,
-    notify: Callable[[str], None],
-    report: Callable[[dict[str, float]], None],
-) -> int:
-    """Train FAN and codec, and leave checkpoint, log and learning curve in the run's folder.
-
-    Args:
-        settings: the user's choices.
-        notify: called with lines worth showing.
-        report: called with a run's figures (``Run.run``).
-
-    Returns:
-        0 when the budget is spent; the number of the signal that ended the run before.
+def train_forensic(settings: ForensicSettings, notify: Notify, report: Report) -> int:
+    """Train a FAN, and the codec with it; see ``run_session``.
 
     Raises:
         UsageError: a choice makes no sense.
         TrainingError: no usable images, an unusable checkpoint, or a loss that is not finite.
-        ModelError: ``model`` is not a codec.
+        ModelError: ``model`` is not a codec, or ``fan`` no forensic folder.
         OutputError: the folder cannot be written.
     """
-    device = own_device(settings.device)
-    make_deterministic(device)
-    with process_group(device):
-        first = rank_and_world()[0] == 0
-        trainer, budget = prepare(settings, device, notify if first else _silent)
-        with stopped_by_signals(trainer) as caught:
-            finished = trainer.run(budget, report)
-        if first:
-            _finish(settings, finished, trainer.progress.step, notify)
-    return 0 if finished else caught[0]
-
-
-def _silent(_: str) -> None:
-    pass
+    return run_session(settings, prepare, export_forensic, notify, report)
 
 
 def prepare(
-    settings: ForensicSettings, device: torch.device, notify: Callable[[str], None]
+    settings: ForensicSettings, device: torch.device, notify: Notify
 ) -> tuple[ForensicTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint."""
     if settings.export is not None:
@@ -111,7 +63,7 @@ def prepare(
     checkpoint = settings.folder / FILE
     header = read_header(checkpoint, ForensicRecipe) if checkpoint.exists() else None
     recipe, budget = choose(settings, header)
-    seed = next(s for s in (settings.seed, header.seed if header else None, 0) if s is not None)
+    seed = settings.seed_of(header)
     make_folder(settings.folder)
     torch.manual_seed(seed)
     codec, init = None, ""
@@ -204,23 +156,4 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
                     f"{settings.folder / FILE}: was trained with another {name}; choose another "
                     "--out or the same options"
                 )
-    steps: int | None = recipe.max_steps
-    if settings.max_minutes is not None and settings.max_steps is None:
-        steps = None
-    return recipe, Budget(steps, settings.max_minutes)
-
-
-def _finish(
-    settings: ForensicSettings, finished: bool, step: int, notify: Callable[[str], None]
-) -> None:
-    """Learning curve, export, and a last line."""
-    folder = settings.folder
-    if step:
-        draw_curve(folder, ForensicTrainer.COLUMNS, notify)
-    if not finished:
-        notify(f"stopped at step {step:,}; the same command goes on from there")
-    elif settings.export is not None:
-        sha256 = export_forensic(folder, settings.export)
-        notify(f"{settings.export}: exported, SHA-256 of its FAN {sha256[:16]}")
-    else:
-        notify(f"finished at step {step:,}; the same command with --export DIR exports it")
+    return recipe, settings.budget(recipe)

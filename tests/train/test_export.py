@@ -58,7 +58,7 @@ def test_the_averaged_weights_in_half_precision(tmp_path: Path, run_folder: Path
     assert weights.keys() == average.keys()
     assert all(torch.equal(weights[k], average[k].half().float()) for k in weights)
     with safe_open(folder.weights, framework="pt") as file:
-        assert file.metadata() == {"format": "dcn-weights-1", "architecture": "dcn 4"}
+        assert file.metadata() == {"format": "dcn-weights-1: dcn 4"}
 
 
 def test_the_card(tmp_path: Path, run_folder: Path) -> None:

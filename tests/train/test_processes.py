@@ -22,7 +22,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from dcncodec.cli.train import command
 from dcncodec.train import run as base
-from dcncodec.train import start
+from dcncodec.train import session, start
 
 pictures, folder, name = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 rank = os.environ["RANK"]
@@ -46,7 +46,7 @@ def forbidden(*arguments, **options):
 
 base.Run.run, base.save_checkpoint = recorded, kept
 if rank != "0":
-    base.save_checkpoint = base.Log = start.draw_curve = start.export_model = forbidden
+    base.save_checkpoint = base.Log = session.plot_log = start.export_model = forbidden
 
 command([pictures, "--out", str(folder / name), "--batch", "2", "--patch", "16", "--threads", "1",
          "--max-steps", "4", "--device", "cpu", "--precision", "fp32"], standalone_mode=False)

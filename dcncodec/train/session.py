@@ -1,0 +1,167 @@
+"""Runs a training from beginning to end: processes, signals, learning curve, export."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+
+from dcncodec.devices import Precision
+from dcncodec.errors import MissingLibraryError
+from dcncodec.train.checkpoint import Header
+from dcncodec.train.log import plot_log
+from dcncodec.train.processes import own_device, process_group, rank_and_world
+from dcncodec.train.recipes import Recipe
+from dcncodec.train.run import LOG_FILE, Budget, Report, Run
+
+Notify = Callable[[str], None]
+
+DEFAULT_PRESET = "fast"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What users choose in every training. None stands for what a resumed run did before, or the
+    default.
+
+    Attributes:
+        sources: folders of images and tar shards.
+        folder: the run's folder.
+        preset: name of a recipe.
+        overrides: fields of the recipe with other values than the preset's.
+        max_steps, max_minutes: the budget; with minutes alone there is no limit of steps.
+        seed: 0 or more.
+        device, precision: as in ``dcncodec.devices``.
+        export: folder to write the finished networks to when the budget is spent.
+    """
+
+    sources: tuple[Path, ...]
+    folder: Path
+    preset: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    seed: int | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    export: Path | None = None
+
+    def seed_of(self, header: Header | None) -> int:
+        """The user's seed, that of the run to resume, or 0."""
+        if self.seed is not None:
+            return self.seed
+        return header.seed if header is not None else 0
+
+    def budget(self, recipe: Recipe) -> Budget:
+        """The user's, or the recipe's own number of steps."""
+        if self.max_minutes is not None and self.max_steps is None:
+            return Budget(None, self.max_minutes)
+        return Budget(self.max_steps or recipe.max_steps, self.max_minutes)
+
+
+S = TypeVar("S", bound=RunSettings)
+
+
+def run_session(
+    settings: S,
+    prepare: Callable[[S, torch.device, Notify], tuple[Run, Budget]],
+    export: Callable[[Path, Path], str],
+    notify: Notify,
+    report: Report,
+) -> int:
+    """Train, and leave checkpoint, log and learning curve in the run's folder.
+
+    Args:
+        settings: the user's choices.
+        prepare: makes the run, resumed where its folder holds a checkpoint, and its budget.
+        export: writes the finished networks of a run's folder to another; gives their SHA-256.
+        notify: called with lines worth showing; only in the first process.
+        report: called with a run's figures (``Run.run``); only in the first process.
+
+    Returns:
+        0 when the budget is spent; the number of the signal that ended the run before.
+
+    Raises:
+        DcnError: as ``prepare``, ``Run.run`` and ``export``.
+    """
+    device = own_device(settings.device)
+    _make_deterministic(device)
+    with process_group(device):
+        first = rank_and_world()[0] == 0
+        run, budget = prepare(settings, device, notify if first else _silent)
+        with stopped_by_signals(run) as caught:
+            finished = run.run(budget, report)
+        if first:
+            _finish(settings, run, finished, export, notify)
+    return 0 if finished else caught[0]
+
+
+def _make_deterministic(device: torch.device) -> None:
+    """Same seed, same weights, on a GPU too."""
+    if device.type == "cuda":
+        # cuBLAS needs the variable before its first use.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+@contextmanager
+def stopped_by_signals(run: Run) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM stop the run after its step; a second one kills as usual.
+
+    Yields:
+        A list that receives the signal's number (0 while there is none: another process of the
+        group had it).
+    """
+    caught = [0]
+    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        caught[0] = number
+        run.stop()
+        _restore()
+
+    def _restore() -> None:
+        for which, handler in previous.items():
+            signal.signal(which, handler)
+
+    for which in previous:
+        signal.signal(which, stop)
+    try:
+        yield caught
+    finally:
+        _restore()
+
+
+def _finish(
+    settings: RunSettings,
+    run: Run,
+    finished: bool,
+    export: Callable[[Path, Path], str],
+    notify: Notify,
+) -> None:
+    """Learning curve, export, and a last line."""
+    folder, step = settings.folder, run.progress.step
+    if step:
+        curves = [folder / "curve.svg", folder / "curve.png"]
+        try:
+            plot_log(folder / LOG_FILE, curves, run.COLUMNS)
+        except MissingLibraryError as error:
+            notify(f"no learning curve drawn: {error}")
+    if not finished:
+        notify(f"stopped at step {step:,}; the same command goes on from there")
+    elif settings.export is not None:
+        sha256 = export(folder, settings.export)
+        notify(f"{settings.export}: exported, SHA-256 {sha256[:16]}")
+    else:
+        notify(f"finished at step {step:,}; 'dcn train --out {folder} --export DIR' exports it")
