@@ -61,7 +61,7 @@ class Item:
     """One image of a set.
 
     Attributes:
-        name: the file's name without suffix.
+        name: the file's name, without suffix where that is unique.
         path: the file.
         crop: side of the centre crop in pixels; None for the whole image.
     """
@@ -125,7 +125,10 @@ def find(name: str, data_dir: Path | None = None, crop: int | None = None) -> li
         raise UsageError(f"--dataset {name}: choose {', '.join(NAMED)}, or name a folder")
     if not files:
         raise UsageError(f"--dataset {name}: no images of a known kind in {path}")
-    return [Item(file.stem, file, crop) for file in files]
+    stems = [file.stem for file in files]
+    # a.jpg and a.png are two images.
+    names = [file.name if stems.count(file.stem) > 1 else file.stem for file in files]
+    return [Item(name, file, crop) for name, file in zip(names, files, strict=True)]
 
 
 def _named(name: str, data_dir: Path | None) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,7 @@ from dcncodec.bench import metrics
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec
 from dcncodec.bench.datasets import Pixels
 from dcncodec.bench.fits import fits, mean_curve
-from dcncodec.bench.plots import RATE_LIMIT, styles
-from dcncodec.bench.points import Point
+from dcncodec.bench.plots import DPI, RATE_LIMIT, finish, mean_line, styles
 from dcncodec.bench.results import Results
 from dcncodec.plotting import new_figure
 
@@ -24,7 +22,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 4
 """Single images in figure 5."""
-DPI = 150
+GAP, TITLE = 8, 44
+"""Pixels between the images of figure 6, and above each for its two lines of text."""
 
 
 def figure5(results: Results) -> Figure:
@@ -45,43 +44,31 @@ def figure5(results: Results) -> Figure:
         if curves:
             axes.plot(rates, mean_curve(curves, rates), **style)
         elif points:
-            axes.plot(*_means(points), look[codec]["marker"], linestyle="--", **style)
+            axes.plot(*mean_line(points, "ssim"), look[codec]["marker"] + "--", **style)
     axes.set_title(f"{results.dataset}, mean of {len(results.images)} images")
     axes.legend(fontsize=8)
-    _label(axes)
+    _finish(axes)
     step = max(1, len(results.images) // EXAMPLES)
     for number, image in enumerate(results.images[::step][:EXAMPLES]):
         axes = figure.add_subplot(grid[number // 2, 2 + number % 2])
         for codec in results.titles:
             points = [p for p in results.points if (p.codec, p.image) == (codec, image)]
-            style = {"color": look[codec]["color"]}
-            axes.plot(*_means(points), look[codec]["marker"], markersize=3, **style)
-            if (curve := found.get((codec, image))) is not None:
+            style = {"color": look[codec]["color"], "linewidth": 0.9}
+            curve = found.get((codec, image))
+            form = look[codec]["marker"] + ("--" if curve is None else "")
+            axes.plot(*mean_line(points, "ssim"), form, markersize=3, **style)
+            if curve is not None:
                 inside = rates[(rates >= curve.low) & (rates <= curve.high)]
-                axes.plot(inside, curve(inside), linewidth=0.9, **style)
+                axes.plot(inside, curve(inside), **style)
         axes.set_title(image, fontsize=8)
-        _label(axes)
+        _finish(axes)
     return figure
 
 
-def _means(points: Sequence[Point]) -> tuple[list[float], list[float]]:
-    """Mean rate and mean SSIM of every setting, by rising rate."""
-    groups: dict[str, list[tuple[float, float]]] = {}
-    for point in points:
-        if point.ssim is not None:
-            groups.setdefault(point.setting, []).append((point.bpp, point.ssim))
-    pairs = sorted(
-        (fmean(rate for rate, _ in group), fmean(value for _, value in group))
-        for group in groups.values()
-    )
-    return [rate for rate, _ in pairs], [value for _, value in pairs]
-
-
-def _label(axes: Axes) -> None:
-    axes.set_xlim(0, RATE_LIMIT)
+def _finish(axes: Axes) -> None:
+    finish(axes)
     axes.set_xlabel("effective bits per pixel", fontsize=8)
     axes.set_ylabel("SSIM", fontsize=8)
-    axes.grid(alpha=0.3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,24 +118,36 @@ def versions(pixels: Pixels, model: DcnCodec, setting: str, jpeg: BaselineCodec)
 
 
 def figure6(rows: Sequence[tuple[str, Pixels, Sequence[Version]]]) -> Figure:
-    """Originals and what ``versions`` made of them, one row an image, without resampling.
+    """Originals and what ``versions`` made of them, one row an image.
+
+    An image pixel is a pixel of the PNG that ``plots.save`` writes.
 
     Args:
         rows: name, original and versions of each image.
     """
-    columns = 1 + max(len(row[2]) for row in rows)
-    width = max(row[1].shape[1] for row in rows)
-    height = max(row[1].shape[0] for row in rows)
-    figure = new_figure(columns * (width / DPI + 0.1), len(rows) * (height / DPI + 0.4))
-    for number, (name, original, coded) in enumerate(rows):
-        cells = [(f"{name}, original", original)]
+    columns = 1 + max(len(versions) for _, _, versions in rows)
+    column = GAP + max(original.shape[1] for _, original, _ in rows)
+    width = GAP + columns * column
+    height = GAP + sum(TITLE + GAP + original.shape[0] for _, original, _ in rows)
+    figure = new_figure(width / DPI, height / DPI)
+    # Every image has its place, to the pixel.
+    figure.set_layout_engine("none")
+    bottom = height
+    for name, original, coded in rows:
+        rise, run = original.shape[:2]
+        bottom -= TITLE + rise
+        cells = [(f"{name}\noriginal", original)]
         cells += [
-            (f"{item.label}: {item.bpp:.2f} bpp, SSIM {item.ssim:.3f}", item.pixels)
+            (f"{item.label}\n{item.bpp:.3f} bpp, SSIM {item.ssim:.4f}", item.pixels)
             for item in coded
         ]
-        for column, (title, pixels) in enumerate(cells):
-            axes = figure.add_subplot(len(rows), columns, number * columns + column + 1)
-            axes.imshow(pixels, interpolation="none")
-            axes.set_title(title, fontsize=8)
+        for number, (title, pixels) in enumerate(cells):
+            place = GAP + number * column, bottom, run, rise
+            axes = figure.add_axes(
+                (place[0] / width, place[1] / height, place[2] / width, place[3] / height)
+            )
+            axes.imshow(pixels, interpolation="none", aspect="auto")
+            axes.set_title(title, fontsize=7, pad=3)
             axes.axis("off")
+        bottom -= GAP
     return figure

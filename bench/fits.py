@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 
 from dcncodec.bench.points import Point
 
@@ -52,19 +52,23 @@ def _curve(x: Array, a: float, b: float, g: float, d: float) -> Array:
 
 
 def fit(points: Sequence[Point]) -> Fit | None:
-    """The curve through points of one codec and image; None with less points than parameters."""
+    """The curve through points of one codec and image.
+
+    Returns:
+        None with fewer points than parameters, or where no parameters are found.
+    """
     pairs = sorted((point.bpp, point.ssim) for point in points if point.ssim is not None)
     if len(pairs) < PARAMETERS:
         return None
     x, y = np.array(pairs, np.float64).T
-    try:
-        found, _ = curve_fit(_curve, x, y, _START, bounds=_BOUNDS, max_nfev=EVALUATIONS)
-    except RuntimeError:
+    found = least_squares(
+        lambda parameters: _curve(x, *parameters) - y, _START, bounds=_BOUNDS, max_nfev=EVALUATIONS
+    )
+    if not found.success:
         # It does not converge on points that are no such curve.
         return None
-    a, b, g, d = map(float, found)
-    error = float(np.sqrt(np.mean((_curve(x, a, b, g, d) - y) ** 2)))
-    return Fit(a, b, g, d, float(x[0]), float(x[-1]), error)
+    a, b, g, d = map(float, found.x)
+    return Fit(a, b, g, d, float(x[0]), float(x[-1]), float(np.sqrt(np.mean(found.fun**2))))
 
 
 def fits(points: Sequence[Point]) -> dict[tuple[str, str], Fit]:

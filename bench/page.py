@@ -4,6 +4,8 @@ PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
+ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>@title@</title>
 <style>
 body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5em; max-width: 1200px; color: #222; }
@@ -12,7 +14,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.15em 0.7em; text-align: right; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
 img.plot { display: block; max-width: 100%; margin: 1em 0; }
-#stage { position: relative; overflow: auto; cursor: ew-resize; user-select: none; }
+#stage { position: relative; overflow: hidden; cursor: ew-resize; user-select: none;
+  touch-action: none; }
 #stage img { position: absolute; left: 0; top: 0; image-rendering: pixelated; max-width: none; }
 #divider { position: absolute; top: 0; width: 1px; background: #fff; mix-blend-mode: difference; }
 #controls > * { margin-right: 0.8em; }
@@ -22,11 +25,16 @@ img.plot { display: block; max-width: 100%; margin: 1em 0; }
 <h1>@title@</h1>
 <p>@summary@</p>
 @failures@
+<h2>Means over the images</h2>
+@means@
+<div id="viewer">
 <h2>Viewer</h2>
-<p>At equal payload rates, one image pixel on one screen pixel. Slide: move the pointer. Flip: click
-or press the space bar.</p>
+<p>All at the payload rate of one model, one image pixel on one screen pixel. Slide: move the
+pointer. Flip: click the image or press the space bar. Codecs that cannot meet the rate are left
+out.</p>
 <div id="controls">
 <label>image <select id="scene"></select></label>
+<label>rate of <select id="rate"></select></label>
 <label>left <select id="left"></select></label>
 <label>right <select id="right"></select></label>
 <label><input type="radio" name="mode" value="slide" checked> slide</label>
@@ -34,9 +42,10 @@ or press the space bar.</p>
 </div>
 <p id="facts"></p>
 <div id="stage"><img id="below" alt=""><img id="above" alt=""><div id="divider"></div></div>
+</div>
 @tables@
-<h2>Plots</h2>
-@plots@
+<h2>Single images</h2>
+@singles@
 <script>
 "use strict";
 const scenes = @scenes@;
@@ -54,49 +63,62 @@ function facts(version) {
   return parts.join(", ");
 }
 
-function chosen() {
-  const scene = scenes[element("scene").value];
-  return [scene, scene.versions[element("left").value], scene.versions[element("right").value]];
+const scene = () => scenes[element("scene").value];
+const versions = () => [...scene().rates[element("rate").value].versions, scene().original];
+const version = (side) => versions()[element(side).value];
+const sliding = () => document.querySelector("input[name=mode]:checked").value === "slide";
+
+function chooseScene() {
+  const rate = Math.min(Number(element("rate").value), scene().rates.length - 1);
+  fill(element("rate"), scene().rates.map((rate) => rate.title), rate);
+  chooseRate();
+}
+
+// Both sides keep their codec where the new rate has it too.
+function chooseRate() {
+  const labels = versions().map((version) => version.label);
+  const initial = { left: 0, right: Math.min(1, labels.length - 1) };
+  for (const side of ["left", "right"]) {
+    const before = labels.indexOf(element(side).selectedOptions[0]?.label);
+    fill(element(side), labels, before < 0 ? initial[side] : before);
+  }
+  load();
 }
 
 function load() {
-  const [scene, left, right] = chosen();
-  const scale = 1 / window.devicePixelRatio;
-  const width = scene.width * scale, height = scene.height * scale;
-  for (const [name, version] of [["below", right], ["above", left]]) {
-    element(name).src = version.source;
-    element(name).style.width = width + "px";
-    element(name).style.height = height + "px";
+  const width = scene().width / window.devicePixelRatio + "px";
+  const height = scene().height / window.devicePixelRatio + "px";
+  for (const [name, side] of [["below", "right"], ["above", "left"]]) {
+    const style = element(name).style;
+    element(name).src = version(side).source;
+    [style.width, style.height] = [width, height];
   }
-  element("stage").style.height = element("divider").style.height = height + "px";
+  element("stage").style.width = width;
+  element("stage").style.height = element("divider").style.height = height;
   draw();
 }
 
 function draw() {
-  const [scene, left, right] = chosen();
-  const width = scene.width / window.devicePixelRatio;
-  const slide = document.querySelector("input[name=mode]:checked").value === "slide";
-  const shown = slide ? state.split * width : (state.flipped ? 0 : width);
+  const width = scene().width / window.devicePixelRatio;
+  const shown = sliding() ? state.split * width : (state.flipped ? 0 : width);
   element("above").style.clipPath = "inset(0 " + (width - shown) + "px 0 0)";
   element("divider").style.left = shown + "px";
-  element("divider").hidden = !slide;
-  element("facts").textContent = slide ? facts(left) + "  |  " + facts(right)
-    : facts(state.flipped ? right : left);
+  element("divider").hidden = !sliding();
+  element("facts").textContent = sliding() ? facts(version("left")) + "  |  "
+    + facts(version("right")) : facts(version(state.flipped ? "right" : "left"));
 }
 
-function flip() { state.flipped = !state.flipped; draw(); }
-
-function choose() {
-  const labels = scenes[element("scene").value].versions.map((version) => version.label);
-  fill(element("left"), labels, Math.min(1, labels.length - 1));
-  fill(element("right"), labels, labels.length - 1);
-  load();
+function flip() {
+  if (sliding()) return;
+  state.flipped = !state.flipped;
+  draw();
 }
 
 if (scenes.length) {
   fill(element("scene"), scenes.map((scene) => scene.name), 0);
-  element("scene").addEventListener("change", choose);
-  for (const name of ["left", "right"]) element(name).addEventListener("change", load);
+  element("scene").addEventListener("change", chooseScene);
+  element("rate").addEventListener("change", chooseRate);
+  for (const side of ["left", "right"]) element(side).addEventListener("change", load);
   for (const mode of document.querySelectorAll("input[name=mode]"))
     mode.addEventListener("change", draw);
   element("stage").addEventListener("pointermove", (event) => {
@@ -106,11 +128,14 @@ if (scenes.length) {
   });
   element("stage").addEventListener("click", flip);
   document.addEventListener("keydown", (event) => {
-    if (event.key === " ") { event.preventDefault(); flip(); }
+    // A list opens with the space bar.
+    if (event.key !== " " || event.target instanceof HTMLSelectElement || sliding()) return;
+    event.preventDefault();
+    flip();
   });
   window.addEventListener("resize", load);
-  choose();
-}
+  chooseScene();
+} else element("viewer").hidden = true;
 </script>
 </body>
 </html>

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dcncodec.bench.metrics import METRICS
 from dcncodec.bench.points import Point
@@ -23,16 +25,21 @@ COLUMNS = 6
 """Small plots side by side where every image has its own."""
 RATE_LIMIT = 2.5
 """The right end of the axis of rates, bits per pixel."""
+DPI = 150
+"""Of PNG files."""
+SINGLES = "images_"
+"""How the names of plots begin that show every image by itself."""
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+MARKERS = "osD^vPX"
+"""Fewer than colours, and no divisor: 56 codecs differ in one or the other."""
 
 
 def styles(codecs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of every codec; the same in all plots of a run."""
-    markers = "osD^vPX*"
     return {
         codec: {
             "color": COLOURS[i % len(COLOURS)],
-            "marker": markers[i % len(markers)],
+            "marker": MARKERS[i % len(MARKERS)],
             "linewidth": 2.2 if i == 0 else 1.2,
             "markersize": 5 if i == 0 else 3.5,
         }
@@ -40,31 +47,39 @@ def styles(codecs: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _shown(point: Point, metric: str) -> float | None:
-    # SSIM on its own scale, as the paper plots it.
-    return point.metric(metric) if metric == "ssim" else point.scale(metric)
+def mean_line(points: Iterable[Point], metric: str) -> tuple[list[float], list[float]]:
+    """Mean rate and mean quality of every setting, by rising rate.
+
+    SSIM is on its own scale, as the paper plots it, MS-SSIM in dB.
+    """
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for point in points:
+        value = point.metric(metric) if metric == "ssim" else point.scale(metric)
+        if value is not None:
+            groups.setdefault(point.setting, []).append((point.bpp, value))
+    pairs = sorted(
+        (fmean(rate for rate, _ in group), fmean(value for _, value in group))
+        for group in groups.values()
+    )
+    return [rate for rate, _ in pairs], [value for _, value in pairs]
 
 
 def rate_distortion(results: Results, metric: str) -> Figure:
     """Mean quality over mean rate of every setting, one line a codec."""
     figure = new_figure(7, 4.6)
     axes = figure.add_subplot()
-    groups: dict[str, dict[str, list[Point]]] = {}
-    for point in results.points:
-        if _shown(point, metric) is not None:
-            groups.setdefault(point.codec, {}).setdefault(point.setting, []).append(point)
-    look = styles(list(results.titles))
-    for codec, settings in groups.items():
-        means = sorted(
-            (
-                fmean(point.bpp for point in group),
-                fmean(value for p in group if (value := _shown(p, metric)) is not None),
-            )
-            for group in settings.values()
-        )
-        axes.plot(*zip(*means, strict=True), label=results.title(codec), **look[codec])
-    _label(axes, metric)
-    axes.set_title(f"{results.dataset}, mean of {len(results.images)} images")
+    total = len(results.images)
+    for codec, style in styles(list(results.titles)).items():
+        points = [point for point in results.points if point.codec == codec]
+        rates, values = mean_line(points, metric)
+        if rates:
+            images = len({point.image for point in points})
+            part = "" if images == total else f" ({images}/{total})"
+            axes.plot(rates, values, label=results.title(codec) + part, **style)
+    finish(axes)
+    axes.set_xlabel("payload, bits per pixel")
+    axes.set_ylabel(_axis(metric))
+    axes.set_title(f"{results.dataset}, mean of {total} images")
     axes.legend(fontsize=8)
     return figure
 
@@ -76,29 +91,23 @@ def per_image(results: Results, metric: str) -> Figure:
     rows = -(-len(images) // columns)
     figure = new_figure(2.6 * columns + 1.6, 2.1 * rows + 0.6)
     look = styles(list(results.titles))
-    lines: dict[str, Any] = {}
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in results.points:
+        groups.setdefault((point.image, point.codec), []).append(point)
+    legend: dict[str, Any] = {}
     for number, image in enumerate(images):
         axes = figure.add_subplot(rows, columns, number + 1)
-        for codec in results.titles:
-            pairs = sorted(
-                (point.bpp, value)
-                for point in results.points
-                if point.codec == codec
-                and point.image == image
-                and (value := _shown(point, metric)) is not None
-            )
-            if pairs:
-                style = look[codec] | {"markersize": 2, "linewidth": 0.9}
-                (line,) = axes.plot(*zip(*pairs, strict=True), **style)
-                lines.setdefault(results.title(codec), line)
-        _label(axes, metric)
-        axes.set_xlabel("")
-        axes.set_ylabel("")
+        for codec, style in look.items():
+            rates, values = mean_line(groups.get((image, codec), ()), metric)
+            if rates:
+                (line,) = axes.plot(rates, values, **style | {"markersize": 2, "linewidth": 0.9})
+                legend.setdefault(results.title(codec), line)
+        finish(axes)
         axes.set_title(image, fontsize=7)
         axes.tick_params(labelsize=6)
     figure.supxlabel("payload, bits per pixel", fontsize=9)
     figure.supylabel(_axis(metric), fontsize=9)
-    figure.legend(list(lines.values()), list(lines), loc="outside right upper", fontsize=8)
+    figure.legend(list(legend.values()), list(legend), loc="outside right upper", fontsize=8)
     return figure
 
 
@@ -106,10 +115,15 @@ def _axis(metric: str) -> str:
     return "SSIM" if metric == "ssim" else METRICS[metric]
 
 
-def _label(axes: Axes, metric: str) -> None:
+def finish(axes: Axes) -> None:
+    """Give a rate-distortion plot its grid, and limits that fit what lies below RATE_LIMIT."""
+    lines = [np.asarray(line.get_xydata(), np.float64) for line in axes.get_lines()]
+    rates, values = np.concatenate([np.empty((0, 2)), *lines]).T
+    shown = values[(rates <= RATE_LIMIT) & np.isfinite(values)]
     axes.set_xlim(0, RATE_LIMIT)
-    axes.set_xlabel("payload, bits per pixel")
-    axes.set_ylabel(_axis(metric))
+    if shown.size:
+        margin = 0.04 * float(np.ptp(shown)) or 1.0
+        axes.set_ylim(float(shown.min()) - margin, float(shown.max()) + margin)
     axes.grid(alpha=0.3)
 
 
@@ -171,7 +185,7 @@ def render(figure: Figure, kind: str) -> bytes:
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "path"}):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
     return file.getvalue()
 
 
@@ -191,10 +205,8 @@ def save(figure: Figure, folder: Path, name: str) -> bytes:
 
 def all_plots(results: Results, metrics: Sequence[str]) -> dict[str, Figure]:
     """Every plot of a run by file name."""
-    figures: dict[str, Figure] = {}
+    found = {f"rd_{metric}": rate_distortion(results, metric) for metric in metrics}
     for metric in metrics:
-        figures[f"rd_{metric}"] = rate_distortion(results, metric)
-        figures[f"images_{metric}"] = per_image(results, metric)
         if (figure := speed_over_rate(results, metric)) is not None:
-            figures[f"speed_{metric}"] = figure
-    return figures
+            found[f"speed_{metric}"] = figure
+    return found | {f"{SINGLES}{metric}": per_image(results, metric) for metric in metrics}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from dcncodec.bench import plots, tables
+from dcncodec.bench import fits, plots, tables
 from dcncodec.bench.page import PAGE
-from dcncodec.bench.results import Results, write_text
+from dcncodec.bench.results import Results, csv_text, write_text
 from dcncodec.bench.tables import Table
+from dcncodec.bench.viewer import Scene
 from dcncodec.formats.baselines import BASELINES
 
 
@@ -23,6 +25,7 @@ def all_tables(results: Results) -> list[Table]:
         tables.bd_rates(results),
         tables.bd_rates(results, "cubic"),
         *(tables.qualities(results, metric) for metric in metrics),
+        tables.fitted(results),
         tables.points_of(results, list(results.titles)),
         tables.at_own_rates(results, own_codecs(results)),
         tables.speed(results),
@@ -50,8 +53,8 @@ def short(results: Results) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def write(results: Results, scenes: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write the plots of a run and ``report.html``.
+def write(results: Results, scenes: Sequence[Scene], folder: Path) -> None:
+    """Write ``plots/``, with the fitted curves' parameters as CSV, and ``report.html``.
 
     Args:
         scenes: what ``viewer.scenes`` gave.
@@ -61,32 +64,51 @@ def write(results: Results, scenes: Sequence[dict[str, Any]], folder: Path) -> N
         OutputError: the folder cannot be written.
     """
     metrics = tables.measured_metrics(results.points)
-    images = []
-    for name, figure in plots.all_plots(results, metrics).items():
-        svg = base64.b64encode(plots.save(figure, folder / "plots", name)).decode()
-        images.append(f'<img class="plot" alt="{name}" src="data:image/svg+xml;base64,{svg}">')
-    write_text(folder / "report.html", page(results, images, scenes))
+    drawn = {
+        name: plots.save(figure, folder / "plots", name)
+        for name, figure in plots.all_plots(results, metrics).items()
+    }
+    parameters = csv_text(
+        {"codec": codec, "image": image, **asdict(fit)}
+        for (codec, image), fit in fits.fits(results.points).items()
+    )
+    write_text(folder / "plots" / "fits.csv", parameters)
+    write_text(folder / "report.html", page(results, drawn, scenes))
 
 
-def page(results: Results, images: Sequence[str], scenes: Sequence[dict[str, Any]]) -> str:
-    """The HTML of a report, with image elements and scenes put in."""
+def page(results: Results, drawn: Mapping[str, bytes], scenes: Sequence[Scene]) -> str:
+    """The HTML of a report.
+
+    Args:
+        drawn: SVG files by the names of ``plots.all_plots``.
+        scenes: for the viewer, which is hidden without any.
+    """
     crop = f", centre crops of {results.crop} pixels" if results.crop else ""
     machine = ", ".join(f"{key} {value}" for key, value in results.machine.items())
     failures = "".join(f"<li>{escape(str(failure))}</li>" for failure in results.failures)
-    # "</" would end the script element.
-    data = json.dumps(list(scenes)).replace("</", "<\\/")
+    images = {name: _image(name, svg) for name, svg in drawn.items()}
+    # "<" could end the script element, or open a comment in it.
+    data = json.dumps([asdict(scene) for scene in scenes]).replace("<", "\\u003c")
     values = {
         "title": escape(f"dcn bench: {results.dataset}"),
         "summary": escape(f"{len(results.images)} images{crop}. {machine}."),
         "failures": f"<h2>Skipped</h2><ul>{failures}</ul>" if failures else "",
+        "means": "".join(
+            image for name, image in images.items() if not name.startswith(plots.SINGLES)
+        ),
+        "singles": "".join(
+            image for name, image in images.items() if name.startswith(plots.SINGLES)
+        ),
         "tables": "".join(map(_table, all_tables(results))),
-        "plots": "".join(images),
         "scenes": data,
     }
-    html = PAGE
-    for name, value in values.items():
-        html = html.replace(f"@{name}@", value)
-    return html
+    # In one pass, because a value may hold what looks like a place for another.
+    return re.sub(r"@(\w+)@", lambda place: values[place[1]], PAGE)
+
+
+def _image(name: str, svg: bytes) -> str:
+    source = base64.b64encode(svg).decode()
+    return f'<img class="plot" alt="{name}" src="data:image/svg+xml;base64,{source}">'
 
 
 def _table(table: Table) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -115,6 +116,11 @@ def csv_text(rows: Iterable[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def machine() -> dict[str, str]:
     """What times depend on."""
     model = platform.processor() or platform.machine()
@@ -125,7 +131,7 @@ def machine() -> dict[str, str]:
         pass
     return {
         "processor": model,
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cores()),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "dcncodec": dcncodec.__version__,

@@ -8,6 +8,7 @@ runs once. Other codecs run at the setting whose payload is nearest to a given r
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Timing:
     Attributes:
         codec, title, setting: which; of dcn the setting is the model.
         size: such as ``768x512``.
-        bpp: of the payload, mean over the images.
+        rates: bits of payload per pixel, of each image.
         encode, decode: elapsed times.
         encode_cpu, decode_cpu: processor times of all threads.
         parts: of dcn, the times of ``PARTS``.
@@ -55,7 +56,7 @@ class Timing:
     title: str
     setting: str
     size: str
-    bpp: float = 0.0
+    rates: list[float] = field(default_factory=list)
     encode: list[float] = field(default_factory=list)
     decode: list[float] = field(default_factory=list)
     encode_cpu: list[float] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Timing:
             "title": self.title,
             "setting": self.setting,
             "size": self.size,
-            "bpp_payload": self.bpp,
+            "bpp_payload": fmean(self.rates),
             "encode_s": median(self.encode),
             "decode_s": median(self.decode),
             "encode_mp_s": self.megapixels / median(self.encode),
@@ -110,7 +111,7 @@ class Outcome:
         threads: that every codec could use.
         images, rounds: how many.
         timings: by size, then codec.
-        failures: codecs that were skipped.
+        failures: codecs and images that were skipped.
     """
 
     threads: int
@@ -172,16 +173,21 @@ def picture(images: Sequence[Pixels], first: int, width: int, height: int) -> Pi
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Keep this process on ``threads`` processors, whatever a library would take."""
-    torch_threads = torch.get_num_threads()
-    processors = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(processors)[:threads])
+    """Keep this process on ``threads`` processors; libraries could take more but on Linux."""
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        yield
+        if sys.platform != "linux":
+            yield
+            return
+        processors = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(processors)[:threads])
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, processors)
     finally:
-        os.sched_setaffinity(0, processors)
-        torch.set_num_threads(torch_threads)
+        torch.set_num_threads(before)
 
 
 def parts(codec: Codec, pixels: Pixels, threads: int) -> dict[str, float]:
@@ -216,8 +222,8 @@ class _Runner:
     timing: Timing
     threads: int
 
-    def turn(self, pixels: Pixels) -> float:
-        """Encode and decode once; the payload's bits per pixel."""
+    def turn(self, pixels: Pixels) -> None:
+        """Encode and decode once."""
         wall, cpu = time.perf_counter(), time.process_time()
         data = self.codec.encode(pixels, self.timing.setting)
         self.timing.encode.append(time.perf_counter() - wall)
@@ -230,14 +236,13 @@ class _Runner:
             loaded = self.codec.loaded(self.timing.setting)
             for part, seconds in parts(loaded, pixels, self.threads).items():
                 self.timing.parts.setdefault(part, []).append(seconds)
-        return self.codec.payload(data) * 8 / (int(pixels.shape[0]) * int(pixels.shape[1]))
+        height, width = pixels.shape[:2]
+        self.timing.rates.append(self.codec.payload(data) * 8 / (width * height))
 
     def forget(self) -> None:
         """Drop the times of the warm-up."""
-        for times in (self.timing.encode, self.timing.decode, self.timing.encode_cpu):
-            times.clear()
-        self.timing.decode_cpu.clear()
-        self.timing.parts.clear()
+        timing = self.timing
+        self.timing = Timing(timing.codec, timing.title, timing.setting, timing.size)
 
 
 def run(
@@ -262,23 +267,34 @@ def run(
         progress: told what comes next.
 
     Raises:
-        DcnError: an image cannot be read, or a size makes no sense.
+        DcnError: no image can be read, or a size makes no sense.
     """
     shapes = [parse_size(size) for size in sizes]
-    images = [item.load() for item in items]
-    outcome = Outcome(threads, len(images), rounds)
+    failures: list[Failure] = []
+    images = list(_load(items, failures))
+    if not images:
+        raise DcnError(f"nothing was timed ({failures[0] if failures else 'no images'})")
+    outcome = Outcome(threads, len(images), rounds, failures=failures)
     with limited(threads):
-        settings = list(_settings(specs, images, threads, bpp, outcome.failures, progress))
+        settings = list(_settings(specs, images, threads, bpp, failures, progress))
         for size, (width, height) in zip(sizes, shapes, strict=True):
             progress(f"timing at {size}")
             pictures = [picture(images, i, width, height) for i in range(len(images))]
-            outcome.timings += _time_size(settings, size, pictures, threads, rounds)
+            outcome.timings += _time_size(settings, size, pictures, threads, rounds, failures)
     if memory and shapes:
         for timing in outcome.timings:
             if timing.size == sizes[-1]:
                 progress(f"memory of {timing.setting if timing.parts else timing.codec}")
-                _add_memory(timing, specs, outcome.failures)
+                _add_memory(timing, specs, failures)
     return outcome
+
+
+def _load(items: Sequence[Item], failures: list[Failure]) -> Iterator[Pixels]:
+    for item in items:
+        try:
+            yield item.load()
+        except DcnError as error:
+            failures.append(Failure("", item.name, str(error)))
 
 
 def _settings(
@@ -300,6 +316,7 @@ def _settings(
                     codec.loaded(setting)
                     yield codec, setting
                 continue
+            codec.baseline.version()
             found = [
                 codec.encode_near(
                     np.ascontiguousarray(crop), bpp * crop.shape[0] * crop.shape[1] / 8
@@ -319,21 +336,23 @@ def _time_size(
     pictures: Sequence[Pixels],
     threads: int,
     rounds: int,
+    failures: list[Failure],
 ) -> list[Timing]:
+    """A codec that fails once is left out: ratios need all its turns."""
     runners = [
         _Runner(codec, Timing(codec.name, codec.title, setting, size), threads)
         for codec, setting in settings
     ]
-    for runner in runners:
-        runner.turn(pictures[0])
-        runner.forget()
-    rates: dict[int, list[float]] = {}
-    for _ in range(rounds):
-        for pixels in pictures:
-            for number, runner in enumerate(runners):
-                rates.setdefault(number, []).append(runner.turn(pixels))
-    for number, runner in enumerate(runners):
-        runner.timing.bpp = fmean(rates[number])
+    for number, pixels in enumerate([pictures[0], *list(pictures) * rounds]):
+        for runner in list(runners):
+            try:
+                runner.turn(pixels)
+            except DcnError as error:
+                failures.append(Failure(runner.codec.name, "", f"timing at {size}: {error}"))
+                runners.remove(runner)
+                continue
+            if number == 0:
+                runner.forget()
     return [runner.timing for runner in runners]
 
 

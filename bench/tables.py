@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
+import numpy as np
+
+from dcncodec.bench import fits
 from dcncodec.bench.metrics import IN_DECIBEL, METRICS
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, Method, equal_rate, summaries
@@ -27,11 +30,6 @@ class Table:
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     note: str = ""
-
-    def markdown(self) -> str:
-        """The table for a README."""
-        lines = [self.head, tuple("---" for _ in self.head), *self.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def measured_metrics(points: Iterable[Point]) -> list[str]:
@@ -89,6 +87,26 @@ def qualities(results: Results, metric: str) -> Table:
     )
     head = ("codec", *(f"{rate:g} bpp" for rate in RATES))
     return Table(f"{unit}, at payload bits per pixel", head, rows)
+
+
+def fitted(results: Results) -> Table:
+    """How well the parametric curves fit, and their mean SSIM at several rates."""
+    found = fits.fits(results.points)
+    rows = []
+    for codec in results.titles:
+        curves = [curve for (name, _), curve in found.items() if name == codec]
+        if curves:
+            values = fits.mean_curve(curves, np.array(RATES))
+            cells = (_number(None if np.isnan(value) else value, ".4f") for value in values)
+            error = f"{median(curve.error for curve in curves):.4f}"
+            rows.append((results.title(codec), f"{len(curves)}", error, *cells))
+    head = ("codec", "images", "median error", *(f"{rate:g} bpp" for rate in RATES))
+    return Table(
+        "SSIM of the averaged curve fits, at payload bits per pixel",
+        head,
+        rows,
+        "f(x) = 1 / (1 + exp(-a x^b + g)) - d, fitted to each image; error: root mean square.",
+    )
 
 
 def points_of(results: Results, codecs: Sequence[str]) -> Table:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from dcncodec.bench import metrics
@@ -15,10 +17,79 @@ from dcncodec.bench.datasets import Item, Pixels
 from dcncodec.errors import DcnError
 from dcncodec.models.registry import QUALITIES
 
-COUNT = 3
-"""Images in a report: each codec adds about 0.4 MB for each."""
+COUNT = 2
+"""Images in a report: each adds about 4 MB for each rate."""
+SIDE = 512
+"""Images are cut to this many pixels a side around their middle, as in the paper."""
+TOLERANCE = 0.1
+"""Rates count as equal up to this part; codecs that come no closer are left out."""
 FALLBACK_BPP = 0.5
 """The rate to compare at when there is no dcn model."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """An image as one codec shows it.
+
+    Attributes:
+        label: the codec or model.
+        bpp: of the effective payload.
+        psnr: dB; None for identical pixels.
+        ssim: None below 7 x 7 pixels.
+        source: the pixels as a ``data:`` URI.
+    """
+
+    label: str
+    bpp: float
+    psnr: float | None
+    ssim: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Versions with as many bits as one of dcn's models takes, up to ``TOLERANCE``."""
+
+    title: str
+    versions: list[Version]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image of the viewer, from the fewest bits to the most."""
+
+    name: str
+    width: int
+    height: int
+    original: Version
+    rates: list[Rate]
+
+
+def scenes(
+    specs: Sequence[Spec],
+    items: Sequence[Item],
+    progress: Callable[[str], None] = lambda step: None,
+) -> list[Scene]:
+    """A few images, coded by every codec at the rate of each dcn model.
+
+    Codecs and images that fail are left out; the run has reported them.
+    """
+    step = max(1, len(items) // COUNT)
+    found = []
+    for item in items[::step][:COUNT]:
+        progress(f"viewer: {item.name}")
+        with suppress(DcnError):
+            found.append(_scene(specs, item.name, _middle(item.load())))
+    return found
+
+
+def reference(specs: Sequence[Spec]) -> tuple[DcnCodec, str] | None:
+    """The model of medium quality, or the middle one of the first dcn codec."""
+    codecs = [codec for spec in specs if isinstance(codec := spec.open(), DcnCodec)]
+    for codec in codecs:
+        if QUALITIES["medium"] in codec.settings:
+            return codec, QUALITIES["medium"]
+    return (codecs[0], codecs[0].settings[len(codecs[0].settings) // 2]) if codecs else None
 
 
 def data_uri(pixels: Pixels) -> str:
@@ -28,73 +99,54 @@ def data_uri(pixels: Pixels) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def scenes(
-    specs: Sequence[Spec],
-    items: Sequence[Item],
-    progress: Callable[[str], None] = lambda step: None,
-) -> list[dict[str, Any]]:
-    """A few images, each coded by every codec with as many bits as the reference model takes.
-
-    The reference is the model of medium quality, or the middle one of the first dcn codec. Other
-    dcn models keep their own rate. Codecs and images that fail are left out; the run has
-    reported them.
-
-    Returns:
-        Per image its name and size, and per codec the label, bits per pixel, PSNR, SSIM and the
-        pixels as URI; the original comes first.
-    """
-    step = max(1, len(items) // COUNT)
-    found = []
-    for item in items[::step][:COUNT]:
-        progress(f"viewer: {item.name}")
-        try:
-            pixels = item.load()
-        except DcnError:
-            continue
-        found.append(_scene(specs, item.name, pixels))
-    return found
+def _middle(pixels: Pixels) -> Pixels:
+    height, width = min(pixels.shape[0], SIDE), min(pixels.shape[1], SIDE)
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def reference(specs: Sequence[Spec]) -> tuple[DcnCodec, str] | None:
-    """The model whose rate the others meet."""
-    codecs = [codec for spec in specs if isinstance(codec := spec.open(), DcnCodec)]
-    for codec in codecs:
-        if QUALITIES["medium"] in codec.settings:
-            return codec, QUALITIES["medium"]
-    return (codecs[0], codecs[0].settings[len(codecs[0].settings) // 2]) if codecs else None
-
-
-def _scene(specs: Sequence[Spec], name: str, pixels: Pixels) -> dict[str, Any]:
+def _scene(specs: Sequence[Spec], name: str, pixels: Pixels) -> Scene:
     height, width = pixels.shape[:2]
-    original = {"label": "original", "bpp": 24.0, "psnr": None, "ssim": None}
-    versions = [original | {"source": data_uri(pixels)}]
-    target = FALLBACK_BPP * width * height / 8
-    chosen = reference(specs)
-    if chosen is not None:
-        model, setting = chosen
-        target = model.payload(model.encode(pixels, setting))
+    original = Version("original", 24.0, None, None, data_uri(pixels))
+    own = sorted(_models(specs, pixels), key=lambda version: version.bpp)
+    rates: list[tuple[str, float]] = []
+    for version in own:
+        if not rates or not _equal(version.bpp, rates[-1][1]):
+            rates.append((version.label, version.bpp))
+    found = []
+    for title, bpp in rates or [(f"{FALLBACK_BPP:g} bpp", FALLBACK_BPP)]:
+        versions = [version for version in own if _equal(version.bpp, bpp)]
+        versions += _baselines(specs, pixels, bpp)
+        found.append(Rate(title, versions))
+    return Scene(name, width, height, original, found)
+
+
+def _equal(bpp: float, wanted: float) -> bool:
+    return abs(bpp / wanted - 1) <= TOLERANCE
+
+
+def _models(specs: Sequence[Spec], pixels: Pixels) -> Iterator[Version]:
     for spec in specs:
-        try:
-            for label, data, codec in _coded(spec.open(), pixels, target):
-                decoded = codec.decode(data)
-                distortion = metrics.measure(pixels, decoded)
-                versions.append(
-                    {
-                        "label": label,
-                        "bpp": codec.payload(data) * 8 / (width * height),
-                        "psnr": distortion.psnr,
-                        "ssim": distortion.ssim,
-                        "source": data_uri(decoded),
-                    }
-                )
-        except DcnError:
-            continue
-    return {"name": name, "width": width, "height": height, "versions": versions}
+        with suppress(DcnError):
+            codec = spec.open()
+            for setting in codec.settings if isinstance(codec, DcnCodec) else ():
+                yield _version(setting, codec, pixels, codec.encode(pixels, setting))
 
 
-def _coded(
-    codec: BaselineCodec | DcnCodec, pixels: Pixels, target: float
-) -> list[tuple[str, bytes, BaselineCodec | DcnCodec]]:
-    if isinstance(codec, BaselineCodec):
-        return [(codec.title, codec.encode_near(pixels, target)[1], codec)]
-    return [(setting, codec.encode(pixels, setting), codec) for setting in codec.settings]
+def _baselines(specs: Sequence[Spec], pixels: Pixels, bpp: float) -> Iterator[Version]:
+    area = pixels.shape[0] * pixels.shape[1]
+    for spec in specs:
+        with suppress(DcnError):
+            codec = spec.open()
+            if isinstance(codec, BaselineCodec):
+                _, data = codec.encode_near(pixels, bpp * area / 8)
+                version = _version(codec.title, codec, pixels, data)
+                if _equal(version.bpp, bpp):
+                    yield version
+
+
+def _version(label: str, codec: BaselineCodec | DcnCodec, pixels: Pixels, data: bytes) -> Version:
+    decoded = codec.decode(data)
+    distortion = metrics.measure(pixels, decoded)
+    bpp = codec.payload(data) * 8 / (pixels.shape[0] * pixels.shape[1])
+    return Version(label, bpp, distortion.psnr, distortion.ssim, data_uri(decoded))

@@ -75,6 +75,8 @@ def command(
     from dcncodec.bench.codecs import DcnCodec, specs
 
     chosen = specs(codecs, device=device, precision=precision)
+    # A wrong name is told before minutes of work.
+    results.choose_anchor(anchor, [spec.name for spec in chosen])
     items = find_items(dataset, data_dir, crop, limit)
     outcome = measure(chosen, items, workers, cache_dir, perceptual)
     measured = list(dict.fromkeys(point.codec for point in outcome.points))
@@ -87,6 +89,7 @@ def command(
         outcome.failures,
         machine=results.machine(),
     )
+    items = [item for item in items if item.name in run.images]
     if timed:
         size = f"{outcome.points[0].width}x{outcome.points[0].height}"
         add_times(

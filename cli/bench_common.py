@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,12 +123,13 @@ def measure(
     from dcncodec.bench import runner
     from dcncodec.bench.cache import Cache
     from dcncodec.bench.datasets import cache_folder
+    from dcncodec.bench.results import cores
 
     with _counter() as progress:
         outcome = runner.run(
             chosen,
             items,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or cores(),
             cache=Cache(cache_dir or cache_folder() / "bench"),
             perceptual=perceptual,
             progress=progress,
@@ -152,12 +152,13 @@ def add_times(
 ) -> None:
     """Add times to a run's results."""
     from dcncodec.bench import speed
+    from dcncodec.bench.results import cores
 
     with steps() as progress:
         outcome = speed.run(
             chosen,
             items,
-            threads=min(threads or os.cpu_count() or 1, len(os.sched_getaffinity(0))),
+            threads=min(threads or cores(), cores()),
             bpp=bpp,
             sizes=sizes,
             rounds=rounds,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcncodec.bench import datasets, fse_speed, large_images, rd, runner
+from dcncodec.bench import datasets, fse_speed, rd, runner
 from dcncodec.bench.codecs import specs
 
 
@@ -23,9 +23,3 @@ def test_the_bundled_models_take_fewer_bits_than_jpeg(shared_data: Path) -> None
     assert set(ratios) == {"dcn-16c", "dcn-32c", "dcn-64c"}
     for found in ratios.values():
         assert np.median(list(found.values())) < 0.9
-
-
-def test_memory_of_large_images_stays_bounded(tiny_model: Path, tmp_path: Path) -> None:
-    over = large_images.run("encode", 1200, str(tiny_model), tmp_path / "x.dcn")
-    assert over < 1 << 30
-    assert large_images.run("decode", 1200, str(tiny_model), tmp_path / "x.dcn") < 1 << 30

@@ -155,3 +155,9 @@ def test_digests_tell_pixels_and_shapes_apart() -> None:
     assert datasets.digest(pixels) == datasets.digest(pixels.copy())
     assert datasets.digest(pixels) != datasets.digest(pixels.reshape(6, 4, 3))
     assert datasets.digest(pixels) != datasets.digest(pixels + 1)
+
+
+def test_files_that_differ_in_their_suffix_are_two_images(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bmp", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert [item.name for item in datasets.find(str(tmp_path))] == ["a.bmp", "a.png", "b"]

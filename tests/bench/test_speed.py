@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dcncodec.bench import datasets, memory, speed
 from dcncodec.bench.codecs import specs
 from dcncodec.bench.speed import Outcome, Timing
-from dcncodec.errors import DcnError, LimitError, UsageError
+from dcncodec.errors import DcnError, ImageError, LimitError, UsageError
 
 
 def test_a_run(photos: Path, tiny_model: Path) -> None:
@@ -42,7 +43,7 @@ def test_a_run(photos: Path, tiny_model: Path) -> None:
         assert row["encode_mp_s"] == pytest.approx(timing.megapixels / row["encode_s"])
         assert ("analysis_s" in row) == (timing.codec == "tiny")
     assert outcome.timings[2].setting == outcome.timings[5].setting
-    assert outcome.timings[5].bpp == pytest.approx(1, rel=0.35)
+    assert outcome.timings[5].as_row()["bpp_payload"] == pytest.approx(1, rel=0.35)
     assert {(r.codec, r.peer, r.size) for r in outcome.ratios()} == {
         ("tiny", peer, size) for peer in ("jpeg", "jpeg2000") for size in ("96x64", "300x200")
     }
@@ -51,9 +52,9 @@ def test_a_run(photos: Path, tiny_model: Path) -> None:
 
 def test_ratios_are_of_the_same_turn() -> None:
     """A slow moment that hits both codecs of a turn leaves the ratio alone."""
-    own = Timing("dcn", "dcn", "dcn-32c", "8x8", 1.0, [1.0, 9.0, 1.0], [2.0, 18.0, 2.0])
+    own = Timing("dcn", "dcn", "dcn-32c", "8x8", [1.0], [1.0, 9.0, 1.0], [2.0, 18.0, 2.0])
     own.parts = {part: [1.0] for part in speed.PARTS}
-    peer = Timing("jpeg", "JPEG", "50", "8x8", 1.0, [3.0, 27.0, 3.0], [1.0, 9.0, 1.0])
+    peer = Timing("jpeg", "JPEG", "50", "8x8", [1.0], [3.0, 27.0, 3.0], [1.0, 9.0, 1.0])
     (ratio,) = Outcome(1, 3, 1, [own, peer]).ratios()
     assert (ratio.codec, ratio.peer) == ("dcn-32c", "jpeg")
     assert ratio.encode == pytest.approx(3)
@@ -67,6 +68,42 @@ def test_a_missing_library_is_skipped(photos: Path, monkeypatch: pytest.MonkeyPa
     outcome = speed.run(chosen, items, threads=1, bpp=1, sizes=("64x64",), rounds=1, memory=False)
     assert [timing.codec for timing in outcome.timings] == ["jpeg"]
     assert "dcncodec[bench]" in str(outcome.failures[0])
+
+
+def test_an_image_that_fails_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    options = {"threads": 1, "bpp": 1.0, "sizes": ("64x64",), "rounds": 1, "memory": False}
+    items = datasets.find(str(tmp_path))
+    with pytest.raises(DcnError, match="nothing was timed"):
+        speed.run(specs(["jpeg"]), items, **options)
+    Image.fromarray(memory.pattern(64, 64)).save(tmp_path / "b.png")
+    outcome = speed.run(specs(["jpeg"]), datasets.find(str(tmp_path)), **options)
+    assert (outcome.images, len(outcome.timings)) == (1, 1)
+    assert [failure.image for failure in outcome.failures] == ["a"]
+
+
+def test_a_codec_that_fails_at_one_size_is_left_out_there(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = specs(["jpeg", "webp"])
+    webp = chosen[1].open()
+    encode = webp.encode
+
+    def fails(pixels: speed.Pixels, setting: str) -> bytes:
+        if pixels.shape == (80, 70, 3):
+            raise ImageError("too odd")
+        return encode(pixels, setting)
+
+    monkeypatch.setattr(webp, "encode", fails)
+    items = datasets.find(str(photos))[:1]
+    sizes = ("64x64", "70x80")
+    outcome = speed.run(chosen, items, threads=1, bpp=1, sizes=sizes, rounds=1, memory=False)
+    assert [(timing.codec, timing.size) for timing in outcome.timings] == [
+        ("jpeg", "64x64"),
+        ("webp", "64x64"),
+        ("jpeg", "70x80"),
+    ]
+    assert [str(failure) for failure in outcome.failures] == ["webp: timing at 70x80: too odd"]
 
 
 def test_pictures_of_any_size() -> None:
