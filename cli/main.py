@@ -16,6 +16,7 @@ COMMANDS = {
     "info": "Show what .dcn files hold; check them.",
     "models": "List, show and verify models.",
     "train": "Train a codec, a forensic network, a camera pipeline.",
+    "develop": "Develop camera RAW; simulate a camera.",
     "forensics": "Tell manipulations after compression; measure how well.",
     "bench": "Measure quality and speed beside other codecs.",
     "completion": "Print the shell's completion script.",

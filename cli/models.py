@@ -8,7 +8,14 @@ import sys
 import click
 
 from dcncodec.errors import ModelError
-from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
+from dcncodec.models.registry import (
+    CODEC,
+    FAMILIES,
+    QUALITIES,
+    ModelFolder,
+    find_model,
+    list_models,
+)
 
 
 @click.group()
@@ -20,14 +27,14 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
 def list_command(as_json: bool) -> None:
     """One line for every installed model."""
-    for folder in list_models():
+    for folder in list_models(None):
         facts = _facts(folder)
         if as_json:
             click.echo(json.dumps(facts))
         else:
             click.echo(
-                f"{folder.name:<16} {facts['quality'] or '':<7} {folder.latent_channels:3d} "
-                f"channels  {folder.sha256[:16]}  {folder.path}"
+                f"{folder.name:<18} {facts['quality'] or '':<7} {facts['kind']:<18}  "
+                f"{folder.sha256[:16]}  {folder.path}"
             )
 
 
@@ -36,7 +43,7 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
 def show_command(name: str, as_json: bool) -> None:
     """Print the card of model NAME (or of a weight folder)."""
-    folder = find_model(name)
+    folder = find_model(name, None)
     card = folder.path / "card.md"
     if as_json or not card.exists():
         click.echo(json.dumps(folder.card, indent=2))
@@ -49,7 +56,7 @@ def show_command(name: str, as_json: bool) -> None:
 def verify_command(names: tuple[str, ...]) -> None:
     """Compare the weights of models (all by default) with the hashes in their cards."""
     failed = False
-    for folder in [find_model(name) for name in names] or list_models():
+    for folder in [find_model(name, None) for name in names] or list_models(None):
         try:
             _ = folder.content
         except ModelError as error:
@@ -62,10 +69,13 @@ def verify_command(names: tuple[str, ...]) -> None:
 
 
 def _facts(folder: ModelFolder) -> dict[str, object]:
+    codec = folder.family == CODEC
     return {
         "name": folder.name,
+        "family": folder.family,
         "quality": next((q for q, name in QUALITIES.items() if name == folder.name), None),
-        "latent_channels": folder.latent_channels,
+        "latent_channels": folder.latent_channels if codec else None,
+        "kind": f"{folder.latent_channels:3d} channels" if codec else FAMILIES[folder.family],
         "sha256": folder.sha256,
         "path": str(folder.path),
     }

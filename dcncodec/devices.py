@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,7 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
+@functools.cache
 def cpu_has_bf16() -> bool:
     """Whether this processor has bfloat16 instructions (Linux; False where that is unknown)."""
     try:

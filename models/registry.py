@@ -1,6 +1,7 @@
 """Finds models on disk: the bundled ones, those in ``$DCN_MODELS``, or any weight folder.
 
-A weight folder holds ``model.safetensors`` (float16), ``card.json`` and ``card.md``. Nothing here
+A weight folder holds ``model.safetensors`` (float16), ``card.json`` and ``card.md``. Its card names
+the family: ``dcn`` for codecs, ``nip`` for camera pipelines; they are never mixed up. Nothing here
 imports torch, so that ``dcn info`` and ``dcn models`` start at once.
 """
 
@@ -20,6 +21,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 SEARCH_VARIABLE = "DCN_MODELS"
 QUALITIES = {"low": "dcn-16c", "medium": "dcn-32c", "high": "dcn-64c"}
 """The model behind each quality: more latent channels, more bits."""
+CODEC, PIPELINE = "dcn", "nip"
+FAMILIES = {CODEC: "codec", PIPELINE: "camera pipeline"}
 PREFIX_BYTES = 8
 """Bytes of the weight file's SHA-256 that a .dcn file records (formats/SPEC.md, HEAD)."""
 
@@ -42,9 +45,19 @@ class ModelFolder:
         return str(self.card["name"])
 
     @property
+    def family(self) -> str:
+        """A key of ``FAMILIES``."""
+        return str(self.card["architecture"]["family"])
+
+    @property
     def latent_channels(self) -> int:
-        """N, the channels of the latent."""
+        """N, the channels of a codec's latent."""
         return int(self.card["architecture"]["latent_channels"])
+
+    @property
+    def to_srgb(self) -> list[list[float]]:
+        """A camera pipeline's colours, rows of camera RGB to linear sRGB (``formats.raw``)."""
+        return [[float(value) for value in row] for row in self.card["to_srgb"]]
 
     @property
     def sha256(self) -> str:
@@ -81,11 +94,15 @@ class ModelFolder:
         return content
 
 
-def open_folder(path: Path) -> ModelFolder:
-    """A weight folder, with its card checked for the entries that decoding needs.
+def open_folder(path: Path, family: str | None = CODEC) -> ModelFolder:
+    """A weight folder, with its card checked for the entries that loading needs.
+
+    Args:
+        path: the folder.
+        family: that it must be of; None for any.
 
     Raises:
-        ModelError: there is no card, or it lacks something.
+        ModelError: there is no card, it lacks something, or it is of another family.
     """
     card_path = path / "card.json"
     try:
@@ -93,8 +110,9 @@ def open_folder(path: Path) -> ModelFolder:
         folder = ModelFolder(path, card)
         valid = (
             folder.name.isascii()
-            and card["architecture"]["family"] == "dcn"
-            and 1 <= folder.latent_channels <= 255
+            and folder.family in FAMILIES
+            and (folder.family != CODEC or 1 <= folder.latent_channels <= 255)
+            and (folder.family != PIPELINE or [len(row) for row in folder.to_srgb] == [3] * 3)
             and len(bytes.fromhex(folder.sha256)) == 32
         )
     except FileNotFoundError:
@@ -107,6 +125,10 @@ def open_folder(path: Path) -> ModelFolder:
         valid = False
     if not valid:
         raise ModelError(f"{card_path}: damaged model card; install the model again")
+    if family not in {None, folder.family}:
+        raise ModelError(
+            f"{path}: is a {FAMILIES[folder.family]}, not a {FAMILIES[family or CODEC]}"
+        )
     return folder
 
 
@@ -116,28 +138,29 @@ def search_path() -> list[Path]:
     return [Path(part) for part in extra.split(os.pathsep) if part] + [WEIGHTS]
 
 
-def list_models() -> list[ModelFolder]:
-    """Every installed model, by name; an earlier folder of the search path hides a later one."""
+def list_models(family: str | None = CODEC) -> list[ModelFolder]:
+    """Every installed model of a family (None: of any), by name; the search path's first win."""
     found: dict[str, ModelFolder] = {}
     for root in search_path():
         if root.is_dir():
             for path in sorted(root.iterdir()):
                 if (path / "card.json").exists():
-                    folder = open_folder(path)
-                    found.setdefault(folder.name, folder)
+                    folder = open_folder(path, None)
+                    if family in {None, folder.family}:
+                        found.setdefault(folder.name, folder)
     return [found[name] for name in sorted(found)]
 
 
-def find_model(name_or_path: str | Path) -> ModelFolder:
-    """An installed model by name, or a weight folder by path.
+def find_model(name_or_path: str | Path, family: str | None = CODEC) -> ModelFolder:
+    """An installed model of a family (None: of any) by name, or a weight folder by path.
 
     Raises:
-        ModelError: there is none of that name, or the folder is not a model.
+        ModelError: there is none of that name, or the folder is not such a model.
     """
     path = Path(name_or_path)
     if path.is_dir():
-        return open_folder(path)
-    models = list_models()
+        return open_folder(path, family)
+    models = list_models(family)
     for folder in models:
         if folder.name == str(name_or_path):
             return folder

@@ -4,7 +4,9 @@ A weight folder holds ``model.safetensors`` (the averaged weights in float16), `
 ``card.md``, which is the first made readable. The schema of ``card.json``::
 
     name            str, the folder's name; files encoded with the model carry it
-    architecture    {"family": "dcn", "latent_channels": int}
+    architecture    {"family": "dcn", "latent_channels": int}, or for a camera pipeline
+                      {"family": "nip", "network": "inet", "unet" or "dnet"}
+    to_srgb         of a camera pipeline: 3 rows of 3 floats, the colours of its camera
     recipe          the fields of ``recipes.Recipe``
     seed            int
     init            str, the model whose weights it began with; empty for random ones
@@ -13,7 +15,8 @@ A weight folder holds ``model.safetensors`` (the averaged weights in float16), `
     results         by name of the test set, each a mapping of figures to numbers:
                       "validation": {"bpp", "psnr", "ssim"}, held-out crops, bpp estimated
                       "kodak512" and others, as ``update_card`` adds them
-    curve           up to 10 of {"step", "seconds", "bpp", "psnr", "ssim"}, validation figures
+    curve           up to 10 of {"step", "seconds", "bpp", "psnr", "ssim"}, validation figures;
+                      pipelines have no bpp
     sha256          str, of model.safetensors in hexadecimal
 
 ``models.registry`` refuses weights whose hash is not the card's, so a folder that was left half
@@ -43,6 +46,16 @@ from dcncodec.train.run import LOG_FILE
 
 FORMAT = "dcn-weights-1"
 CURVE_ROWS = 10
+CODEC_FIGURES = ("bpp", "psnr", "ssim")
+"""What a codec's validation gives."""
+TITLES = {
+    "step": "step",
+    "seconds": "seconds",
+    "bpp": "bpp (estimate)",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+}
+"""Columns of a card's learning curve, where it has them."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 """What the header of a .dcn file can carry (formats/SPEC.md, HEAD)."""
 
@@ -102,11 +115,35 @@ def write_codec(
         TrainingError: the weights do not fit into float16.
         OutputError: the folder cannot be written.
     """
-    content = half_precision(weights, f"{FORMAT}: dcn {header.latent_channels}")
+    architecture = {"family": "dcn", "latent_channels": header.latent_channels}
+    return write_model(folder, weights, architecture, describe_run(header, rows, CODEC_FIGURES))
+
+
+def write_model(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    architecture: Mapping[str, Any],
+    description: Mapping[str, Any],
+) -> str:
+    """Write a network's weights and card.
+
+    Args:
+        folder: the weight folder; its name becomes the model's.
+        weights: by name.
+        architecture: the card's entry; its values describe the weight file's content.
+        description: the card's other entries.
+
+    Returns:
+        The SHA-256 of the weight file in hexadecimal.
+
+    Raises:
+        TrainingError, OutputError: as ``write_codec``.
+    """
+    content = half_precision(weights, f"{FORMAT}: {' '.join(map(str, architecture.values()))}")
     card = {
         "name": folder.resolve().name,
-        "architecture": {"family": "dcn", "latent_channels": header.latent_channels},
-        **describe_run(header, rows, ("bpp", "psnr", "ssim")),
+        "architecture": dict(architecture),
+        **description,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     make_folder(folder)
@@ -171,7 +208,7 @@ def update_card(folder: Path, results: Mapping[str, Mapping[str, float]]) -> Non
         ModelError: the folder is no model.
         OutputError: it cannot be written.
     """
-    card = open_folder(folder).card
+    card = open_folder(folder, None).card
     added = {name: dict(figures) for name, figures in results.items()}
     _write_card(folder, card | {"results": card.get("results", {}) | added})
 
@@ -202,17 +239,16 @@ def write_file(path: Path, content: bytes) -> None:
 
 def card_text(card: Mapping[str, Any]) -> str:
     """``card.md``: the card as Markdown."""
-    channels = card["architecture"]["latent_channels"]
     recipe = ", ".join(f"{k} {v}" for k, v in card["recipe"].items())
     minutes = card["seconds"] / 60
     lines = [
         f"# {card['name']}",
         "",
-        f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels.",
+        _about(card["architecture"]),
         "",
         f"- SHA-256 of model.safetensors: `{card['sha256']}`",
         f"- Training: {card['steps']:,} steps in {minutes:,.1f} minutes, seed {card['seed']}, "
-        f"from {'the weights of ' + card['init'] if card['init'] else 'random weights'}",
+        f"from {'the weights of ' + card['init'] if card['init'] else 'its initial weights'}",
         f"- Recipe: {recipe}",
         "",
         "## Data",
@@ -225,21 +261,28 @@ def card_text(card: Mapping[str, Any]) -> str:
     for name, figures in card["results"].items():
         shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
         lines.append(f"- {name}: {shown}")
+    columns = [name for name in TITLES if all(name in row for row in card["curve"])]
     lines += [
         "",
         "## Learning curve",
         "",
-        "Averaged weights on held-out crops; bpp is the entropy estimate.",
+        "Averaged weights on held-out crops.",
         "",
-        *_table(
-            ("step", "seconds", "bpp", "PSNR, dB", "SSIM"),
-            card["curve"],
-            ("step", "seconds", "bpp", "psnr", "ssim"),
-        ),
+        *_table([TITLES[name] for name in columns], card["curve"], columns),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _table(titles: tuple[str, ...], rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
+def _about(architecture: Mapping[str, Any]) -> str:
+    if architecture["family"] == "nip":
+        network = architecture["network"]
+        return f"Camera pipeline {network} (Korus & Memon, CVPR 2019): RGGB stack to sRGB."
+    channels = architecture["latent_channels"]
+    return f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels."
+
+
+def _table(
+    titles: Sequence[str], rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> list[str]:
     head = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in titles) + " |"]
     return head + ["| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows]

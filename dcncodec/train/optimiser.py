@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dcncodec.devices import choose_precision
+
 MOMENTUM = 0.95
 ITERATIONS = 5
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -80,10 +82,11 @@ class Optimiser:
 def orthogonalise(matrix: Tensor) -> Tensor:
     """The nearest (semi-)orthogonal matrix, roughly, of a 2-d float32 ``matrix``: same shape.
 
-    Newton-Schulz iterations in bfloat16, which converge on singular values of at most 1.
+    Newton-Schulz iterations, which converge on singular values of at most 1; in bfloat16 where
+    that is the faster format.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).bfloat16()
+    x = (matrix if wide else matrix.T).to(choose_precision("auto", matrix.device))
     x = x / (x.norm() + 1e-12)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):

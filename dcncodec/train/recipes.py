@@ -130,6 +130,27 @@ class ForensicRecipe(Recipe):
         object.__setattr__(self, "trainable", tuple(self.trainable))
 
 
+@dataclass(frozen=True)
+class NipRecipe(Recipe):
+    """Training of a camera pipeline (NIP paper, section 3.1): mean squared error alone.
+
+    ``batch`` counts pairs of a frame's part and its picture, of ``patch`` pixels a side.
+
+    Attributes:
+        network: ``inet``, ``unet`` or ``dnet``.
+        to_srgb: rows of the camera's colour matrix (``formats.raw.Frame``), with which it begins.
+    """
+
+    CHECKPOINT: ClassVar = "dcn-nip-checkpoint-1"
+
+    network: str = "dnet"
+    to_srgb: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        # As in ForensicRecipe.
+        object.__setattr__(self, "to_srgb", tuple(tuple(row) for row in self.to_srgb))
+
+
 FORENSIC_RECIPES = {
     "paper": ForensicRecipe(
         batch=20,
@@ -150,5 +171,24 @@ FORENSIC_RECIPES = {
         average_decay=0.995,
         muon=True,
         straight_through=True,
+    ),
+}
+
+NIP_RECIPES = {
+    "paper": NipRecipe(
+        batch=20,
+        patch=PAPER_PATCH,
+        learning_rate=1e-4,
+        schedule="decay",
+        max_steps=50_000,
+    ),
+    "fast": NipRecipe(
+        batch=8,
+        patch=PAPER_PATCH,
+        learning_rate=1e-3,
+        schedule="cosine",
+        max_steps=10_000,
+        warmup_steps=100,
+        average_decay=0.995,
     ),
 }

@@ -1,0 +1,152 @@
+"""``dcn develop``: camera RAW to pictures, and pictures to simulated RAW."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dcncodec.cli.common import machine_options, set_threads
+from dcncodec.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from dcncodec.formats.raw import Frame
+
+LIBRAW = "libraw"
+
+
+def _size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("give width and height: 1920x1080")
+    return int(parts[0]), int(parts[1])
+
+
+def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter("give three numbers: R,G,B") from None
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Picture, or .dng for the frame itself.  [default: a PNG beside INPUT]",
+)
+@click.option(
+    "--pipeline",
+    default="standard",
+    metavar="NAME|PATH",
+    help="standard, libraw, or a neural pipeline: inet, dnet, or a weight folder."
+    "  [default: standard]",
+)
+@click.option("--size", callback=_size, metavar="WxH", help="Pixels of a frame without header.")
+@click.option("--black", default=0.0, help="Its sample of no light.  [default: 0]")
+@click.option("--white", default=65535.0, help="Its sample of saturation.  [default: 65535]")
+@click.option("--gains", default="1,1,1", callback=_gains, help="Its white balance, R,G,B.")
+@click.option(
+    "--pattern",
+    default="RGGB",
+    type=click.Choice(["RGGB", "GRBG", "GBRG", "BGGR"], case_sensitive=False),
+    help="Its Bayer filter.  [default: RGGB]",
+)
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of simulated noise and colours.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
+@machine_options
+def command(
+    source: Path,
+    target: Path | None,
+    pipeline: str,
+    size: tuple[int, int] | None,
+    black: float,
+    white: float,
+    gains: tuple[float, ...],
+    pattern: str,
+    seed: int,
+    force: bool,
+    device: str,
+    threads: int | None,
+    precision: Any,
+) -> None:
+    """Develop a RAW photo.
+
+    With --size, INPUT is a frame without a header: little-endian 16-bit samples. Where INPUT is a
+    finished picture, a camera is simulated that took it.
+
+    \b
+    Examples:
+      dcn develop photo.nef -o photo.png --pipeline dnet
+      dcn develop frame.raw -o frame.dng --size 1920x1080 --white 1020 --gains 1.5,1,1.1
+      dcn develop picture.png -o simulated.dng
+    """
+    target = target or source.with_suffix(".png")
+    if target.resolve() == source.resolve():
+        raise UsageError(f"{source}: is input and output; name another --output")
+    if target.exists() and not force:
+        raise UsageError(f"{target}: exists; replace it with --force")
+    set_threads(threads)
+    if pipeline == LIBRAW:
+        if size is not None or target.suffix.lower() == ".dng":
+            raise UsageError("--pipeline libraw makes pictures of RAW files only")
+        from dcncodec.formats.raw import develop_with_libraw
+
+        pixels = develop_with_libraw(source)
+        _write(pixels, target, force)
+        click.echo(f"{source} -> {target}: {pixels.shape[1]} x {pixels.shape[0]} pixels", err=True)
+        return
+    frame = _frame(source, size, black, white, gains, pattern.upper(), seed)
+    if target.suffix.lower() == ".dng":
+        from dcncodec.formats.dng import write_dng
+
+        write_dng(frame, target, overwrite=force)
+    else:
+        from dcncodec.forensics.develop import Developer
+
+        _write(Developer(pipeline, device, precision).develop(frame), target, force)
+    height, width = frame.mosaic.shape
+    click.echo(f"{source} -> {target}: {width} x {height} samples", err=True)
+
+
+def _frame(
+    source: Path,
+    size: tuple[int, int] | None,
+    black: float,
+    white: float,
+    gains: tuple[float, ...],
+    pattern: str,
+    seed: int,
+) -> Frame:
+    from dcncodec.formats.files import read_bytes
+    from dcncodec.formats.raw import frame_from_bytes, read_raw
+    from dcncodec.train.data import SUFFIXES
+
+    if size is not None:
+        content = read_bytes(source)
+        return frame_from_bytes(content, *size, black, white, gains, pattern, name=str(source))
+    if source.suffix.lower() in SUFFIXES:
+        from dcncodec.forensics.acquisition import acquire
+        from dcncodec.formats.image import read_image
+
+        return acquire(read_image(source).pixels, seed)
+    if source.suffix.lower() == ".raw":
+        # The name that cameras' formats and plain samples share; LibRaw knows only the first.
+        try:
+            return read_raw(source)
+        except ImageError as error:
+            raise ImageError(f"{error}; if it has no header, give --size WxH") from None
+    return read_raw(source)
+
+
+def _write(pixels: Any, target: Path, force: bool) -> None:
+    from dcncodec.formats.image import from_array, write_image
+
+    write_image(from_array(pixels), target, overwrite=force)

@@ -1,0 +1,87 @@
+"""Simulated acquisition: RAW frames of finished pictures (Brooks et al., CVPR 2019, section 3).
+
+A pristine picture goes backwards through the standard pipeline: out of sRGB's curve, into a
+camera's colours, out of its white balance; then a Bayer filter, shot and read noise, and 14 bits.
+Three things differ from Brooks et al.: there is no tone curve and no digital gain, because the
+standard pipeline (``camera.develop``) applies none; optics blur the picture; and noise is that of
+photos by daylight, like those on which the NIP paper's pipelines learn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from dcncodec.forensics.camera import to_linear
+from dcncodec.formats.raw import Frame, camera_to_srgb
+
+BLACK, WHITE = 512, 16_383
+"""Of the simulated sensor, 14 bits."""
+RED_GAINS, BLUE_GAINS = (1.9, 2.4), (1.5, 1.9)
+"""Ranges of the white balance, green being 1."""
+SHOT_NOISE = (2e-5, 2e-4)
+"""Range of the variance that a saturated sample (1) has: a full well of 50,000 electrons at ISO 100
+to ISO 1000. Brooks et al. go from 1e-4 to 1.2e-2."""
+OPTICS = 0.7
+"""Standard deviation in pixels by which lens, anti-aliasing filter and the pixels' area blur.
+Pictures that were down-sampled are sharper than anything that a sensor sees."""
+HIGHLIGHTS = 0.9
+"""Lightness above which pixels tend to saturation in all channels alike."""
+CAMERAS = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+    ]
+)
+"""XYZ to camera RGB of the four cameras of the Darmstadt Noise Dataset, as Brooks et al. use."""
+MEAN_CAMERA = camera_to_srgb(CAMERAS.mean(0))
+"""The ``to_srgb`` of a camera amid those four."""
+
+
+def acquire(
+    pixels: NDArray[np.uint8], seed: int, to_srgb: NDArray[np.float64] | None = None
+) -> Frame:
+    """What a camera would have recorded where it now gives a picture.
+
+    Args:
+        pixels: (H, W, 3), sRGB; H and W at least 2, an odd last row or column is left out.
+        seed: of camera, white balance and noise, 0 or more; the same seed gives the same frame.
+        to_srgb: (3, 3), the camera's colours; by default a random mixture of ``CAMERAS``.
+
+    Returns:
+        An RGGB frame. ``Frame.stack`` is what pipelines start from, its ``to_srgb`` what
+        ``camera.develop`` needs besides.
+    """
+    rng = np.random.default_rng(seed)
+    if to_srgb is None:
+        to_srgb = camera_to_srgb(np.tensordot(rng.dirichlet(np.ones(len(CAMERAS))), CAMERAS, 1))
+    gains = (float(rng.uniform(*RED_GAINS)), 1.0, float(rng.uniform(*BLUE_GAINS)))
+    height, width = (side // 2 * 2 for side in pixels.shape[:2])
+    linear = to_linear(pixels[:height, :width] / 255)
+    linear = gaussian_filter(linear, (OPTICS, OPTICS, 0), mode="nearest")
+    camera = (linear @ np.linalg.inv(to_srgb).T).clip(0, 1)
+    light = _mosaic(_without_gains(camera, np.array(gains)))
+    shot = np.exp(rng.uniform(*np.log(SHOT_NOISE)))
+    read = np.exp(rng.normal(2.18 * np.log(shot) + 1.20, 0.26))
+    noisy = light + rng.standard_normal(light.shape) * np.sqrt(shot * light + read)
+    samples = np.rint(BLACK + noisy * (WHITE - BLACK)).clip(0, WHITE)
+    return Frame(samples.astype(np.uint16), "RGGB", (BLACK,) * 4, WHITE, gains, to_srgb)
+
+
+def _without_gains(camera: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Undo the white balance, but leave highlights saturated (Brooks et al., section 3.4)."""
+    lightness = camera.mean(-1, keepdims=True)
+    saturated = (np.maximum(lightness - HIGHLIGHTS, 0) / (1 - HIGHLIGHTS)) ** 2
+    factors: NDArray[np.float64] = np.maximum(saturated + (1 - saturated) / gains, 1 / gains)
+    return camera * factors
+
+
+def _mosaic(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(H, W, 3) to the samples (H, W) behind an RGGB filter."""
+    mosaic = rgb[..., 1].copy()
+    mosaic[::2, ::2] = rgb[::2, ::2, 0]
+    mosaic[1::2, 1::2] = rgb[1::2, 1::2, 2]
+    return mosaic

@@ -1,0 +1,143 @@
+"""Sets up the training of a camera pipeline from a user's choices, and runs it in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dcncodec.devices import choose_precision
+from dcncodec.errors import TrainingError, UsageError
+from dcncodec.formats.files import make_folder
+from dcncodec.models.load import load_nip
+from dcncodec.models.nip import NETWORKS, make_nip
+from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.train.checkpoint import FILE, Header, read_average, read_header
+from dcncodec.train.export import check_export, describe_run, write_model
+from dcncodec.train.log import read_log
+from dcncodec.train.nip import NipTrainer
+from dcncodec.train.raw_data import load_frames
+from dcncodec.train.recipes import NIP_RECIPES, NipRecipe
+from dcncodec.train.run import LOG_FILE, Budget, Report
+from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+
+MULTIPLE = 32
+"""Of pixels, what a patch's side must be: UNet halves the stack four times."""
+
+
+@dataclass(frozen=True)
+class NipSettings(RunSettings):
+    """What the user chose; the preset is a key of ``NIP_RECIPES``.
+
+    Attributes:
+        init: pipeline, by name or weight folder, whose weights to start from.
+    """
+
+    init: str | None = None
+
+
+def train_nip(settings: NipSettings, notify: Notify, report: Report) -> int:
+    """Train a camera pipeline; see ``run_session``.
+
+    Raises:
+        UsageError: a choice makes no sense.
+        TrainingError: no usable frames, an unusable checkpoint, or a loss that is not finite.
+        ModelError: ``init`` is not a pipeline.
+        OutputError: the folder cannot be written.
+    """
+    return run_session(settings, prepare, export_nip, notify, report)
+
+
+def prepare(
+    settings: NipSettings, device: torch.device, notify: Notify
+) -> tuple[NipTrainer, Budget]:
+    """A trainer ready to run, resumed where its folder holds a checkpoint."""
+    if settings.export is not None:
+        check_export(settings.export)
+    checkpoint = settings.folder / FILE
+    header = read_header(checkpoint, NipRecipe) if checkpoint.exists() else None
+    recipe, budget = choose(settings, header)
+    seed = settings.seed_of(header)
+    start = None
+    if header is None and settings.init is not None:
+        start = find_model(settings.init, PIPELINE)
+        network = start.card["architecture"]["network"]
+        if network != recipe.network:
+            raise UsageError(f"--init {settings.init}: is another network; add --network {network}")
+    make_folder(settings.folder)
+    notify("developing frames")
+    data = load_frames(settings.sources, recipe.patch, seed)
+    held_out = len(data.validation)
+    notify(f"{len(data.training):,} frames for training, {held_out:,} for validation")
+    torch.manual_seed(seed)
+    init = ""
+    if start is not None:
+        pipeline, init = load_nip(start).requires_grad_(True), start.name
+    else:
+        pipeline = make_nip(recipe.network, torch.tensor(data.to_srgb).float())
+    if header is not None:
+        init = header.init
+        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+    trainer = NipTrainer(
+        pipeline.to(device),
+        replace(recipe, to_srgb=tuple(map(tuple, data.to_srgb.round(6).tolist()))),
+        data.to(device),
+        settings.folder,
+        seed,
+        choose_precision(settings.precision, device),
+        init,
+    )
+    return trainer, budget
+
+
+def choose(settings: NipSettings, header: Header | None) -> tuple[NipRecipe, Budget]:
+    """Recipe and budget from the user's choices and the run to resume.
+
+    Raises:
+        UsageError: a choice makes no sense.
+        TrainingError: the run to resume trains another network.
+    """
+    recipe = NIP_RECIPES[DEFAULT_PRESET]
+    if header is not None:
+        assert isinstance(header.recipe, NipRecipe)
+        recipe = header.recipe
+    if settings.preset is not None:
+        recipe = replace(NIP_RECIPES[settings.preset], network=recipe.network)
+    recipe = replace(recipe, **settings.overrides)
+    if settings.max_steps is not None:
+        recipe = replace(recipe, max_steps=settings.max_steps)
+    if recipe.network not in NETWORKS:
+        raise UsageError(f"--network {recipe.network}: choose {', '.join(NETWORKS)}")
+    if recipe.patch % MULTIPLE:
+        raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
+    if header is not None:
+        assert isinstance(header.recipe, NipRecipe)
+        if recipe.network != header.recipe.network:
+            raise TrainingError(
+                f"{settings.folder / FILE}: trains {header.recipe.network}, not "
+                f"{recipe.network}; choose another --out or the same --network"
+            )
+    return recipe, settings.budget(recipe)
+
+
+def export_nip(run: Path, folder: Path) -> str:
+    """Write the averaged weights of a run as a pipeline's weight folder.
+
+    Returns:
+        The SHA-256 of the weight file in hexadecimal.
+
+    Raises:
+        UsageError: the folder's name cannot be a model's.
+        TrainingError: there is no checkpoint, it is damaged, or does not fit into float16.
+        OutputError: the folder cannot be written.
+    """
+    check_export(folder)
+    average, header = read_average(run / FILE, NipRecipe)
+    recipe = header.recipe
+    assert isinstance(recipe, NipRecipe)
+    rows = read_log(run / LOG_FILE, NipTrainer.COLUMNS)
+    description = {"to_srgb": [list(row) for row in recipe.to_srgb]}
+    description |= describe_run(header, rows, ("psnr", "ssim"))
+    architecture = {"family": PIPELINE, "network": recipe.network}
+    return write_model(folder, average, architecture, description)

@@ -1,0 +1,254 @@
+"""Camera RAW: frames as the sensor gave them, and what neural pipelines see of them.
+
+    frame = read_raw("photo.nef")
+    stack = frame.stack()          # (H/2, W/2, 4), R G G B
+    matrix = frame.to_srgb         # camera RGB to linear sRGB
+
+`read_raw` takes every file that LibRaw can unpack and whose sensor has a 2x2 Bayer filter.
+LibRaw undoes the camera's own linearisation table. `frame_from_bytes` takes frames without a
+header, whose properties the caller knows.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.errors import FormatError, ImageError, LimitError, MissingLibraryError, UsageError
+from dcncodec.formats.files import read_bytes
+from dcncodec.formats.image import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import rawpy
+
+Floats = NDArray[np.float32]
+
+SUFFIXES = frozenset(
+    [".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos",
+     ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"]
+)  # fmt: skip
+"""Of RAW files, in lower case."""
+
+PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
+"""Colours of the filter's first 2x2 pixels, row by row."""
+
+SRGB_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+     [0.0193339, 0.1191920, 0.9503041]]
+)  # fmt: skip
+"""Linear sRGB to XYZ with white D65 (IEC 61966-2-1)."""
+
+_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}
+"""LibRaw's orientation to quarter turns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The active area of a sensor with a Bayer filter.
+
+    Attributes:
+        mosaic: uint16 (H, W), linear in light.
+        pattern: one of ``PATTERNS``.
+        black: sample of no light, at each of the pattern's four places.
+        white: sample of saturation.
+        gains: white balance, factors for R, G and B, positive.
+        to_srgb: (3, 3), white-balanced camera RGB to linear sRGB; rows sum to 1, so that white
+            stays white.
+        turns: counter-clockwise quarter turns that put the picture upright.
+    """
+
+    mosaic: NDArray[np.uint16]
+    pattern: str
+    black: tuple[float, float, float, float]
+    white: float
+    gains: tuple[float, float, float]
+    to_srgb: NDArray[np.float64]
+    turns: int = 0
+
+    def stack(self) -> Floats:
+        """What pipelines start from: float32 (h, w, 4) in [0, 1], channels R, G, G, B.
+
+        Black is subtracted, saturation becomes 1, the white balance is applied (the smallest
+        factor as 1, so that saturated pixels are white) and clipped. h and w are about half of
+        H and W: rows and columns before the first red pixel, and an odd last one, are left out.
+        """
+        black = np.array(self.black).reshape(2, 2)
+        gains = np.array(self.gains) / min(self.gains)
+        top, left = divmod(self.pattern.index("R"), 2)
+        height, width = ((side - first) // 2 for side, first in
+                         zip(self.mosaic.shape, (top, left), strict=True))  # fmt: skip
+        planes = []
+        for row, column, gain in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+            y, x = top + row, left + column
+            dark = black[y % 2, x % 2]
+            plane = self.mosaic[y::2, x::2][:height, :width].astype(np.float32)
+            planes.append((plane - dark) * (gains[gain] / (self.white - dark)))
+        return np.stack(planes, axis=-1).clip(0, 1).astype(np.float32)
+
+
+def camera_to_srgb(xyz_to_camera: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A camera's (3, 3) matrix XYZ (D65) to camera RGB, the way cameras are usually described,
+    as ``Frame.to_srgb``."""
+    srgb_to_camera = xyz_to_camera @ SRGB_TO_XYZ
+    matrix: NDArray[np.float64] = np.linalg.inv(
+        srgb_to_camera / srgb_to_camera.sum(1, keepdims=True)
+    )
+    return matrix
+
+
+def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Frame:
+    """Read a camera's RAW file.
+
+    Args:
+        path: of the file.
+        max_pixels: the most that are read; None for no limit.
+
+    Raises:
+        UsageError: the file is missing or may not be read.
+        ImageError: it is damaged, or LibRaw does not support the camera, or its sensor has no
+            2x2 Bayer filter, or its colours are unknown.
+        LimitError: it has more than ``max_pixels``.
+        MissingLibraryError: rawpy is not installed.
+    """
+    label = os.fspath(path)
+    with _opened(read_bytes(path), label) as raw:
+        sizes = raw.sizes
+        if max_pixels is not None and sizes.width * sizes.height > max_pixels:
+            raise LimitError(
+                f"{label}: {sizes.width} x {sizes.height} pixels are more than the limit of "
+                f"{max_pixels}; raise it with --max-pixels {sizes.width * sizes.height}"
+            )
+        colours = raw.raw_pattern
+        if colours is None or colours.shape != (2, 2) or raw.num_colors != 3:
+            raise ImageError(f"{label}: its sensor has no 2x2 Bayer filter; try --pipeline libraw")
+        place = colours.flatten()
+        pattern = "".join(chr(raw.color_desc[colour]) for colour in place)
+        to_srgb = _to_srgb(raw)
+        if pattern not in PATTERNS or to_srgb is None:
+            raise ImageError(
+                f"{label}: the colours of its camera are unknown; try --pipeline libraw"
+            )
+        black = [float(raw.black_level_per_channel[colour]) for colour in place]
+        return Frame(
+            mosaic=raw.raw_image_visible.copy(),
+            pattern=pattern,
+            black=(black[0], black[1], black[2], black[3]),
+            white=float(raw.white_level),
+            gains=_gains(raw.camera_whitebalance, raw.daylight_whitebalance),
+            to_srgb=to_srgb,
+            turns=_TURNS.get(sizes.flip, 0),
+        )
+
+
+def develop_with_libraw(
+    path: str | os.PathLike[str], content: bytes | None = None
+) -> NDArray[np.uint8]:
+    """LibRaw's own pipeline: AHD demosaicing, the camera's white balance, sRGB; upright.
+
+    Args:
+        path: of the file.
+        content: its bytes, where they are at hand.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        UsageError, ImageError, MissingLibraryError: as ``read_raw``.
+    """
+    label = os.fspath(path)
+    with _opened(content or read_bytes(path), label) as raw:
+        pixels: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True, no_auto_bright=True)
+    return pixels
+
+
+def frame_from_bytes(
+    content: bytes,
+    width: int,
+    height: int,
+    black: float,
+    white: float,
+    gains: Sequence[float] = (1.0, 1.0, 1.0),
+    pattern: str = "RGGB",
+    *,
+    name: str = "RAW frame",
+) -> Frame:
+    """A frame without a header: little-endian uint16 samples, row by row.
+
+    Its colours are taken as those of linear sRGB.
+
+    Args:
+        content: exactly 2 * width * height bytes.
+        width, height: in pixels.
+        black, white: samples of no light and of saturation.
+        gains: white balance of R, G and B.
+        pattern: one of ``PATTERNS``.
+        name: how messages call it.
+
+    Raises:
+        FormatError: there are more or fewer bytes.
+        UsageError: the numbers make no sense.
+    """
+    if len(content) != 2 * width * height:
+        raise FormatError(
+            f"{name}: {len(content)} bytes, but {width} x {height} pixels take "
+            f"{2 * width * height}; give the right --size"
+        )
+    if not 0 <= black < white <= 65_535:
+        raise UsageError(f"{name}: black {black:g}, white {white:g}: give 0 <= black < white")
+    if len(gains) != 3 or not all(0 < gain < np.inf for gain in gains):
+        raise UsageError(f"{name}: --gains: give three positive factors, for R, G and B")
+    mosaic = np.frombuffer(content, "<u2").reshape(height, width).astype(np.uint16)
+    return Frame(
+        mosaic,
+        pattern,
+        (black,) * 4,
+        white,
+        (gains[0], gains[1], gains[2]),
+        np.eye(3),
+    )
+
+
+@contextmanager
+def _opened(content: bytes, label: str) -> Iterator[rawpy.RawPy]:
+    """A RAW file, its errors as one line."""
+    try:
+        import rawpy
+    except ImportError:
+        raise MissingLibraryError("RAW files need rawpy: pip install 'dcncodec[raw]'") from None
+    try:
+        with rawpy.imread(io.BytesIO(content)) as raw:
+            yield raw
+    except rawpy.LibRawFileUnsupportedError:
+        version = ".".join(map(str, rawpy.libraw_version))
+        raise ImageError(
+            f"{label}: not a RAW file of a camera that LibRaw {version} supports; convert it to DNG"
+        ) from None
+    except rawpy.LibRawError as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise ImageError(f"{label}: no RAW file, or damaged: {reason}") from None
+
+
+def _to_srgb(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
+    """By LibRaw's table of cameras, else by the file's own matrix (DNG), else unknown."""
+    from_xyz = np.array(raw.rgb_xyz_matrix[:3], dtype=np.float64)
+    if from_xyz.any(1).all():
+        return camera_to_srgb(from_xyz)
+    own = np.array(raw.color_matrix[:3, :3], dtype=np.float64)
+    return own if own.any(1).all() else None
+
+
+def _gains(*choices: Sequence[float]) -> tuple[float, float, float]:
+    """The first usable white balance: the camera's, daylight, or none at all."""
+    for gains in choices:
+        if min(gains[:3]) > 0 and all(np.isfinite(gains[:3])):
+            red, green, blue = (float(gain / gains[1]) for gain in gains[:3])
+            return red, green, blue
+    return 1.0, 1.0, 1.0
