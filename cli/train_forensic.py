@@ -38,6 +38,11 @@ class Names(click.ParamType[tuple[str, ...]]):
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
 @click.option(
+    "--nip",
+    metavar="NAME|PATH",
+    help="A camera pipeline that develops the photos; SOURCES are as for dcn train nip.",
+)
+@click.option(
     "--channel",
     metavar="NAME",
     help="dcn, jpeg:QF or none.  [default: dcn, or that of the resumed run]",
@@ -49,7 +54,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     "--trainable",
     type=Names(),
     metavar="NAMES",
-    help="What learns with the FAN: dcn, or none.  [default: dcn with that channel]",
+    help="What learns with the FAN: dcn, nip, dcn,nip or none.  [default: dcn with that channel]",
 )
 @click.option(
     "--lambda-c",
@@ -57,6 +62,11 @@ class Names(click.ParamType[tuple[str, ...]]):
     help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
 )
 @click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the rate in that.")
+@click.option(
+    "--lambda-n",
+    type=click.FloatRange(0),
+    help="Weight of the pipeline's distortion.  [default: 0.001]",
+)
 @click.option(
     "--classes",
     type=Names(),
@@ -71,6 +81,7 @@ def command(
     preset: str | None,
     model: str | None,
     fan: str | None,
+    nip: str | None,
     max_steps: int | None,
     max_minutes: float | None,
     seed: int | None,
@@ -83,7 +94,8 @@ def command(
     """Train a forensic analysis network (FAN) on SOURCES: folders of images and tar shards.
 
     Photos pass through manipulations and the channel to the FAN, which learns to tell the
-    manipulations apart; with --trainable dcn the codec learns to keep their traces. Budget, DIR
+    manipulations apart; what is --trainable, codec or camera pipeline, learns to keep their traces.
+    Budget, DIR
     and signals are as in "dcn train".
 
     \b
@@ -91,6 +103,8 @@ def command(
       dcn train --finetune forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
       dcn train --finetune forensic --model dcn-16c --trainable none photos/ --out runs/fixed
       dcn train --finetune forensic --channel jpeg:20 photos/ --out runs/jpeg
+      dcn train --finetune forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \
+          --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """
     del finetune  # its one value brought us here
     if not sources and export is None:
@@ -111,6 +125,7 @@ def command(
         preset=preset,
         model=model,
         fan=fan,
+        nip=nip,
         overrides={name: value for name, value in overrides.items() if value is not None},
         max_steps=max_steps,
         max_minutes=max_minutes,

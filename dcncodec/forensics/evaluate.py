@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.errors import TrainingError
+from dcncodec.forensics.acquisition import acquire
+from dcncodec.forensics.camera import develop_frame
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.manipulations import manipulate
 from dcncodec.forensics.patches import cut, is_varied
@@ -41,6 +43,8 @@ class Evaluation:
         psnr, ssim: what the channel preserves of the manipulated photos, by class, means over the
             photos; None without losses.
         bpp: payload bits per pixel, likewise; None without a file.
+        nip_psnr: of the camera pipeline's pictures against the standard pipeline's, a mean;
+            None without a pipeline.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Evaluation:
     psnr: dict[str, float] | None
     ssim: dict[str, float] | None
     bpp: dict[str, float] | None
+    nip_psnr: float | None = None
 
     @property
     def patches(self) -> int:
@@ -69,6 +74,8 @@ class Evaluation:
                 values[name] = round(fmean(found.values()), 4)
                 if "native" in found:
                     values[f"native_{name}"] = round(found["native"], 4)
+        if self.nip_psnr is not None:
+            values["nip_psnr"] = round(self.nip_psnr, 4)
         values["classes"] = list(self.classes)
         values["confusion"] = self.confusion.tolist()
         return values
@@ -84,7 +91,8 @@ def evaluate(
 
     Args:
         folder: the FAN, its classes and its channel.
-        photos: names and pixels, uint8 (H, W, 3), of photos that no training has seen.
+        photos: names and pixels, uint8 (H, W, 3), of photos that no training has seen. For a FAN
+            behind a camera pipeline RAW frames are simulated from them.
         data: a name for them.
         progress: called after each photo with the number of photos done.
 
@@ -98,7 +106,15 @@ def evaluate(
     count, side = len(folder.classes), int(folder.card["patch"])
     confusion = np.zeros((count, count), np.int64)
     losses: dict[str, list[tuple[float, float, float | None]]] = {n: [] for n in folder.classes}
-    for number, (_, pixels) in enumerate(photos):
+    developer = folder.developer()
+    nip_psnrs: list[float] = []
+    for number, (_, finished) in enumerate(photos):
+        pixels = finished
+        if developer is not None:
+            frame = acquire(finished, number, np.array(developer.to_srgb))
+            pixels = developer.develop(frame)
+            error = np.square(pixels / 255 - develop_frame(frame)).mean()
+            nip_psnrs.append(-10 * float(np.log10(error)))
         generator = torch.Generator().manual_seed(number)
         photo = to_unit(torch.from_numpy(np.array(pixels))).unsqueeze(0)
         chosen = None
@@ -133,6 +149,7 @@ def evaluate(
         None if lossless else means(0),
         None if lossless else means(1),
         None if lossless else means(2),
+        fmean(nip_psnrs) if nip_psnrs else None,
     )
 
 

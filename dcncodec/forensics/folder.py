@@ -1,15 +1,16 @@
 """Forensic folders: a FAN, what it was trained to see, and the codec that it belongs to.
 
 A folder holds ``fan.safetensors`` (float16) and ``forensic.json``. Where the codec was tuned
-together with the FAN it is a codec's weight folder, too (``models.registry``). The schema of
-``forensic.json``::
+together with the FAN it is a codec's weight folder, too (``models.registry``); a camera pipeline
+that was tuned lies in its sub-folder ``nip``. The schema of ``forensic.json``::
 
     name         str, the folder's name
     classes      list of str, in the order of the FAN's outputs (``manipulations``)
     channel      "dcn", "jpeg:QF" or "none"
     downsample   bool, whether the channel halves pictures first
     codec        {"name", "sha256"} of a dcn channel's weights, else null
-    lambda_c     float, and trainable, list of str: how it was trained
+    nip          {"name", "sha256"} of the weights of the camera pipeline before it, else null
+    lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
     patch        int, side in pixels of the patches that it judges
     recipe, seed, init, data, steps, seconds, results, curve   as in a codec's card
     fan_sha256   str, of fan.safetensors in hexadecimal
@@ -30,12 +31,21 @@ from safetensors.torch import load
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import CODEC, parse_channel
+from dcncodec.forensics.develop import Developer
 from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.models.fan import FAN
-from dcncodec.models.registry import PREFIX_BYTES, find_by_prefix, open_folder, search_path
+from dcncodec.models.registry import (
+    PIPELINE,
+    PREFIX_BYTES,
+    find_by_prefix,
+    find_model,
+    open_folder,
+    search_path,
+)
 
 CARD_FILE = "forensic.json"
 FAN_FILE = "fan.safetensors"
+NIP_FOLDER = "nip"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +127,23 @@ class ForensicFolder:
             folder = find_by_prefix(self.card["codec"]["name"], prefix)
         return Codec(folder, device=device)
 
+    def developer(self, device: str = "auto") -> Developer | None:
+        """The camera pipeline that gave the FAN its photos, None for finished photos.
+
+        Raises:
+            ModelError: it is not installed, or the FAN was trained with other weights.
+        """
+        if not self.card.get("nip"):
+            return None
+        own = self.path / NIP_FOLDER
+        camera = find_model(own if own.is_dir() else self.card["nip"]["name"], PIPELINE)
+        if camera.sha256 != self.card["nip"]["sha256"]:
+            raise ModelError(
+                f"{self.path}: its FAN does not match the pipeline {camera.name} (trained with "
+                f"weights {self.card['nip']['sha256'][:16]}, not {camera.sha256[:16]})"
+            )
+        return Developer(camera.path, device)
+
 
 def open_forensic(name_or_path: str | Path) -> ForensicFolder:
     """A forensic folder by path, or one beside the installed models by name.
@@ -174,6 +201,7 @@ def _open(path: Path) -> ForensicFolder:
             and isinstance(card["downsample"], bool)
             and _is_sha256(card["fan_sha256"])
             and (folder.codec_sha256 is None or _is_sha256(folder.codec_sha256))
+            and (not card.get("nip") or _is_sha256(card["nip"]["sha256"]))
             and bool(folder.name)
         )
     except OSError as error:

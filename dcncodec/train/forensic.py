@@ -5,27 +5,32 @@ minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses
 
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)
 
-With nothing trainable only the FAN learns, on a channel that stays as it is.
+With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
+ones, or RAW frames that a camera pipeline develops (NIP paper, section 3.3). Where the pipeline is
+trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's picture, is added.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.forensics.channel import Channel
+from dcncodec.forensics.channel import Channel, as_bytes
 from dcncodec.forensics.manipulations import manipulate_all
-from dcncodec.forensics.patches import varied_crops
+from dcncodec.forensics.patches import is_varied, varied_crops
 from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
+from dcncodec.models.nip import Pipeline
 from dcncodec.train.checkpoint import Header
-from dcncodec.train.data import Dataset
+from dcncodec.train.data import Dataset, ImageSet
 from dcncodec.train.loop import LOSS_PIXELS
+from dcncodec.train.raw_data import RawDataset, RawSet
 from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import Run
 
@@ -41,37 +46,51 @@ class ForensicLoss(nn.Module):
         fan: the classifier.
         recipe: classes, weights and what is trainable.
         precision: bfloat16 for mixed precision, float32 otherwise.
+        nip: the camera pipeline, if there is one.
     """
 
     def __init__(
-        self, channel: Channel, fan: FAN, recipe: ForensicRecipe, precision: torch.dtype
+        self,
+        channel: Channel,
+        fan: FAN,
+        recipe: ForensicRecipe,
+        precision: torch.dtype,
+        nip: Pipeline | None = None,
     ) -> None:
         super().__init__()
-        self.channel, self.fan = channel, fan
+        self.channel, self.fan, self.nip = channel, fan, nip
         self.recipe, self.precision = recipe, precision
 
     def forward(
-        self, photos: Tensor, generator: torch.Generator
+        self, photos: Tensor, generator: torch.Generator, stacks: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Figures of a batch, and what went into the compression and came out.
 
         Args:
-            photos: float32 (B, 3, P, P) in [0, 1].
+            photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give.
             generator: of the noise.
+            stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
 
         Returns:
-            Scalars by name: loss, cross_entropy, accuracy, mse, bpp; pictures (K * B, 3, P, P)
-            before and after the compression.
+            Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse; pictures
+            (K * B, 3, P, P) before and after the compression.
         """
         recipe = self.recipe
         mixed = self.precision != torch.float32
-        learns = "dcn" in recipe.trainable
-        with torch.no_grad():
-            versions, labels = manipulate_all(photos, recipe.classes, generator)
+        learns, develops = ("dcn" in recipe.trainable), ("nip" in recipe.trainable)
+        grad = torch.is_grad_enabled()
+        with torch.set_grad_enabled(develops and grad):
+            developed = photos
+            if self.nip is not None:
+                assert stacks is not None
+                with torch.autocast(photos.device.type, self.precision, enabled=mixed):
+                    developed = self.nip(stacks.contiguous(memory_format=torch.channels_last))
+            nip_mse = (developed - photos).square().mean()
+            versions, labels = manipulate_all(as_bytes(developed), recipe.classes, generator)
             sent = self.channel.prepare(versions)
             sent = sent.contiguous(memory_format=torch.channels_last)
         with torch.autocast(photos.device.type, self.precision, enabled=mixed):
-            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            with torch.set_grad_enabled((learns or develops) and grad):
                 received, entropy = self.channel.compress(sent)
             logits = self.fan(received.contiguous(memory_format=torch.channels_last))
         cross_entropy = functional.cross_entropy(logits, labels)
@@ -83,12 +102,15 @@ class ForensicLoss(nn.Module):
             if learns:
                 cost = mse * (LOSS_PIXELS / 2) + recipe.lambda_h * entropy
                 loss = loss + recipe.lambda_c * cost
+        if develops:
+            loss = loss + recipe.lambda_n * (LOSS_PIXELS / 2) * nip_mse
         figures = {
             "loss": loss,
             "cross_entropy": cross_entropy.detach(),
             "accuracy": (logits.argmax(1) == labels).float().mean(),
             "mse": mse.detach(),
             "bpp": bpp,
+            "nip_mse": nip_mse.detach(),
         }
         return figures, sent, received
 
@@ -105,10 +127,14 @@ class ForensicTrainer(Run):
         seed: of crops and noise.
         precision: as in ``ForensicLoss``.
         init: name of the codec that the weights come from.
+        nip: as in ``ForensicLoss``; see ``CameraTrainer``.
     """
 
+    data: Dataset | RawDataset
+
+    VALIDATED: ClassVar[tuple[str, ...]] = ("accuracy", "bpp", "psnr", "ssim")
     FIGURES: ClassVar = ("loss", "cross_entropy", "accuracy", "mse", "bpp")
-    COLUMNS: ClassVar = (
+    COLUMNS: ClassVar[tuple[str, ...]] = (
         "step",
         "seconds",
         "learning_rate",
@@ -128,14 +154,15 @@ class ForensicTrainer(Run):
         channel: Channel,
         fan: FAN,
         recipe: ForensicRecipe,
-        data: Dataset,
+        data: Dataset | RawDataset,
         folder: Path,
         seed: int = 0,
         precision: torch.dtype = torch.bfloat16,
         init: str = "",
+        nip: Pipeline | None = None,
     ) -> None:
         self.fan, self.data = fan, data
-        objective = ForensicLoss(channel, fan, recipe, precision)
+        objective = ForensicLoss(channel, fan, recipe, precision, nip)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
         codec = channel.codec
@@ -143,6 +170,10 @@ class ForensicTrainer(Run):
             trained["codec"] = codec
         elif codec is not None:
             codec.requires_grad_(False)
+        if nip is not None and "nip" in recipe.trainable:
+            trained["nip"] = nip
+        elif nip is not None:
+            nip.requires_grad_(False)
         latent_channels = codec.latent_channels if codec is not None else 0
         header = Header(latent_channels, recipe, seed, data.sources, init)
         super().__init__(trained, objective, header, folder, len(data.training))
@@ -150,9 +181,16 @@ class ForensicTrainer(Run):
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
         count = self.recipe.batch // self.world
-        photos = to_unit(varied_crops(self.data.training, count, self.recipe.patch, generator))
-        figures, _, _ = objective(photos, generator)
+        photos, stacks = self.patches(self.data.training, count, self.recipe.patch, generator)
+        figures, _, _ = objective(photos, generator, stacks)
         return torch.stack([figures[name] for name in self.FIGURES])
+
+    def patches(
+        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Random varied photos, float32 (count, 3, size, size), and their stacks, if any."""
+        assert isinstance(images, ImageSet)
+        return to_unit(varied_crops(images, count, size, generator)), None
 
     def finish_step(self) -> None:
         """Keeps the FAN's first filters residuals."""
@@ -160,16 +198,38 @@ class ForensicTrainer(Run):
         super().finish_step()
 
     def validate(self) -> dict[str, float]:
-        """Accuracy, bpp (estimate), PSNR and SSIM over patches that are the same every time."""
+        """Means over patches that are the same every time; bpp is an estimate."""
         generator = torch.Generator().manual_seed(1)
-        patches = varied_crops(self.data.validation, VALIDATION_PATCHES, PAPER_PATCH, generator)
+        held_out = self.data.validation
+        photos, stacks = self.patches(held_out, VALIDATION_PATCHES, PAPER_PATCH, generator)
         rows = []
-        for part in torch.split(patches, VALIDATION_BATCH):
-            figures, sent, received = self.objective(to_unit(part), generator)
-            quality = [psnr(sent, received).clamp_max(99).mean(), ssim(sent, received).mean()]
-            rows.append(
-                torch.stack([figures["accuracy"].double(), figures["bpp"].double(), *quality])
+        for first in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
+            part = slice(first, first + VALIDATION_BATCH)
+            figures, sent, received = self.objective(
+                photos[part], generator, None if stacks is None else stacks[part]
             )
-        names = ("accuracy", "bpp", "psnr", "ssim")
-        values = torch.stack(rows).mean(0).tolist()
-        return {f"validation_{name}": value for name, value in zip(names, values, strict=True)}
+            figures["psnr"] = psnr(sent, received).clamp_max(99).mean()
+            figures["ssim"] = ssim(sent, received).mean()
+            figures["nip_psnr"] = -10 * figures["nip_mse"].clamp_min(1e-10).log10()
+            rows.append([float(figures[name]) for name in self.VALIDATED])
+        means = [fmean(column) for column in zip(*rows, strict=True)]
+        names = [f"validation_{name}" for name in self.VALIDATED]
+        return dict(zip(names, means, strict=True))
+
+
+class CameraTrainer(ForensicTrainer):
+    """The same on RAW frames that a pipeline develops, trainable or not.
+
+    It works as at inference: batch normalisation keeps the statistics that it came with.
+    """
+
+    VALIDATED: ClassVar = (*ForensicTrainer.VALIDATED, "nip_psnr")
+    COLUMNS: ClassVar = (*ForensicTrainer.COLUMNS, "validation_nip_psnr")
+
+    def patches(
+        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Random parts of frames whose pictures vary."""
+        assert isinstance(images, RawSet)
+        stacks, pictures = images.crops(count, size, generator, is_varied)
+        return pictures, stacks

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
+from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, NIP_FOLDER, open_forensic
 from dcncodec.formats.files import make_folder
-from dcncodec.models.registry import find_model
+from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.train.checkpoint import FILE, read_average
 from dcncodec.train.export import (
     check_export,
@@ -18,8 +18,9 @@ from dcncodec.train.export import (
     half_precision,
     write_codec,
     write_file,
+    write_model,
 )
-from dcncodec.train.forensic import ForensicTrainer
+from dcncodec.train.forensic import CameraTrainer, ForensicTrainer
 from dcncodec.train.log import read_log
 from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import LOG_FILE
@@ -28,7 +29,7 @@ FORMAT = "dcn-fan-1"
 
 
 def export_forensic(run: Path, folder: Path) -> str:
-    """Write the averaged FAN of a run, and the codec where that was trained, too.
+    """Write the averaged FAN of a run, and the codec and the pipeline where those were trained.
 
     Args:
         run: a run's folder, with its checkpoint.
@@ -47,7 +48,8 @@ def export_forensic(run: Path, folder: Path) -> str:
     average, header = read_average(run / FILE, ForensicRecipe)
     recipe = header.recipe
     assert isinstance(recipe, ForensicRecipe)
-    rows = read_log(run / LOG_FILE, ForensicTrainer.COLUMNS)
+    trainer = CameraTrainer if recipe.nip else ForensicTrainer
+    rows = read_log(run / LOG_FILE, trainer.COLUMNS)
     content = half_precision(_part(average, "fan."), f"{FORMAT}: {','.join(recipe.classes)}")
     codec: dict[str, str] | None = None
     if "dcn" in recipe.trainable:
@@ -56,6 +58,18 @@ def export_forensic(run: Path, folder: Path) -> str:
     elif recipe.channel == "dcn":
         model = find_model(header.init)
         codec = {"name": model.name, "sha256": model.sha256}
+    nip: dict[str, str] | None = None
+    if recipe.nip:
+        camera = find_model(recipe.nip, PIPELINE)
+        nip = {"name": camera.name, "sha256": camera.sha256}
+        if PIPELINE in recipe.trainable:
+            # Tuned: of the same camera and network, with other weights.
+            description = describe_run(header, rows, ("nip_psnr",))
+            description["to_srgb"] = camera.to_srgb
+            architecture = camera.card["architecture"]
+            weights = _part(average, "nip.")
+            nip["name"] = NIP_FOLDER
+            nip["sha256"] = write_model(folder / NIP_FOLDER, weights, architecture, description)
     make_folder(folder)
     card = {
         "name": folder.resolve().name,
@@ -63,10 +77,12 @@ def export_forensic(run: Path, folder: Path) -> str:
         "channel": recipe.channel,
         "downsample": recipe.downsample,
         "codec": codec,
+        "nip": nip,
         "lambda_c": recipe.lambda_c,
+        "lambda_n": recipe.lambda_n,
         "trainable": list(recipe.trainable),
         "patch": PAPER_PATCH,
-        **describe_run(header, rows, ("accuracy", "bpp", "psnr", "ssim")),
+        **describe_run(header, rows, trainer.VALIDATED),
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_file(folder / FAN_FILE, content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from dcncodec.devices import choose_precision
@@ -14,18 +15,20 @@ from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
-from dcncodec.models.load import load_dcn
-from dcncodec.models.registry import find_model
+from dcncodec.models.load import load_dcn, load_nip
+from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.train.checkpoint import FILE, Header, read_header
-from dcncodec.train.data import load_images
+from dcncodec.train.data import Dataset, load_images
 from dcncodec.train.export import check_export
-from dcncodec.train.forensic import ForensicTrainer
+from dcncodec.train.forensic import CameraTrainer, ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic
+from dcncodec.train.nip_start import MULTIPLE
+from dcncodec.train.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import Budget, Report
 from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 
-FIXED = ("channel", "downsample", "classes", "trainable", "muon")
+FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon")
 """Fields of the recipe that a resumed run cannot change."""
 
 
@@ -36,14 +39,17 @@ class ForensicSettings(RunSettings):
     Attributes:
         model: the codec of a dcn channel, by name or weight folder.
         fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
+        nip: camera pipeline, by name or weight folder, that develops the photos; None for finished
+            photos.
     """
 
     model: str | None = None
     fan: str | None = None
+    nip: str | None = None
 
 
 def train_forensic(settings: ForensicSettings, notify: Notify, report: Report) -> int:
-    """Train a FAN, and the codec with it; see ``run_session``.
+    """Train a FAN, and what is trainable with it; see ``run_session``.
 
     Raises:
         UsageError: a choice makes no sense.
@@ -64,6 +70,10 @@ def prepare(
     header = read_header(checkpoint, ForensicRecipe) if checkpoint.exists() else None
     recipe, budget = choose(settings, header)
     seed = settings.seed_of(header)
+    nip, colours = None, None
+    if recipe.nip:
+        camera = find_model(settings.nip or recipe.nip, PIPELINE)
+        nip, colours = load_nip(camera).requires_grad_(True), camera.to_srgb
     make_folder(settings.folder)
     torch.manual_seed(seed)
     codec, init = None, ""
@@ -80,7 +90,17 @@ def prepare(
                 "another --out or the same --model"
             )
         notify(f"resuming {checkpoint} at step {header.progress.step:,}")
-    data = load_images(settings.sources, max(recipe.patch, PAPER_PATCH))
+    size = max(recipe.patch, PAPER_PATCH)
+    data: Dataset | RawDataset
+    if colours is None:
+        data = load_images(settings.sources, size)
+    else:
+        data = load_frames(settings.sources, size, seed)
+        if np.abs(data.to_srgb - np.array(colours)).max() > SAME_CAMERA:
+            raise TrainingError(
+                f"{settings.nip or recipe.nip}: has learned another camera's colours than those of "
+                "these RAW files; train a pipeline on them with dcn train nip"
+            )
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     channel = Channel(
@@ -90,7 +110,7 @@ def prepare(
     if header is None and settings.fan is not None:
         fan = begin_with(settings.fan, recipe)
         recipe = replace(recipe, fan=open_forensic(settings.fan).name)
-    trainer = ForensicTrainer(
+    trainer = (ForensicTrainer if nip is None else CameraTrainer)(
         channel.to(device),
         fan.to(device),
         recipe,
@@ -99,6 +119,7 @@ def prepare(
         seed,
         choose_precision(settings.precision, device),
         init,
+        None if nip is None else nip.to(device),
     )
     return trainer, budget
 
@@ -135,8 +156,10 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
     recipe = replace(recipe, **settings.overrides)
     if header is None and "trainable" not in settings.overrides and recipe.channel == CODEC:
         recipe = replace(recipe, trainable=(CODEC,))
-    if not set(recipe.trainable) <= {CODEC}:
-        raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose dcn or none")
+    if settings.nip is not None:
+        recipe = replace(recipe, nip=find_model(settings.nip, PIPELINE).name)
+    if not set(recipe.trainable) <= {CODEC, PIPELINE}:
+        raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose of dcn, nip, or none")
     if settings.max_steps is not None:
         recipe = replace(recipe, max_steps=settings.max_steps)
     parse_channel(recipe.channel)
@@ -149,6 +172,10 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         raise UsageError("--classes: name at least two different ones")
     if "dcn" in recipe.trainable and recipe.channel != CODEC:
         raise UsageError(f"--trainable dcn needs the channel dcn, not {recipe.channel}")
+    if PIPELINE in recipe.trainable and not recipe.nip:
+        raise UsageError("--trainable nip needs a camera pipeline: --nip NAME")
+    if recipe.nip and recipe.patch % MULTIPLE:
+        raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
     if header is not None:
         for name in FIXED:
             if getattr(recipe, name) != getattr(header.recipe, name):

@@ -112,6 +112,8 @@ class ForensicRecipe(Recipe):
         classes: manipulations that the FAN tells apart.
         lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
+        nip: name of the camera pipeline that develops the photos; empty for finished photos.
+        lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
     """
 
@@ -122,6 +124,8 @@ class ForensicRecipe(Recipe):
     classes: tuple[str, ...] = ()
     lambda_c: float = 0.001
     trainable: tuple[str, ...] = ()
+    nip: str = ""
+    lambda_n: float = 0.001
     fan: str = ""
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from dcncodec.cli.main import main
+from dcncodec.errors import ModelError
+from dcncodec.forensics.evaluate import evaluate
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.train import forensic
 
 QUICK = ["--patch", "16", "--batch", "1", "--threads", "1", "--device", "cpu"]
 CLASSES = ["--classes", "native,gaussian"]
+PHOTO = np.ascontiguousarray(data.astronaut()[:256, 128:384])
 
 Dcn = Callable[..., tuple[int, str]]
 
@@ -88,11 +93,18 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         (["--channel", "dcn"], 2, "the channel dcn needs a codec: --model NAME"),
         (["--channel", "png"], 2, "channel png: choose dcn, none, or jpeg:QF"),
         (["--channel", "none", "--trainable", "dcn"], 2, "needs the channel dcn, not none"),
-        (["--channel", "none", "--trainable", "fan"], 2, "--trainable fan: choose dcn or none"),
+        (
+            ["--channel", "none", "--trainable", "fan"],
+            2,
+            "--trainable fan: choose of dcn, nip, or none",
+        ),
         (["--channel", "none", "--classes", "native,emboss"], 2, "--classes emboss: choose from"),
         (["--channel", "none", "--classes", "jpeg"], 2, "at least two different ones"),
         (["--channel", "none", "--patch", "20"], 2, "--patch 20: choose a multiple of 8"),
         (["--channel", "none", "--downsample", "--patch", "24"], 2, "choose a multiple of 16"),
+        (["--channel", "none", "--trainable", "nip"], 2, "needs a camera pipeline: --nip NAME"),
+        (["--channel", "none", "--nip", "inet", "--patch", "48"], 2, "a multiple of 32"),
+        (["--channel", "none", "--nip", "tiny"], 1, "tiny: no such model"),
         (["--lambda-c", "-1"], 2, "-1"),
         (["--model", "absent"], 1, "absent: no such model"),
         (["--channel", "none", "--export", "Bad Name"], 2, "the folder's name is the model's"),
@@ -122,3 +134,45 @@ def test_too_uniform(tmp_path: Path, dcn: Dcn) -> None:
     )
     assert code == 1
     assert "random patches of 16 pixels vary enough" in error
+
+
+def test_a_pipeline_learns_with_the_fan(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    pytest.importorskip("colour_demosaicing")
+    arguments = [
+        *(photos, "--nip", "inet", "--trainable", "nip", "--downsample", "--channel", "jpeg:50"),
+        *("--out", tmp_path / "run", *CLASSES, *QUICK, "--patch", "32", "--lambda-n", "0.002"),
+    ]
+    code, error = dcn(*arguments, "--max-steps", "2", "--export", tmp_path / "my-camera")
+    assert code == 0, error
+    folder = open_forensic(tmp_path / "my-camera")
+    assert folder.card["nip"]["name"] == "nip"
+    assert folder.card["lambda_n"] == 0.002
+    assert folder.card["results"]["validation"]["nip_psnr"] > 20
+    developer = folder.developer("cpu")
+    assert developer is not None
+    assert developer.network is not None
+    evaluation = evaluate(folder, [("a", PHOTO)], "few")
+    assert evaluation.figures()["nip_psnr"] > 20
+    assert evaluation.patches > 0
+    code, error = dcn(*arguments, "--nip", tmp_path / "my-camera" / "nip", "--max-steps", "3")
+    assert code == 1
+    assert "was trained with another nip" in error
+
+
+def test_a_fan_knows_its_pipeline(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    pytest.importorskip("colour_demosaicing")
+    target = tmp_path / "fan-inet"
+    code, error = dcn(
+        *(photos, "--nip", "inet", "--channel", "none", "--out", tmp_path / "run", *CLASSES),
+        *(*QUICK, "--patch", "32", "--max-steps", "1", "--export", target),
+    )
+    assert code == 0, error
+    folder = open_forensic(target)
+    assert folder.card["nip"]["name"] == "inet"
+    assert not (target / "nip").exists()
+    assert folder.developer("cpu") is not None
+    card = json.loads((target / "forensic.json").read_text())
+    card["nip"]["sha256"] = "0" * 64
+    (target / "forensic.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="does not match the pipeline inet"):
+        open_forensic(target).developer("cpu")

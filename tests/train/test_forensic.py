@@ -10,15 +10,19 @@ import torch
 from safetensors.torch import load_file
 
 from dcncodec.errors import TrainingError
+from dcncodec.forensics.acquisition import MEAN_CAMERA
 from dcncodec.forensics.channel import Channel
+from dcncodec.forensics.manipulations import NIP_CLASSES
 from dcncodec.metrics import to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
+from dcncodec.models.nip import INet
 from dcncodec.train import forensic
 from dcncodec.train.checkpoint import FILE, read_header
 from dcncodec.train.data import Dataset
-from dcncodec.train.forensic import ForensicLoss, ForensicTrainer
+from dcncodec.train.forensic import CameraTrainer, ForensicLoss, ForensicTrainer
 from dcncodec.train.log import read_log
+from dcncodec.train.raw_data import RawDataset, load_frames
 from dcncodec.train.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
 from dcncodec.train.run import Budget
 
@@ -133,3 +137,78 @@ def test_a_fan_learns(tmp_path: Path, dataset: Dataset) -> None:
     run = ForensicTrainer(Channel("none"), FAN(2), recipe, dataset, tmp_path, 0, torch.float32)
     run.run(Budget(40), lambda figures: seen.append(figures.get("validation_accuracy", 0)))
     assert seen[-1] == 1.0
+
+
+def camera(folder: Path, data: RawDataset, recipe: ForensicRecipe) -> CameraTrainer:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    nip = INet(torch.tensor(MEAN_CAMERA).float()).eval()
+    codec = DCN(4) if recipe.channel == "dcn" else None
+    channel = Channel(recipe.channel, codec, recipe.downsample)
+    return CameraTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, "tiny", nip)
+
+
+@pytest.fixture(scope="module")
+def frames(pictures: Path) -> RawDataset:
+    pytest.importorskip("colour_demosaicing")
+    return load_frames([pictures], 32, 0)
+
+
+CAMERA = replace(TINY, patch=32, channel="jpeg:50", downsample=True, nip="inet", trainable=("nip",))
+
+
+def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
+    """Cross-entropy plus lambda_n times the distortion against the standard picture."""
+    torch.manual_seed(0)
+    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(3)
+    recipe = replace(CAMERA, lambda_n=0.01)
+    channel = Channel("jpeg:50", None, downsample=True)
+    objective = ForensicLoss(channel, fan, recipe, torch.float32, nip)
+    stacks, pictures = frames.training.crops(2, 32, torch.Generator())
+    figures, sent, _ = objective(pictures, torch.Generator(), stacks)
+    assert sent.shape == (6, 3, 16, 16)
+    mse = (nip(stacks) - pictures).square().mean()
+    assert torch.allclose(figures["nip_mse"], mse)
+    expected = figures["cross_entropy"] + 0.01 * mse * (50 * 128 * 128 * 3 / 2)
+    assert torch.allclose(figures["loss"], expected)
+    figures["loss"].backward()
+    assert nip.demosaic.weight.grad is not None
+
+
+def test_gradients_of_the_classification_reach_the_pipeline(frames: RawDataset) -> None:
+    """Through JPEG, down-sampling and every manipulation, with no weight on distortion."""
+    torch.manual_seed(0)
+    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(5)
+    recipe = replace(CAMERA, lambda_n=0.0, classes=NIP_CLASSES)
+    objective = ForensicLoss(
+        Channel("jpeg:50", None, downsample=True), fan, recipe, torch.float32, nip
+    )
+    stacks, pictures = frames.training.crops(2, 32, torch.Generator())
+    objective(pictures, torch.Generator(), stacks)[0]["loss"].backward()
+    gradient = nip.demosaic.weight.grad
+    assert gradient is not None
+    assert float(gradient.abs().max()) > 0
+
+
+def test_which_of_codec_and_pipeline_learn(tmp_path: Path, frames: RawDataset) -> None:
+    both = ("dcn", "nip")
+    for trainable in ((), ("nip",), ("dcn",), both):
+        recipe = replace(CAMERA, channel="dcn", trainable=trainable)
+        run = camera(tmp_path / "-".join(("run", *trainable)), frames, recipe)
+        parts = {"dcn": run.objective.channel.codec, "nip": run.objective.nip}
+        before = {n: [p.detach().clone() for p in m.parameters()] for n, m in parts.items()}
+        run.run(Budget(2), ignore)
+        for name, module in parts.items():
+            pairs = zip(module.parameters(), before[name], strict=True)
+            assert any(not torch.equal(a, b) for a, b in pairs) == (name in trainable)
+        rows = read_log(run.folder / "log.csv", CameraTrainer.COLUMNS)
+        assert rows[-1]["validation_nip_psnr"] > 15
+
+
+def test_resume_with_a_pipeline(tmp_path: Path, frames: RawDataset) -> None:
+    camera(tmp_path / "whole", frames, CAMERA).run(Budget(4), ignore)
+    camera(tmp_path / "parts", frames, CAMERA).run(Budget(2), ignore)
+    assert camera(tmp_path / "parts", frames, CAMERA).run(Budget(4), ignore)
+    rows = read_log(tmp_path / "parts" / "log.csv", CameraTrainer.COLUMNS)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert rows[0]["validation_nip_psnr"] > 15
