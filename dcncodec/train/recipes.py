@@ -194,5 +194,6 @@ NIP_RECIPES = {
         max_steps=10_000,
         warmup_steps=100,
         average_decay=0.995,
+        muon=True,
     ),
 }

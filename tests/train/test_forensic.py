@@ -194,14 +194,15 @@ def test_which_of_codec_and_pipeline_learn(tmp_path: Path, frames: RawDataset) -
     both = ("dcn", "nip")
     for trainable in ((), ("nip",), ("dcn",), both):
         recipe = replace(CAMERA, channel="dcn", trainable=trainable)
-        run = camera(tmp_path / "-".join(("run", *trainable)), frames, recipe)
+        folder = tmp_path / "-".join(("run", *trainable))
+        run = camera(folder, frames, recipe)
         parts = {"dcn": run.objective.channel.codec, "nip": run.objective.nip}
         before = {n: [p.detach().clone() for p in m.parameters()] for n, m in parts.items()}
         run.run(Budget(2), ignore)
         for name, module in parts.items():
             pairs = zip(module.parameters(), before[name], strict=True)
             assert any(not torch.equal(a, b) for a, b in pairs) == (name in trainable)
-        rows = read_log(run.folder / "log.csv", CameraTrainer.COLUMNS)
+        rows = read_log(folder / "log.csv", CameraTrainer.COLUMNS)
         assert rows[-1]["validation_nip_psnr"] > 15
 
 
