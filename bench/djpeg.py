@@ -3,7 +3,8 @@
     python -m dcncodec.bench.djpeg --out DIR --data ../shared/data/kodak --limit 4
 
 A panel for every rounding: PSNR after dJPEG over PSNR after libjpeg, both against the original, for
-images at many qualities. Exact roundings lie on the diagonal; smooth ones keep more than JPEG does.
+images at many qualities. The exact rounding lies on the diagonal; the sinusoidal one keeps more
+than JPEG does.
 """
 
 from __future__ import annotations

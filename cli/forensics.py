@@ -26,6 +26,22 @@ def command() -> None:
     """Tell how photos were manipulated, after compression."""
 
 
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a model: its card.")
+def list_command(as_json: bool) -> None:
+    """One line for every installed forensic model: what its FAN looks through, and its classes."""
+    from dcncodec.forensics.folder import list_forensic
+
+    for folder in list_forensic():
+        if as_json:
+            click.echo(json.dumps(folder.card))
+        else:
+            codec = f" ({folder.card['codec']['name']})" if folder.card["codec"] else ""
+            half = ", halved" if folder.downsample else ""
+            channel = f"{folder.channel}{codec}{half}"
+            click.echo(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}")
+
+
 @command.command("evaluate")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
 @click.option(

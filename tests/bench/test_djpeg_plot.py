@@ -14,7 +14,7 @@ from dcncodec.bench import djpeg
 
 
 def test_figure_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hard rounding is libjpeg's; smooth ones keep more."""
+    """Hard rounding is libjpeg's; sinusoidal keeps more."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(djpeg, "QUALITIES", (10, 50, 90))
     photo = np.ascontiguousarray(data.astronaut()[:96, 200:320])

@@ -73,6 +73,16 @@ def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
+def test_list(fan: Path, dcn: Dcn) -> None:
+    code, text, error = dcn("list")
+    assert code == 0, error
+    line = next(line for line in text.splitlines() if line.startswith("tiny-fan "))
+    assert line.split() == ["tiny-fan", "dcn", "(tiny)", "native,median"]
+    _, text, _ = dcn("list", "--json")
+    cards = {card["name"]: card for card in map(json.loads, text.splitlines())}
+    assert cards["tiny-fan"] == json.loads((fan / "forensic.json").read_text())
+
+
 def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
