@@ -105,7 +105,8 @@ def _djpeg(pixels: Pixels, quality: int, rounding: Rounding) -> NDArray[np.float
     with torch.no_grad():
         tensor = to_unit(torch.from_numpy(pixels.copy())).unsqueeze(0)
         own = DJPEG(quality, "444", rounding)(tensor)[0].movedim(0, -1)
-    return own.double().numpy() * 255
+    levels: NDArray[np.float64] = own.double().numpy() * 255
+    return levels
 
 
 def _psnr(original: Pixels, other: NDArray[np.float64]) -> float:

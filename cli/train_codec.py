@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from dcncodec.cli.common import machine_options, set_threads
-from dcncodec.cli.training import display, training_options
-from dcncodec.errors import UsageError
+from dcncodec.cli.common import machine_options
+from dcncodec.cli.training import Training, run_training, training_options
 
 
 @click.command()
 @training_options
 @click.option(
     "--channels",
+    "latent_channels",
     type=click.Choice(["16", "32", "64"]),
+    callback=lambda _context, _option, value: int(value) if value else None,
     help="Latent channels.  [default: 32, or those of the resumed run]",
 )
 @click.option(
@@ -25,21 +24,7 @@ from dcncodec.errors import UsageError
 )
 @click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the entropy in the loss.")
 @machine_options
-def command(
-    sources: tuple[Path, ...],
-    folder: Path,
-    preset: str | None,
-    channels: str | None,
-    init: str | None,
-    max_steps: int | None,
-    max_minutes: float | None,
-    seed: int | None,
-    export: Path | None,
-    device: str,
-    threads: int | None,
-    precision: Any,
-    **overrides: Any,
-) -> None:
+def command(**options: Any) -> None:
     """Train a codec on SOURCES: folders of images (with all below them) and tar shards.
 
     DIR receives checkpoint.safetensors, log.csv and the learning curve. SIGINT and SIGTERM save
@@ -52,36 +37,14 @@ def command(
       dcn train --out runs/a --export my-model
       dcn encode --model my-model photo.png photo.dcn
     """
-    if not sources and export is None:
-        raise UsageError("nothing to train on: give folders of images or tar shards")
-    set_threads(threads)
-    if not sources:
-        assert export is not None
-        from dcncodec.train.export import export_model
+    run_training(options, ("latent_channels", "init"), _load, _describe, _validation)
 
-        sha256 = export_model(folder, export)
-        click.echo(f"{export}: exported, SHA-256 {sha256[:16]}", err=True)
-        return
+
+def _load() -> Training:
+    from dcncodec.train.export import export_model
     from dcncodec.train.start import Settings, train
 
-    settings = Settings(
-        sources=sources,
-        folder=folder,
-        preset=preset,
-        latent_channels=int(channels) if channels else None,
-        init=init,
-        overrides={name: value for name, value in overrides.items() if value is not None},
-        max_steps=max_steps,
-        max_minutes=max_minutes,
-        seed=seed,
-        device=device,
-        precision=precision,
-        export=export,
-    )
-    with display(_describe, _validation) as (notify, report):
-        number = train(settings, notify, report)
-    if number:
-        sys.exit(128 + number)
+    return Training(Settings, train, export_model)
 
 
 def _describe(figures: dict[str, float]) -> str:

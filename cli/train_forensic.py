@@ -1,16 +1,13 @@
-"""``dcn train --finetune forensic``: train a FAN, and the codec with it."""
+"""``dcn train --finetune forensic``: train a FAN, and codec or camera pipeline with it."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from dcncodec.cli.common import machine_options, set_threads
-from dcncodec.cli.training import display, training_options
-from dcncodec.errors import UsageError
+from dcncodec.cli.common import machine_options
+from dcncodec.cli.training import Training, run_training, training_options
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -32,6 +29,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     "--finetune",
     type=click.Choice(["forensic"]),
     required=True,
+    expose_value=False,
     help="So that manipulations can be told after compression.",
 )
 @training_options
@@ -74,29 +72,12 @@ class Names(click.ParamType[tuple[str, ...]]):
     help="Manipulations to tell apart.  [default: the seven of the DCN paper]",
 )
 @machine_options
-def command(
-    finetune: str,
-    sources: tuple[Path, ...],
-    folder: Path,
-    preset: str | None,
-    model: str | None,
-    fan: str | None,
-    nip: str | None,
-    max_steps: int | None,
-    max_minutes: float | None,
-    seed: int | None,
-    export: Path | None,
-    device: str,
-    threads: int | None,
-    precision: Any,
-    **overrides: Any,
-) -> None:
+def command(**options: Any) -> None:
     """Train a forensic analysis network (FAN) on SOURCES: folders of images and tar shards.
 
     Photos pass through manipulations and the channel to the FAN, which learns to tell the
     manipulations apart; what is --trainable, codec or camera pipeline, learns to keep their traces.
-    Budget, DIR
-    and signals are as in "dcn train".
+    Budget, DIR and signals are as in "dcn train".
 
     \b
     Examples:
@@ -106,38 +87,14 @@ def command(
       dcn train --finetune forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \
           --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """
-    del finetune  # its one value brought us here
-    if not sources and export is None:
-        raise UsageError("nothing to train on: give folders of images or tar shards")
-    set_threads(threads)
-    if not sources:
-        assert export is not None
-        from dcncodec.train.forensic_export import export_forensic
+    run_training(options, ("model", "fan", "nip"), _load, _describe, _validation)
 
-        sha256 = export_forensic(folder, export)
-        click.echo(f"{export}: exported, SHA-256 of its FAN {sha256[:16]}", err=True)
-        return
+
+def _load() -> Training:
+    from dcncodec.train.forensic_export import export_forensic
     from dcncodec.train.forensic_start import ForensicSettings, train_forensic
 
-    settings = ForensicSettings(
-        sources=sources,
-        folder=folder,
-        preset=preset,
-        model=model,
-        fan=fan,
-        nip=nip,
-        overrides={name: value for name, value in overrides.items() if value is not None},
-        max_steps=max_steps,
-        max_minutes=max_minutes,
-        seed=seed,
-        device=device,
-        precision=precision,
-        export=export,
-    )
-    with display(_describe, _validation) as (notify, report):
-        number = train_forensic(settings, notify, report)
-    if number:
-        sys.exit(128 + number)
+    return Training(ForensicSettings, train_forensic, export_forensic)
 
 
 def _describe(figures: dict[str, float]) -> str:

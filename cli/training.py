@@ -1,18 +1,43 @@
-"""What the training commands share: options and the display of progress."""
+"""What the training commands share: options, the course of a command, the display of progress."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dcncodec.cli.common import set_threads
+from dcncodec.errors import UsageError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Figures = dict[str, float]
 Report = Callable[[Figures], None]
+
+COMMON = (
+    *("sources", "folder", "preset", "max_steps", "max_minutes", "seed", "export"),
+    *("device", "precision"),
+)
+"""Options that are fields of every training's settings."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a command trains.
+
+    Attributes:
+        settings: class of the user's choices, a ``RunSettings``.
+        train: takes them, and what shows lines and figures; gives a signal's number or 0.
+        export: from a run's folder to a weight folder; gives a SHA-256.
+    """
+
+    settings: Callable[..., Any]
+    train: Callable[[Any, Callable[[str], None], Report], int]
+    export: Callable[[Path, Path], str]
 
 
 def training_options(command: Command) -> Command:
@@ -61,6 +86,42 @@ def training_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def run_training(
+    options: dict[str, Any],
+    own: tuple[str, ...],
+    load: Callable[[], Training],
+    describe: Callable[[Figures], str],
+    validation: Callable[[Figures], str],
+) -> None:
+    """Train as the options say, or export a run where there are no sources.
+
+    Args:
+        options: of the command. What is neither common nor ``own`` overrides the recipe.
+        own: the other fields of its settings.
+        load: imports what it trains, once the options make sense.
+        describe, validation: as of ``display``.
+
+    Raises:
+        UsageError: there is nothing to do.
+        SystemExit: a signal ended the run.
+    """
+    threads, folder, export = options.pop("threads"), options["folder"], options["export"]
+    if not options["sources"] and export is None:
+        raise UsageError("nothing to train on: give SOURCES")
+    set_threads(threads)
+    training = load()
+    if not options["sources"]:
+        sha256 = training.export(folder, export)
+        click.echo(f"{export}: exported, SHA-256 {sha256[:16]}", err=True)
+        return
+    fields = {name: options.pop(name) for name in (*COMMON, *own)}
+    overrides = {name: value for name, value in options.items() if value is not None}
+    with display(describe, validation) as (notify, report):
+        number = training.train(training.settings(**fields, overrides=overrides), notify, report)
+    if number:
+        sys.exit(128 + number)
 
 
 @contextmanager
