@@ -175,6 +175,8 @@ def _line(found: Evaluation) -> str:
         text += (
             f"  bpp {figures['bpp']:.3f}  PSNR {figures['psnr']:.2f}  SSIM {figures['ssim']:.4f}"
         )
+    if "nip_psnr" in figures:
+        text += f"  camera pipeline PSNR {figures['nip_psnr']:.2f}"
     return text
 
 

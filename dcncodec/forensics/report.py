@@ -145,12 +145,16 @@ def write(evaluations: Sequence[Evaluation], figures: Mapping[str, Figure], fold
 
 
 def _table(evaluations: Sequence[Evaluation]) -> str:
-    head = ("FAN", "photos", "patches a class", "accuracy, %", "bpp", "PSNR, dB", "SSIM")
+    head = ["FAN", "photos", "patches a class", "accuracy, %", "bpp", "PSNR, dB", "SSIM"]
+    columns = [("bpp", ".3f"), ("psnr", ".2f"), ("ssim", ".4f")]
+    if any(found.nip_psnr is not None for found in evaluations):
+        head.append("camera pipeline, dB")
+        columns.append(("nip_psnr", ".2f"))
     rows = []
     for found in evaluations:
         figures = found.figures()
         cells = [found.name, found.data, str(found.patches), f"{found.accuracy * 100:.1f}"]
-        for name, form in (("bpp", ".3f"), ("psnr", ".2f"), ("ssim", ".4f")):
+        for name, form in columns:
             cells.append(format(figures[name], form) if name in figures else "–")
         rows.append(cells)
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
