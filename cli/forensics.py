@@ -42,6 +42,21 @@ def list_command(as_json: bool) -> None:
             click.echo(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}")
 
 
+@command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
+def show_command(name: str, as_json: bool) -> None:
+    """Print the card of forensic model NAME (or of a folder)."""
+    from dcncodec.forensics.folder import CARD_TEXT_FILE, open_forensic
+
+    folder = open_forensic(name)
+    card = folder.path / CARD_TEXT_FILE
+    if as_json or not card.exists():
+        click.echo(json.dumps(folder.card, indent=2))
+    else:
+        click.echo(card.read_text(encoding="utf-8"))
+
+
 @command.command("evaluate")
 @click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
 @click.option(

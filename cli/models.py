@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +17,11 @@ from dcncodec.models.registry import (
     ModelFolder,
     find_model,
     list_models,
+    open_folder,
 )
+
+if TYPE_CHECKING:
+    from dcncodec.forensics.folder import ForensicFolder
 
 
 @click.group()
@@ -54,18 +60,36 @@ def show_command(name: str, as_json: bool) -> None:
 @command.command("verify")
 @click.argument("names", nargs=-1)
 def verify_command(names: tuple[str, ...]) -> None:
-    """Compare the weights of models (all by default) with the hashes in their cards."""
+    """Compare the weights of models (all by default) with the hashes in their cards.
+
+    Those of forensic models (dcn forensics list) are among them.
+    """
+    from dcncodec.forensics.folder import list_forensic
+
+    fans = [folder.name for folder in list_forensic()]
     failed = False
-    for folder in [find_model(name, None) for name in names] or list_models(None):
+    for name in names or sorted({*fans, *(folder.name for folder in list_models(None))}):
         try:
-            _ = folder.content
+            for folder in _parts(name, name in fans):
+                _ = folder.content
         except ModelError as error:
             click.echo(f"dcn: {error}", err=True)
             failed = True
         else:
-            click.echo(f"{folder.name}: ok")
+            click.echo(f"{name}: ok")
     if failed:
         sys.exit(1)
+
+
+def _parts(name: str, forensic: bool) -> list[ModelFolder | ForensicFolder]:
+    """What a name or path stands for: a model, or a FAN with the networks tuned with it."""
+    from dcncodec.forensics.folder import CARD_FILE, NIP_FOLDER, open_forensic
+
+    if not forensic and not (Path(name) / CARD_FILE).is_file():
+        return [find_model(name, None)]
+    fan = open_forensic(name)
+    tuned = [path for path in (fan.path, fan.path / NIP_FOLDER) if (path / "card.json").exists()]
+    return [fan, *(open_folder(path, None) for path in tuned)]
 
 
 def _facts(folder: ModelFolder) -> dict[str, object]:

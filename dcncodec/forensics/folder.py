@@ -1,6 +1,7 @@
 """Forensic folders: a FAN, what it was trained to see, and the codec that it belongs to.
 
-A folder holds ``fan.safetensors`` (float16) and ``forensic.json``. Where the codec was tuned
+A folder holds ``fan.safetensors`` (float16), ``forensic.json`` and ``forensic.md``, which is the
+second made readable. Where the codec was tuned
 together with the FAN it is a codec's weight folder, too (``models.registry``); a camera pipeline
 that was tuned lies in its sub-folder ``nip``. The schema of ``forensic.json``::
 
@@ -44,6 +45,7 @@ from dcncodec.models.registry import (
 )
 
 CARD_FILE = "forensic.json"
+CARD_TEXT_FILE = "forensic.md"
 FAN_FILE = "fan.safetensors"
 NIP_FOLDER = "nip"
 
@@ -85,11 +87,12 @@ class ForensicFolder:
         """SHA-256 of the weights of a dcn channel's codec, in hexadecimal."""
         return str(self.card["codec"]["sha256"]) if self.card["codec"] else None
 
-    def load_fan(self) -> FAN:
-        """The classifier, in float32, ready for inference.
+    @property
+    def content(self) -> bytes:
+        """The bytes of the FAN's file, checked against the card.
 
         Raises:
-            ModelError: the weight file is missing, or not the one that the card describes.
+            ModelError: the file is missing, or not the one that the card describes.
         """
         path = self.path / FAN_FILE
         try:
@@ -98,13 +101,24 @@ class ForensicFolder:
             raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
         if hashlib.sha256(content).hexdigest() != self.card["fan_sha256"]:
             raise ModelError(f"{path}: damaged or replaced (SHA-256); install the model again")
+        return content
+
+    def load_fan(self) -> FAN:
+        """The classifier, in float32, ready for inference.
+
+        Raises:
+            ModelError: the weight file is missing, or not the one that the card describes.
+        """
+        content = self.content
         with torch.device("meta"):
             fan = FAN(len(self.classes))
         try:
             weights = {name: tensor.float() for name, tensor in load(content).items()}
             fan.load_state_dict(weights, assign=True)
         except (SafetensorError, RuntimeError):
-            raise ModelError(f"{path}: does not fit the classes in its card") from None
+            raise ModelError(
+                f"{self.path / FAN_FILE}: does not fit the classes in its card"
+            ) from None
         return fan.eval().requires_grad_(False)
 
     def codec(self, device: str = "auto") -> Codec | None:

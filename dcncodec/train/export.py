@@ -54,6 +54,8 @@ TITLES = {
     "bpp": "bpp (estimate)",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
+    "accuracy": "accuracy",
+    "nip_psnr": "pipeline's PSNR, dB",
 }
 """Columns of a card's learning curve, where it has them."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
@@ -239,28 +241,36 @@ def write_file(path: Path, content: bytes) -> None:
 
 def card_text(card: Mapping[str, Any]) -> str:
     """``card.md``: the card as Markdown."""
-    recipe = ", ".join(f"{k} {v}" for k, v in card["recipe"].items())
-    minutes = card["seconds"] / 60
     lines = [
         f"# {card['name']}",
         "",
         _about(card["architecture"]),
         "",
         f"- SHA-256 of model.safetensors: `{card['sha256']}`",
+        *run_lines(card),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def run_lines(card: Mapping[str, Any]) -> list[str]:
+    """What a card says of a training and its results, as Markdown that goes on in a list."""
+    recipe = ", ".join(f"{k} {v}" for k, v in card["recipe"].items())
+    minutes = card["seconds"] / 60
+    lines = [
         f"- Training: {card['steps']:,} steps in {minutes:,.1f} minutes, seed {card['seed']}, "
         f"from {'the weights of ' + card['init'] if card['init'] else 'its initial weights'}",
         f"- Recipe: {recipe}",
         "",
         "## Data",
         "",
-        *_table(("source", "images", "megapixels"), card["data"], ("name", "images", "megapixels")),
+        *table(("source", "images", "megapixels"), card["data"], ("name", "images", "megapixels")),
         "",
         "## Results",
         "",
     ]
     for name, figures in card["results"].items():
-        shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-        lines.append(f"- {name}: {shown}")
+        shown = (f"{k} {v:.4g}" for k, v in figures.items() if isinstance(v, int | float))
+        lines.append(f"- {name}: {', '.join(shown)}")
     columns = [name for name in TITLES if all(name in row for row in card["curve"])]
     lines += [
         "",
@@ -268,9 +278,9 @@ def card_text(card: Mapping[str, Any]) -> str:
         "",
         "Averaged weights on held-out crops.",
         "",
-        *_table([TITLES[name] for name in columns], card["curve"], columns),
+        *table([TITLES[name] for name in columns], card["curve"], columns),
     ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _about(architecture: Mapping[str, Any]) -> str:
@@ -281,8 +291,9 @@ def _about(architecture: Mapping[str, Any]) -> str:
     return f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels."
 
 
-def _table(
+def table(
     titles: Sequence[str], rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
 ) -> list[str]:
+    """Lines of a Markdown table: of every row the values of ``keys`` under ``titles``."""
     head = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in titles) + " |"]
     return head + ["| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows]

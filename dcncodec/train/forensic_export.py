@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, NIP_FOLDER, open_forensic
+from dcncodec.errors import ModelError
+from dcncodec.forensics.folder import (
+    CARD_FILE,
+    CARD_TEXT_FILE,
+    FAN_FILE,
+    NIP_FOLDER,
+    open_forensic,
+)
 from dcncodec.formats.files import make_folder
 from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.train.checkpoint import FILE, read_average
@@ -16,6 +23,8 @@ from dcncodec.train.export import (
     check_export,
     describe_run,
     half_precision,
+    run_lines,
+    table,
     write_codec,
     write_file,
     write_model,
@@ -103,7 +112,46 @@ def update_forensic(folder: Path, results: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    try:
+        readable = forensic_text(card)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ModelError(f"{folder / CARD_FILE}: damaged card; export the model again") from None
     write_file(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+    write_file(folder / CARD_TEXT_FILE, readable.encode())
+
+
+def forensic_text(card: Mapping[str, Any]) -> str:
+    """``forensic.md``: the card as Markdown, with the confusion of each test set in percent."""
+    channel = card["channel"]
+    if card["codec"]:
+        channel += f" ({card['codec']['name']}, weights {card['codec']['sha256'][:16]})"
+    if card["downsample"]:
+        channel += ", after halving"
+    lines = [
+        f"# {card['name']}",
+        "",
+        "Forensic analysis network (Korus & Memon, ICLR 2020): tells how a photo was manipulated.",
+        "",
+        f"- Channel: {channel}",
+    ]
+    if card["nip"]:
+        nip = f"{card['nip']['name']}, weights {card['nip']['sha256'][:16]}"
+        lines.append(f"- Camera pipeline before it: {nip}")
+    lines += [
+        f"- Learnt with the FAN: {', '.join(card['trainable']) or 'nothing'}",
+        f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
+        *run_lines(card),
+    ]
+    for name, figures in card["results"].items():
+        if "confusion" in figures:
+            classes = figures["classes"]
+            rows = []
+            for true, counts in zip(classes, figures["confusion"], strict=True):
+                shares = (f"{100 * count / sum(counts):.0f}" for count in counts)
+                rows.append({"": true, **dict(zip(classes, shares, strict=True))})
+            lines += ["", f"## Confusion on {name}, % of each true class", ""]
+            lines += table(["true class", *classes], rows, ["", *classes])
+    return "\n".join(lines) + "\n"
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:

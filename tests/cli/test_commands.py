@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -295,6 +296,27 @@ def test_verify_finds_replaced_weights(dcn: Runner, tiny_model: Path, tmp_path: 
     (copy / "card.json").write_bytes((tiny_model / "card.json").read_bytes())
     (copy / "model.safetensors").write_bytes(b"other weights")
     one_line(dcn("models", "verify", copy), "damaged or replaced")
+
+
+def test_verify_knows_fans(dcn: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"weights"
+    card = {
+        "name": "some-fan",
+        "classes": ["native", "jpeg"],
+        "channel": "none",
+        "downsample": False,
+        "codec": None,
+        "fan_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    folder = tmp_path / "models" / "some-fan"
+    folder.mkdir(parents=True)
+    (folder / "forensic.json").write_text(json.dumps(card))
+    (folder / "fan.safetensors").write_bytes(content)
+    assert dcn("models", "verify", folder).out == f"{folder}: ok\n"
+    monkeypatch.setenv("DCN_MODELS", str(folder.parent))
+    assert "some-fan: ok" in dcn("models", "verify").out
+    (folder / "fan.safetensors").write_bytes(b"others")
+    one_line(dcn("models", "verify", "some-fan"), "damaged or replaced")
 
 
 def test_wrong_usage(dcn: Runner) -> None:

@@ -66,6 +66,14 @@ def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "trainable": [],
         "init": "tiny",
         "patch": 64,
+        "nip": None,
+        "recipe": {},
+        "seed": 0,
+        "data": [],
+        "steps": 0,
+        "seconds": 0.0,
+        "results": {},
+        "curve": [],
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }
     (folder / "forensic.json").write_text(json.dumps(card))
@@ -83,6 +91,15 @@ def test_list(fan: Path, dcn: Dcn) -> None:
     assert cards["tiny-fan"] == json.loads((fan / "forensic.json").read_text())
 
 
+def test_show(fan: Path, dcn: Dcn) -> None:
+    code, text, error = dcn("show", "tiny-fan")  # a folder without the readable card
+    assert code == 0, error
+    assert json.loads(text)["name"] == "tiny-fan"
+    (fan / "forensic.md").write_text("# tiny-fan")
+    assert dcn("show", fan)[1] == "# tiny-fan\n"
+    assert json.loads(dcn("show", "tiny-fan", "--json")[1])["patch"] == 64
+
+
 def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
@@ -95,6 +112,7 @@ def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
     assert result["bpp"] > 0
     card = json.loads((fan / "forensic.json").read_text())
     assert card["results"]["photos"]["accuracy"] == result["accuracy"]
+    assert "## Confusion on photos, % of each true class" in (fan / "forensic.md").read_text()
     page = (out / "report.html").read_text()
     for title in ("Confusion", "Trade-off", "Attenuation of frequencies"):
         assert f"<h2>{title}</h2>" in page

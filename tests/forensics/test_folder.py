@@ -102,6 +102,22 @@ def test_results_are_added(exported: Path, tmp_path: Path) -> None:
     assert results["other"] == {"bpp": 1}
 
 
+def test_the_readable_card(exported: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    figures = {
+        "accuracy": 0.75,
+        "classes": ["native", "jpeg", "median"],
+        "confusion": [[4, 0, 0], [1, 3, 0], [0, 2, 2]],
+    }
+    update_forensic(folder, {"pristine": figures})
+    lines = (folder / "forensic.md").read_text().splitlines()
+    assert lines[0] == "# tiny-forensic"
+    assert "- Learnt with the FAN: dcn" in lines
+    assert "- pristine: accuracy 0.75" in lines
+    assert lines[-2:] == ["| jpeg | 25 | 75 | 0 |", "| median | 0 | 50 | 50 |"]
+
+
 def change(**entries: Any) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         card = json.loads((folder / "forensic.json").read_text())
