@@ -176,7 +176,8 @@ class ForensicTrainer(Run):
             nip.requires_grad_(False)
         latent_channels = codec.latent_channels if codec is not None else 0
         header = Header(latent_channels, recipe, seed, data.sources, init)
-        super().__init__(trained, objective, header, folder, len(data.training))
+        shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
+        super().__init__(trained, objective, header, folder, len(data.training), shares)
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""

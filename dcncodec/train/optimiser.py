@@ -7,6 +7,8 @@ which have no normalisation layers, much faster than Adam (``python -m dcncodec.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -26,19 +28,25 @@ class Optimiser:
     Args:
         model: the network; its named parameters define the state's names.
         muon: whether convolution kernels (4-d parameters) step by Muon.
+        shares: of the learning rate, by the first part of a parameter's name; 1 for others.
     """
 
-    def __init__(self, model: nn.Module, muon: bool) -> None:
+    def __init__(
+        self, model: nn.Module, muon: bool, shares: Mapping[str, float] | None = None
+    ) -> None:
         named = dict(model.named_parameters())
         self.kernels = {n: p for n, p in named.items() if muon and p.ndim == 4}
         self.rest = {n: p for n, p in named.items() if n not in self.kernels}
-        self.adam = torch.optim.Adam(self.rest.values())
+        self.shares = {n: (shares or {}).get(n.split(".")[0], 1.0) for n in named}
+        self.adam = torch.optim.Adam(
+            [{"params": [p], "share": self.shares[n]} for n, p in self.rest.items()]
+        )
         self.momentum = {n: torch.zeros_like(p) for n, p in self.kernels.items()}
 
     def step(self, rate: float) -> None:
         """Update the parameters from their gradients with the learning rate ``rate`` (Adam's)."""
         for group in self.adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.adam.step()
         with torch.no_grad():
             for name, kernel in self.kernels.items():
@@ -48,7 +56,8 @@ class Optimiser:
                 update = orthogonalise(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))
                 # Keeps the update's gain alike for wide and tall matrices.
                 gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                kernel.add_(update.view_as(kernel), alpha=-rate * MUON_RATIO * gain)
+                pace = rate * self.shares[name] * MUON_RATIO * gain
+                kernel.add_(update.view_as(kernel), alpha=-pace)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -115,6 +115,9 @@ class ForensicRecipe(Recipe):
         nip: name of the camera pipeline that develops the photos; empty for finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
+        tuning_rate: learning rate of codec and pipeline over that of the FAN. Their gradient from
+            it is small beside its noise: at the full rate they would lose what they have learned
+            before they learn anything new.
     """
 
     CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-1"
@@ -127,6 +130,7 @@ class ForensicRecipe(Recipe):
     nip: str = ""
     lambda_n: float = 0.001
     fan: str = ""
+    tuning_rate: float = 1.0
 
     def __post_init__(self) -> None:
         # JSON, in which checkpoints keep a recipe, has lists only.
@@ -175,6 +179,7 @@ FORENSIC_RECIPES = {
         average_decay=0.995,
         muon=True,
         straight_through=True,
+        tuning_rate=0.2,
     ),
 }
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -88,6 +88,7 @@ class Run(ABC):
         header: recipe, seed and sources.
         folder: where the checkpoint and ``log.csv`` are kept; an existing checkpoint is resumed.
         images: number of training images, for the length of an epoch.
+        shares: see ``Optimiser``.
 
     Raises:
         TrainingError: the checkpoint in ``folder`` is damaged or of another network or optimiser,
@@ -101,7 +102,13 @@ class Run(ABC):
     """Columns of the log."""
 
     def __init__(
-        self, trained: nn.Module, objective: nn.Module, header: Header, folder: Path, images: int
+        self,
+        trained: nn.Module,
+        objective: nn.Module,
+        header: Header,
+        folder: Path,
+        images: int,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.rank, self.world = rank_and_world()
         self.header, self.recipe = header, header.recipe
@@ -111,7 +118,7 @@ class Run(ABC):
             )
         self.trained, self.objective = trained, objective
         self.device = next(trained.parameters()).device
-        self.optimiser = Optimiser(trained, self.recipe.muon)
+        self.optimiser = Optimiser(trained, self.recipe.muon, shares)
         self.average = {k: v.detach().clone() for k, v in trained.state_dict().items()}
         self.progress = header.progress
         self.stopping = False

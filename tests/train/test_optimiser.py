@@ -49,6 +49,23 @@ def test_a_restored_optimiser_goes_on_exactly(muon: bool) -> None:
     assert train(model, optimiser, range(5, 9)) == train(copy, resumed, range(5, 9))
 
 
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_part_with_its_share_of_the_rate(muon: bool) -> None:
+    """The first step of Adam, and every one of Muon, has a length that only the rate sets."""
+    moved = []
+    for shares in ({}, {"slow": 0.25}):
+        model = torch.nn.ModuleDict({"fast": net(), "slow": net()})
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        optimiser = Optimiser(model, muon, shares)
+        x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        (model["fast"](x).square().mean() + model["slow"](x).square().mean()).backward()
+        optimiser.step(1e-3)
+        moved.append({n: (p - before[n]).detach() for n, p in model.named_parameters()})
+    for name, step in moved[0].items():
+        share = 0.25 if name.startswith("slow.") else 1.0
+        torch.testing.assert_close(moved[1][name], share * step, rtol=1e-3, atol=2e-7)
+
+
 def test_the_state_of_another_optimiser_does_not_fit() -> None:
     model = net()
     adam = Optimiser(model, muon=False)
