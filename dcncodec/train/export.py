@@ -247,18 +247,23 @@ def card_text(card: Mapping[str, Any]) -> str:
         _about(card["architecture"]),
         "",
         f"- SHA-256 of model.safetensors: `{card['sha256']}`",
-        *run_lines(card),
+        *run_lines(card, f"the weights of {card['init']}" if card["init"] else ""),
     ]
     return "\n".join(lines) + "\n"
 
 
-def run_lines(card: Mapping[str, Any]) -> list[str]:
-    """What a card says of a training and its results, as Markdown that goes on in a list."""
+def run_lines(card: Mapping[str, Any], origin: str) -> list[str]:
+    """What a card says of a training and its results, as Markdown that goes on in a list.
+
+    Args:
+        card: with the entries that ``describe_run`` gives.
+        origin: what it began with; empty for random weights.
+    """
     recipe = ", ".join(f"{k} {v}" for k, v in card["recipe"].items())
     minutes = card["seconds"] / 60
     lines = [
         f"- Training: {card['steps']:,} steps in {minutes:,.1f} minutes, seed {card['seed']}, "
-        f"from {'the weights of ' + card['init'] if card['init'] else 'its initial weights'}",
+        f"from {origin or 'its initial weights'}",
         f"- Recipe: {recipe}",
         "",
         "## Data",

@@ -137,10 +137,11 @@ def forensic_text(card: Mapping[str, Any]) -> str:
     if card["nip"]:
         nip = f"{card['nip']['name']}, weights {card['nip']['sha256'][:16]}"
         lines.append(f"- Camera pipeline before it: {nip}")
+    origin = f"the FAN of {card['recipe']['fan']}" if card["recipe"]["fan"] else ""
     lines += [
         f"- Learnt with the FAN: {', '.join(card['trainable']) or 'nothing'}",
         f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
-        *run_lines(card),
+        *run_lines(card, origin),
     ]
     for name, figures in card["results"].items():
         if "confusion" in figures:

@@ -67,7 +67,7 @@ def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "init": "tiny",
         "patch": 64,
         "nip": None,
-        "recipe": {},
+        "recipe": {"fan": ""},
         "seed": 0,
         "data": [],
         "steps": 0,
