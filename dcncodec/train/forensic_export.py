@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dcncodec.errors import ModelError
+from dcncodec.forensics.channel import CODEC, NONE
 from dcncodec.forensics.folder import (
     CARD_FILE,
     CARD_TEXT_FILE,
@@ -59,12 +60,15 @@ def export_forensic(run: Path, folder: Path) -> str:
     assert isinstance(recipe, ForensicRecipe)
     trainer = CameraTrainer if recipe.nip else ForensicTrainer
     rows = read_log(run / LOG_FILE, trainer.COLUMNS)
+    # Only codecs estimate a rate, and without a channel nothing is lost.
+    void = {CODEC: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
+    figures = [name for name in trainer.VALIDATED if name not in void]
     content = half_precision(_part(average, "fan."), f"{FORMAT}: {','.join(recipe.classes)}")
     codec: dict[str, str] | None = None
     if "dcn" in recipe.trainable:
         sha256 = write_codec(folder, _part(average, "codec."), header, rows)
         codec = {"name": folder.resolve().name, "sha256": sha256}
-    elif recipe.channel == "dcn":
+    elif recipe.channel == CODEC:
         model = find_model(header.init)
         codec = {"name": model.name, "sha256": model.sha256}
     nip: dict[str, str] | None = None
@@ -91,7 +95,7 @@ def export_forensic(run: Path, folder: Path) -> str:
         "lambda_n": recipe.lambda_n,
         "trainable": list(recipe.trainable),
         "patch": PAPER_PATCH,
-        **describe_run(header, rows, trainer.VALIDATED),
+        **describe_run(header, rows, figures),
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_file(folder / FAN_FILE, content)

@@ -18,6 +18,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import list_models
 from dcncodec.train.checkpoint import FILE, Header, Progress, save_checkpoint
+from dcncodec.train.forensic import ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic, update_forensic
 from dcncodec.train.optimiser import Optimiser
 from dcncodec.train.recipes import FORENSIC_RECIPES
@@ -87,9 +88,12 @@ def test_a_codec_that_stayed(
 
 def test_without_a_codec(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run", trainable=(), channel="jpeg:30", downsample=True)
+    columns = ForensicTrainer.COLUMNS
+    (run / "log.csv").write_text(f"{','.join(columns)}\n{','.join(['5'] * len(columns))}\n")
     export_forensic(run, tmp_path / "jpeg")
     folder = open_forensic(tmp_path / "jpeg")
     assert (folder.channel, folder.downsample, folder.codec()) == ("jpeg:30", True, None)
+    assert folder.card["results"] == {"validation": {"accuracy": 5, "psnr": 5, "ssim": 5}}
 
 
 def test_results_are_added(exported: Path, tmp_path: Path) -> None:
