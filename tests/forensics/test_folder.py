@@ -16,7 +16,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
-from dcncodec.models.registry import list_models
+from dcncodec.models.registry import WEIGHTS, list_models
 from dcncodec.train.checkpoint import FILE, Header, Progress, save_checkpoint
 from dcncodec.train.forensic import ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic, update_forensic
@@ -70,6 +70,17 @@ def test_both_networks_are_there(exported: Path, monkeypatch: pytest.MonkeyPatch
     assert folder.codec_sha256 is not None
     assert find_for_codec(folder.codec_sha256[:16]).path == exported
     assert [f.path for f in list_forensic() if f.name == "tiny-forensic"] == [exported]
+
+
+def test_bundled_folders_are_what_their_cards_say() -> None:
+    bundled = [folder for folder in list_forensic() if folder.path.parent == WEIGHTS]
+    assert {"dcn-16c-fan", "dcn-16c-forensic", "dnet-forensic"} <= {f.name for f in bundled}
+    for folder in bundled:
+        assert folder.path.name == folder.name
+        assert (folder.path / "fan.safetensors").stat().st_size <= 16 * 2**20
+        assert folder.load_fan().classes == len(folder.classes)
+        assert (folder.codec("cpu") is not None) == (folder.channel == "dcn")
+        assert (folder.developer("cpu") is not None) == bool(folder.card["nip"])
 
 
 def test_a_codec_that_stayed(
