@@ -1,9 +1,9 @@
 """Forensic folders: a FAN, what it was trained to see, and the codec that it belongs to.
 
 A folder holds ``fan.safetensors`` (float16), ``forensic.json`` and ``forensic.md``, which is the
-second made readable. Where the codec was tuned
-together with the FAN it is a codec's weight folder, too (``models.registry``); a camera pipeline
-that was tuned lies in its sub-folder ``nip``. The schema of ``forensic.json``::
+second made readable. Where the codec was tuned together with the FAN it is a codec's weight folder,
+too (``models.registry``); a camera pipeline that was tuned lies in its sub-folder ``nip``. The
+schema of ``forensic.json``::
 
     name         str, the folder's name
     classes      list of str, in the order of the FAN's outputs (``manipulations``)
