@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.files import atomic_write
-from dcncodec.formats.guard import suffixes_read
+from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 
 Pixels = NDArray[np.uint8]
@@ -118,7 +118,7 @@ def find(name: str, data_dir: Path | None = None, crop: int | None = None) -> li
     if name in NAMED:
         files = _named(name, data_dir)
     elif path.is_dir():
-        files = _images(path)
+        files = images_in(path)
     elif path.is_file():
         files = [path]
     else:
@@ -136,7 +136,7 @@ def _named(name: str, data_dir: Path | None) -> list[Path]:
     roots = [data_dir, Path(variable) if variable else None, cache_folder()]
     folders = [root / name for root in roots if root is not None]
     for folder in folders:
-        if folder.is_dir() and (files := _images(folder)):
+        if folder.is_dir() and (files := images_in(folder)):
             if name == "kodak":
                 files = [file for file in files if file.name in _kodak_names()]
                 if len(files) < len(KODAK_SHA256):
@@ -148,11 +148,6 @@ def _named(name: str, data_dir: Path | None) -> list[Path]:
     raise UsageError(
         f"--dataset {name}: no images in {searched}; put them there, or name their folder"
     )
-
-
-def _images(folder: Path) -> list[Path]:
-    known = suffixes_read()
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in known)
 
 
 def _kodak_names() -> list[str]:

@@ -22,11 +22,11 @@ from PIL import Image
 
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.forensics.djpeg import DJPEG, Rounding
-from dcncodec.formats.files import atomic_write, make_folder
-from dcncodec.formats.guard import suffixes_read
+from dcncodec.formats.files import make_folder
+from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 from dcncodec.metrics import to_unit
-from dcncodec.plotting import new_figure
+from dcncodec.plotting import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,15 +83,11 @@ def main(out: Path, data: Path, limit: int | None) -> None:
     """Draw fig-6 as SVG and PNG, and print the differences from libjpeg."""
     try:
         make_folder(out)
-        known = suffixes_read()
-        files = sorted(p for p in data.glob("*") if p.suffix.lower() in known)[:limit]
+        files = images_in(data)[:limit] if data.is_dir() else []
         if not files:
             raise UsageError(f"--data {data}: no images there")
         found = compare([read_image(file).pixels for file in files])
-        figure = draw(found)
-        for kind in ("svg", "png"):
-            with atomic_write(out / f"fig-6.{kind}", overwrite=True) as target:
-                figure.savefig(target, format=kind)
+        save_figure(draw(found), out, "fig-6")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
     click.echo("rounding     mean difference from libjpeg, grey levels: all, and the worst quality")

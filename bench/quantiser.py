@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 
 from dcncodec.errors import DcnError
-from dcncodec.formats.files import atomic_write, make_folder
+from dcncodec.formats.files import make_folder
 from dcncodec.metrics import to_unit
-from dcncodec.plotting import new_figure
+from dcncodec.plotting import new_figure, save_figure
 from dcncodec.quantise import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE, Quantiser, quantise_hard
 from dcncodec.quantise import entropy as histogram_entropy
 
@@ -198,12 +198,6 @@ def _label(axis: object, x: str, y: str) -> None:
     axis.grid(alpha=0.3)  # type: ignore[attr-defined]
 
 
-def _save(figure: Figure, folder: Path, name: str) -> None:
-    for kind in ("svg", "png"):
-        with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
-            figure.savefig(file, format=kind)
-
-
 def table(latents: Tensor) -> str:
     """Mean relative errors in percent, as the paper computes them and as ``Quantiser`` does."""
     direct, stable = grid(latents, direct=True), grid(latents, direct=False)
@@ -261,11 +255,11 @@ def main(out: Path, data: Path | None, model: str) -> None:
     latents = laplacian(SCALES.tolist(), SAMPLES)
     try:
         make_folder(out)
-        _save(figure_3(latents), out, "fig-3")
-        _save(figure_a1(), out, "fig-a1")
-        _save(figure_a2(latents), out, "fig-a2")
+        save_figure(figure_3(latents), out, "fig-3")
+        save_figure(figure_a1(), out, "fig-a1")
+        save_figure(figure_a2(latents), out, "fig-a2")
         if data is not None:
-            _save(figure_a3(model_entropies(model, data)), out, "fig-a3")
+            save_figure(figure_a3(model_entropies(model, data)), out, "fig-a3")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
     click.echo(table(latents))

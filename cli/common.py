@@ -17,6 +17,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 STREAM = "-"
 
 
+def show_card(path: Path, card: dict[str, Any], as_json: bool) -> None:
+    """Print the readable form of a model's card, which lies beside it; without it the card."""
+    readable = path.with_suffix(".md")
+    if as_json or not readable.exists():
+        click.echo(json.dumps(card, indent=2))
+    else:
+        click.echo(readable.read_text(encoding="utf-8"))
+
+
 def machine_options(command: Command) -> Command:
     """``--device``, ``--threads`` and ``--precision``."""
     for option in (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.common import set_threads, write_output
+from dcncodec.cli.common import set_threads, show_card, write_output
 from dcncodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,14 +47,10 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
 def show_command(name: str, as_json: bool) -> None:
     """Print the card of forensic model NAME (or of a folder)."""
-    from dcncodec.forensics.folder import CARD_TEXT_FILE, open_forensic
+    from dcncodec.forensics.folder import CARD_FILE, open_forensic
 
     folder = open_forensic(name)
-    card = folder.path / CARD_TEXT_FILE
-    if as_json or not card.exists():
-        click.echo(json.dumps(folder.card, indent=2))
-    else:
-        click.echo(card.read_text(encoding="utf-8"))
+    show_card(folder.path / CARD_FILE, folder.card, as_json)
 
 
 @command.command("evaluate")
@@ -171,13 +167,12 @@ def detect_command(
 
 
 def _photos(folder: Path, limit: int | None) -> Photos:
-    from dcncodec.formats.guard import suffixes_read
+    from dcncodec.formats.guard import images_in
     from dcncodec.formats.image import read_image
 
     if not folder.is_dir():
         raise UsageError(f"--data {folder}: no such folder")
-    known = suffixes_read()
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in known)[:limit]
+    files = images_in(folder)[:limit]
     if not files:
         raise UsageError(f"--data {folder}: holds no photos")
     return [(file.stem, read_image(file).pixels) for file in files]

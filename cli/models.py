@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dcncodec.cli.common import show_card
 from dcncodec.errors import ModelError
 from dcncodec.models.registry import (
     CODEC,
@@ -50,11 +51,7 @@ def list_command(as_json: bool) -> None:
 def show_command(name: str, as_json: bool) -> None:
     """Print the card of model NAME (or of a weight folder)."""
     folder = find_model(name, None)
-    card = folder.path / "card.md"
-    if as_json or not card.exists():
-        click.echo(json.dumps(folder.card, indent=2))
-    else:
-        click.echo(card.read_text(encoding="utf-8"))
+    show_card(folder.path / "card.json", folder.card, as_json)
 
 
 @command.command("verify")

@@ -46,6 +46,12 @@ def suffixes_read() -> set[str]:
     return {suffix for row in _readable() for suffix in row[1].split()}
 
 
+def images_in(folder: Path) -> list[Path]:
+    """Files in an existing folder whose suffixes are those of formats read here, by name."""
+    known = suffixes_read()
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in known)
+
+
 def formats_read() -> str:
     """The formats that `read_image` accepts, one per line with their suffixes, for `--help`."""
     return "\n".join(f"{name:<14} {suffixes}" for name, suffixes, _ in _readable())

@@ -45,7 +45,6 @@ from dcncodec.models.registry import (
 )
 
 CARD_FILE = "forensic.json"
-CARD_TEXT_FILE = "forensic.md"
 FAN_FILE = "fan.safetensors"
 NIP_FOLDER = "nip"
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -223,14 +223,31 @@ def _thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [rows[round(i * last / (CURVE_ROWS - 1))] for i in range(CURVE_ROWS)]
 
 
-def _write_card(folder: Path, card: dict[str, Any]) -> None:
-    text = json.dumps(card, indent=2) + "\n"
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    write_card(folder / "card.json", card, card_text, "damaged model card; export it again")
+
+
+def write_card(
+    path: Path, card: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str], complaint: str
+) -> None:
+    """Write a card, and its readable form beside it with the suffix ``.md``.
+
+    Args:
+        path: of the card, ``.json``.
+        card: what goes there.
+        text: makes it readable.
+        complaint: said of a card that lacks something.
+
+    Raises:
+        ModelError: it lacks something; neither file is touched.
+        OutputError: a file cannot be written.
+    """
     try:
-        readable = card_text(card)
+        readable = text(card)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ModelError(f"{folder / 'card.json'}: damaged model card; export it again") from None
-    write_file(folder / "card.json", text.encode())
-    write_file(folder / "card.md", readable.encode())
+        raise ModelError(f"{path}: {complaint}") from None
+    write_file(path, (json.dumps(card, indent=2) + "\n").encode())
+    write_file(path.with_suffix(".md"), readable.encode())
 
 
 def write_file(path: Path, content: bytes) -> None:

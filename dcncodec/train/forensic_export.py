@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcncodec.errors import ModelError
 from dcncodec.forensics.channel import CODEC, NONE
-from dcncodec.forensics.folder import (
-    CARD_FILE,
-    CARD_TEXT_FILE,
-    FAN_FILE,
-    NIP_FOLDER,
-    open_forensic,
-)
+from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, NIP_FOLDER, open_forensic
 from dcncodec.formats.files import make_folder
 from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.train.checkpoint import FILE, read_average
@@ -26,6 +18,7 @@ from dcncodec.train.export import (
     half_precision,
     run_lines,
     table,
+    write_card,
     write_codec,
     write_file,
     write_model,
@@ -116,12 +109,7 @@ def update_forensic(folder: Path, results: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    try:
-        readable = forensic_text(card)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ModelError(f"{folder / CARD_FILE}: damaged card; export the model again") from None
-    write_file(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
-    write_file(folder / CARD_TEXT_FILE, readable.encode())
+    write_card(folder / CARD_FILE, card, forensic_text, "damaged card; export the model again")
 
 
 def forensic_text(card: Mapping[str, Any]) -> str:

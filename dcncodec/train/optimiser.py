@@ -38,9 +38,10 @@ class Optimiser:
         self.kernels = {n: p for n, p in named.items() if muon and p.ndim == 4}
         self.rest = {n: p for n, p in named.items() if n not in self.kernels}
         self.shares = {n: (shares or {}).get(n.split(".")[0], 1.0) for n in named}
-        self.adam = torch.optim.Adam(
-            [{"params": [p], "share": self.shares[n]} for n, p in self.rest.items()]
-        )
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.rest.items():
+            groups.setdefault(self.shares[name], []).append(parameter)
+        self.adam = torch.optim.Adam([{"params": p, "share": s} for s, p in groups.items()])
         self.momentum = {n: torch.zeros_like(p) for n, p in self.kernels.items()}
 
     def step(self, rate: float) -> None:

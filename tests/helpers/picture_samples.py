@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from dcncodec.formats.image import (
-    Picture,
-)
+from dcncodec.formats.image import Picture
 
 RNG_SEED = 20200401
 XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="%d" dc:title="t"/></x:xmpmeta>'

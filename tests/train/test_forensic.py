@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,24 +90,26 @@ def test_filters_stay_residuals(tmp_path: Path, dataset: Dataset) -> None:
         assert torch.allclose(kernel[torch.arange(3), torch.arange(3), 12], -torch.ones(3))
 
 
-def test_resume_gives_the_same_weights(tmp_path: Path, dataset: Dataset) -> None:
-    trainer(tmp_path / "whole", dataset).run(Budget(4), ignore)
-    parts = trainer(tmp_path / "parts", dataset)
+def check_resume(folder: Path, make: Callable[[Path], ForensicTrainer]) -> None:
+    """A run that is stopped halfway and resumed ends with the weights of one that is not."""
+    make(folder / "whole").run(Budget(4), ignore)
+    parts = make(folder / "parts")
 
     def stop(figures: dict[str, float]) -> None:
         if figures["step"] == 2:
             parts.stop()
 
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr("dcncodec.train.run.REPORT_SECONDS", 0.0)
-    try:
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr("dcncodec.train.run.REPORT_SECONDS", 0.0)
         assert not parts.run(Budget(4), stop)
-    finally:
-        monkey.undo()
-    assert trainer(tmp_path / "parts", dataset).run(Budget(4), ignore)
-    weights = [load_file(tmp_path / name / FILE) for name in ("whole", "parts")]
+    assert make(folder / "parts").run(Budget(4), ignore)
+    weights = [load_file(folder / name / FILE) for name in ("whole", "parts")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_resume_gives_the_same_weights(tmp_path: Path, dataset: Dataset) -> None:
+    check_resume(tmp_path, lambda folder: trainer(folder, dataset))
 
 
 def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
@@ -207,9 +210,7 @@ def test_which_of_codec_and_pipeline_learn(tmp_path: Path, frames: RawDataset) -
 
 
 def test_resume_with_a_pipeline(tmp_path: Path, frames: RawDataset) -> None:
-    camera(tmp_path / "whole", frames, CAMERA).run(Budget(4), ignore)
-    camera(tmp_path / "parts", frames, CAMERA).run(Budget(2), ignore)
-    assert camera(tmp_path / "parts", frames, CAMERA).run(Budget(4), ignore)
+    check_resume(tmp_path, lambda folder: camera(folder, frames, CAMERA))
     rows = read_log(tmp_path / "parts" / "log.csv", CameraTrainer.COLUMNS)
     assert [row["step"] for row in rows] == [2, 4]
     assert rows[0]["validation_nip_psnr"] > 15
