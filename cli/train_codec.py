@@ -23,6 +23,7 @@ from dcncodec.cli.training import Training, run_training, training_options
     "--init", metavar="NAME|PATH", help="Start from a model's weights, where shapes agree."
 )
 @click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the entropy in the loss.")
+@click.option("--lambda-ssim", type=click.FloatRange(0), help="Weight of 1 - SSIM in the loss.")
 @machine_options
 def command(**options: Any) -> None:
     """Train a codec on SOURCES: folders of images (with all below them) and tar shards.

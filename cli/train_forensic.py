@@ -60,6 +60,7 @@ class Names(click.ParamType[tuple[str, ...]]):
     help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
 )
 @click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the rate in that.")
+@click.option("--lambda-ssim", type=click.FloatRange(0), help="Weight of 1 - SSIM in that.")
 @click.option(
     "--lambda-n",
     type=click.FloatRange(0),

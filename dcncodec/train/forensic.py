@@ -29,7 +29,7 @@ from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
 from dcncodec.train.checkpoint import Header
 from dcncodec.train.data import Dataset, ImageSet
-from dcncodec.train.loop import LOSS_PIXELS
+from dcncodec.train.loop import LOSS_PIXELS, codec_loss
 from dcncodec.train.raw_data import RawDataset, RawSet
 from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import Run
@@ -100,7 +100,7 @@ class ForensicLoss(nn.Module):
             assert self.channel.codec is not None
             bpp = entropy.detach() * (self.channel.codec.latent_channels / STRIDE**2)
             if learns:
-                cost = mse * (LOSS_PIXELS / 2) + recipe.lambda_h * entropy
+                cost = codec_loss(recipe, sent, received, mse, entropy)
                 loss = loss + recipe.lambda_c * cost
         if develops:
             loss = loss + recipe.lambda_n * (LOSS_PIXELS / 2) * nip_mse

@@ -260,6 +260,7 @@ def test_bad_input(tmp_path: Path, pictures: Path, dcn: Dcn) -> None:
         ["--patch", "7"],
         ["--learning-rate", "0"],
         ["--lambda-h", "-1"],
+        ["--lambda-ssim", "-1"],
         ["--seed", "-1"],
         ["--channels", "24"],
         ["--preset", "slow"],

@@ -14,7 +14,7 @@ from dcncodec.errors import TrainingError
 from dcncodec.forensics.acquisition import MEAN_CAMERA
 from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.manipulations import NIP_CLASSES
-from dcncodec.metrics import to_unit
+from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import INet
@@ -63,7 +63,8 @@ def test_the_loss(dataset: Dataset) -> None:
     expected = torch.nn.functional.cross_entropy(fan(received), labels)
     mse = (received - sent).square().mean()
     entropy = figures["bpp"] * 64 / 4
-    codec_loss = mse * (50 * 128 * 128 * 3 / 2) + 250 * entropy
+    codec_loss = mse * (50 * 128 * 128 * 3 / 2) + recipe.lambda_h * entropy
+    codec_loss = codec_loss + recipe.lambda_ssim * (1 - ssim(sent, received).mean())
     assert torch.allclose(figures["cross_entropy"], expected)
     assert torch.allclose(figures["loss"], expected + 0.25 * codec_loss)
 

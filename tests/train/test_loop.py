@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dcncodec.errors import OutputError, TrainingError
-from dcncodec.metrics import to_unit
+from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.train import run as base
 from dcncodec.train.checkpoint import read_average, read_header
@@ -109,6 +109,19 @@ def test_the_paper_loss(dataset: Dataset) -> None:
     assert float(loss.detach()) == pytest.approx(
         float(mse) * 50 * 128 * 128 * 3 / 2 + 250 * entropy, rel=1e-5
     )
+
+
+def test_ssim_in_the_loss(dataset: Dataset) -> None:
+    losses = []
+    for weight in (0.0, 1000.0):
+        torch.manual_seed(0)
+        objective = CodecLoss(DCN(4), replace(PAPER, lambda_ssim=weight), torch.float32)
+        pixels = to_unit(dataset.training.crops(2, 16, torch.Generator()))
+        loss, _, _, restored = objective(pixels)
+        losses.append(float(loss.detach()))
+    expected = 1000 * (1 - float(ssim(pixels, restored.detach()).mean()))
+    assert expected > 100
+    assert losses[1] - losses[0] == pytest.approx(expected, rel=1e-3)
 
 
 def test_every_line_of_the_log_has_figures(
