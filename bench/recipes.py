@@ -22,11 +22,10 @@ from dcncodec.errors import DcnError
 from dcncodec.models.dcn import DCN
 from dcncodec.train.data import Dataset, load_images
 from dcncodec.train.loop import CodecLoss, Trainer, validate
-from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.recipes import LAMBDA_H, RECIPES, Recipe
 from dcncodec.train.run import Budget
 
-_PRESET, _LOSS = RECIPES["fast"], RECIPES["paper"]
-_FAST = replace(_PRESET, lambda_h=_LOSS.lambda_h, lambda_ssim=_LOSS.lambda_ssim)
+_FAST = replace(RECIPES["fast"], lambda_h=LAMBDA_H, lambda_ssim=0.0)
 _PAPER = replace(RECIPES["paper"], batch=_FAST.batch, patch=_FAST.patch)
 
 VARIANTS = {
