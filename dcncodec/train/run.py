@@ -24,7 +24,9 @@ from dcncodec.train.processes import largest, rank_and_world
 
 REPORT_SECONDS = 2.0
 CHECKPOINT_SECONDS = 120.0
-"""Between two checkpoints, each with a validation and a line of the log."""
+"""Between two checkpoints, mostly with a validation and a line of the log."""
+VALIDATION_PAUSE = 9.0
+"""At least so many times as long as the last validation took the run trains before the next."""
 
 LOG_FILE = "log.csv"
 
@@ -178,7 +180,8 @@ class Run(ABC):
         if self.world > 1:
             objective = DistributedDataParallel(self.objective)
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
-        saved = reported = time.monotonic()
+        saved = reported = validated = time.monotonic()
+        pause = 0.0
         while True:
             used = budget.used(self.progress.step, self.progress.seconds)
             share, stopping = largest([used, float(self.stopping)], self.device)
@@ -192,14 +195,24 @@ class Run(ABC):
             self.progress.seconds += now - begin
             if self.rank:
                 continue
-            if now - saved >= CHECKPOINT_SECONDS:
-                self._save_and_validate(logged, share, report)
-                saved = reported = time.monotonic()
-            elif now - reported >= REPORT_SECONDS:
+            due = now - saved >= CHECKPOINT_SECONDS
+            if due or now - reported >= REPORT_SECONDS:
                 report(self._figures(recent, share))
                 reported = now
+            if due:
+                # First, because a process that is told to stop may be killed soon after.
+                self._save()
+                saved = time.monotonic()
+                if saved - validated >= pause:
+                    self._validate(self._figures(logged, share), report)
+                    validated = time.monotonic()
+                    pause = VALIDATION_PAUSE * (validated - saved)
         if self.rank == 0:
-            self._save_and_validate(logged, share, report)
+            figures = self._figures(logged, share) if logged.steps else None
+            if self.progress.step:
+                self._save()
+            if figures is not None:
+                self._validate(figures, report)
         return share >= 1
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
@@ -243,15 +256,10 @@ class Run(ABC):
             "learning_rate": self.recipe.rate_at(self.progress.step, share, self.epoch_steps),
         }
 
-    def _save_and_validate(self, mean: Mean, share: float, report: Report) -> None:
-        figures = self._figures(mean, share) if mean.steps else None
-        if self.progress.step:
-            # First of all, because a process that is told to stop may be killed soon after.
-            save_checkpoint(
-                self.checkpoint, self.trained, self.average, self.optimiser, self.header
-            )
-        if figures is None:
-            return
+    def _save(self) -> None:
+        save_checkpoint(self.checkpoint, self.trained, self.average, self.optimiser, self.header)
+
+    def _validate(self, figures: dict[str, float], report: Report) -> None:
         with self.averaged(), torch.no_grad():
             figures |= self.validate()
         assert self.log is not None

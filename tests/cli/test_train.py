@@ -26,7 +26,7 @@ QUICK = ["--patch", "16", "--batch", "2", "--threads", "1", "--device", "cpu"]
 
 EAGER = """
 from dcncodec.train import loop, run
-run.CHECKPOINT_SECONDS = 0.0
+run.CHECKPOINT_SECONDS = run.VALIDATION_PAUSE = 0.0
 loop.VALIDATION_CROPS = 1
 from dcncodec.cli.main import main
 main()

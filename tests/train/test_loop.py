@@ -128,6 +128,7 @@ def test_every_line_of_the_log_has_figures(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(base, "VALIDATION_PAUSE", 0.0)
     trainer(tmp_path, dataset).run(Budget(3), ignore)
     rows = read_log(tmp_path / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3]
@@ -135,6 +136,37 @@ def test_every_line_of_the_log_has_figures(
     resumed = trainer(tmp_path, dataset)
     resumed.run(Budget(4), ignore)
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == [1, 2, 3, 4]
+
+
+def test_validation_takes_a_small_share_of_the_time(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "CHECKPOINT_SECONDS", 0.0)
+    clock = [0.0]
+    monkeypatch.setattr(base.time, "monotonic", lambda: clock[0])
+    run = trainer(tmp_path, dataset)
+    step, validate, save = run._step, run.validate, base.save_checkpoint
+    saves = []
+
+    def timed_step(*args: object) -> Tensor:
+        clock[0] += 1
+        return step(*args)  # type: ignore[arg-type]
+
+    def timed_validate() -> dict[str, float]:
+        clock[0] += 2
+        return validate()
+
+    def counted_save(*args: object) -> None:
+        saves.append(run.progress.step)
+        save(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "_step", timed_step)
+    monkeypatch.setattr(run, "validate", timed_validate)
+    monkeypatch.setattr(base, "save_checkpoint", counted_save)
+    run.run(Budget(40), ignore)
+    # After the first one 18 steps' time must pass.
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == [1, 19, 37, 40]
+    assert saves == [*range(1, 41), 40]
 
 
 def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
