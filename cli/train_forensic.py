@@ -67,6 +67,12 @@ class Names(click.ParamType[tuple[str, ...]]):
     help="Weight of the pipeline's distortion.  [default: 0.001]",
 )
 @click.option(
+    "--gauges/--no-gauges",
+    default=None,
+    help="Whether a codec that learns begins with gauges of texture and blocks.  [default: with "
+    "the preset fast]",
+)
+@click.option(
     "--classes",
     type=Names(),
     metavar="NAMES",

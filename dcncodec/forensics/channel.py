@@ -71,6 +71,8 @@ class Channel(nn.Module):
         self.kind, self.downsample = kind, downsample
         self.histogram, self.straight_through = histogram, straight_through
         self.codec = codec
+        self.encoder_rests = False
+        """Whether the codec's encoder stays as it is, while its decoder learns."""
         self.jpeg = DJPEG(quality) if quality is not None else None
         self.quantiser = Quantiser()
 
@@ -93,11 +95,10 @@ class Channel(nn.Module):
             per feature for a ``dcn`` channel.
         """
         if self.codec is not None:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_rests):
+                latent = self.codec.analysis(pixels)
             quantised, entropy = quantise_in_training(
-                self.quantiser,
-                self.codec.analysis(pixels),
-                self.histogram,
-                self.straight_through,
+                self.quantiser, latent, self.histogram, self.straight_through
             )
             return as_bytes(self.codec.synthesis(quantised)), entropy
         if self.jpeg is not None:

@@ -5,6 +5,7 @@ minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses
 
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)
 
+A codec begins with gauges (``forensics.gauges``), unless the recipe has none.
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
 ones, or RAW frames that a camera pipeline develops (NIP paper, section 3.3). Where the pipeline is
 trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's picture, is added.
@@ -12,6 +13,7 @@ trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import ClassVar
@@ -21,13 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcncodec.forensics.channel import Channel, as_bytes
+from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.forensics.patches import is_varied, varied_crops
 from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
-from dcncodec.train.checkpoint import Header
+from dcncodec.train.checkpoint import FILE, Header
 from dcncodec.train.data import Dataset, ImageSet
 from dcncodec.train.loop import LOSS_PIXELS, codec_loss
 from dcncodec.train.raw_data import RawDataset, RawSet
@@ -132,6 +135,7 @@ class ForensicTrainer(Run):
 
     data: Dataset | RawDataset
 
+    SOME_REST: ClassVar = True
     VALIDATED: ClassVar[tuple[str, ...]] = ("accuracy", "bpp", "psnr", "ssim")
     FIGURES: ClassVar = ("loss", "cross_entropy", "accuracy", "mse", "bpp")
     COLUMNS: ClassVar[tuple[str, ...]] = (
@@ -161,7 +165,10 @@ class ForensicTrainer(Run):
         init: str = "",
         nip: Pipeline | None = None,
     ) -> None:
-        self.fan, self.data = fan, data
+        self.fan, self.data, self.channel = fan, data, channel
+        if not self._begins_with_gauges(folder, recipe):
+            recipe = replace(recipe, encoder_rest=0.0)
+        self.encoder_rest = recipe.encoder_rest
         objective = ForensicLoss(channel, fan, recipe, precision, nip)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
@@ -178,6 +185,23 @@ class ForensicTrainer(Run):
         header = Header(latent_channels, recipe, seed, data.sources, init)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
         super().__init__(trained, objective, header, folder, len(data.training), shares)
+
+    def _begins_with_gauges(self, folder: Path, recipe: ForensicRecipe) -> bool:
+        """Whether the run gives the codec gauges, now or, where it is resumed, when it began."""
+        codec = self.channel.codec
+        # An encoder at rest would not show a pipeline before it what the FAN needs.
+        if not recipe.gauges or recipe.trainable != ("dcn",) or codec is None:
+            return False
+        if codec.latent_channels < GAUGES:
+            return False
+        if (folder / FILE).exists():
+            return True
+        photos, _ = self.held_out(torch.Generator().manual_seed(1))
+        return install_gauges(codec, photos) is not None
+
+    def _step(self, objective: nn.Module, share: float) -> Tensor:
+        self.channel.encoder_rests = share < self.encoder_rest
+        return super()._step(objective, share)
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
@@ -198,11 +222,14 @@ class ForensicTrainer(Run):
         self.fan.constrain()
         super().finish_step()
 
+    def held_out(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """``patches`` of the validation images."""
+        return self.patches(self.data.validation, VALIDATION_PATCHES, PAPER_PATCH, generator)
+
     def validate(self) -> dict[str, float]:
         """Means over patches that are the same every time; bpp is an estimate."""
         generator = torch.Generator().manual_seed(1)
-        held_out = self.data.validation
-        photos, stacks = self.patches(held_out, VALIDATION_PATCHES, PAPER_PATCH, generator)
+        photos, stacks = self.held_out(generator)
         rows = []
         for first in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
             part = slice(first, first + VALIDATION_BATCH)

@@ -28,7 +28,7 @@ from dcncodec.train.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import Budget, Report
 from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 
-FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon")
+FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges")
 """Fields of the recipe that a resumed run cannot change."""
 
 

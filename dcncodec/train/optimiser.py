@@ -45,13 +45,21 @@ class Optimiser:
         self.momentum = {n: torch.zeros_like(p) for n, p in self.kernels.items()}
 
     def step(self, rate: float) -> None:
-        """Update the parameters from their gradients with the learning rate ``rate`` (Adam's)."""
+        """Update the parameters from their gradients with the learning rate ``rate`` (Adam's).
+
+        Those without a gradient stay as they are.
+        """
         for group in self.adam.param_groups:
             group["lr"] = rate * group["share"]
+        for parameter in self.rest.values():
+            if parameter.grad is None:
+                # Adam counts its steps parameter by parameter; a checkpoint keeps one number.
+                parameter.grad = torch.zeros_like(parameter)
         self.adam.step()
         with torch.no_grad():
             for name, kernel in self.kernels.items():
-                assert kernel.grad is not None
+                if kernel.grad is None:
+                    continue  # nothing to orthogonalise
                 momentum = self.momentum[name]
                 momentum.lerp_(kernel.grad, 1 - MOMENTUM)
                 update = orthogonalise(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))

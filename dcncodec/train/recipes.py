@@ -120,6 +120,9 @@ class ForensicRecipe(Recipe):
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
         nip: name of the camera pipeline that develops the photos; empty for finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
+        gauges: begin by giving a trainable codec gauges (``forensics.gauges``).
+        encoder_rest: share of the budget for which the codec's encoder does not learn: the entropy
+            would make it drop what decoder and FAN have not learned to use yet.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
         tuning_rate: learning rate of codec and pipeline over that of the FAN. Their gradient from
             it is small beside its noise: at the full rate they would lose what they have learned
@@ -135,6 +138,8 @@ class ForensicRecipe(Recipe):
     trainable: tuple[str, ...] = ()
     nip: str = ""
     lambda_n: float = 0.001
+    gauges: bool = False
+    encoder_rest: float = 0.0
     fan: str = ""
     tuning_rate: float = 1.0
 
@@ -187,6 +192,8 @@ FORENSIC_RECIPES = {
         average_decay=0.995,
         muon=True,
         straight_through=True,
+        gauges=True,
+        encoder_rest=0.6,
         tuning_rate=0.2,
     ),
 }

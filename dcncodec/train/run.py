@@ -102,6 +102,8 @@ class Run(ABC):
     """Names of what ``losses`` returns, ``loss`` first; ``mse`` is reported as ``psnr``."""
     COLUMNS: ClassVar[tuple[str, ...]]
     """Columns of the log."""
+    SOME_REST: ClassVar[bool] = False
+    """Whether there may be steps in which some parameters have no gradient."""
 
     def __init__(
         self,
@@ -178,7 +180,8 @@ class Run(ABC):
         """
         objective = self.objective
         if self.world > 1:
-            objective = DistributedDataParallel(self.objective)
+            unused = self.SOME_REST
+            objective = DistributedDataParallel(self.objective, find_unused_parameters=unused)
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
         saved = reported = validated = time.monotonic()
         pause = 0.0
@@ -208,11 +211,11 @@ class Run(ABC):
                     validated = time.monotonic()
                     pause = VALIDATION_PAUSE * (validated - saved)
         if self.rank == 0:
-            figures = self._figures(logged, share) if logged.steps else None
+            last = self._figures(logged, share) if logged.steps else None
             if self.progress.step:
                 self._save()
-            if figures is not None:
-                self._validate(figures, report)
+            if last is not None:
+                self._validate(last, report)
         return share >= 1
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:

@@ -120,6 +120,20 @@ def test_bad_choices(
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
+def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    arguments = [photos, "--model", "tiny", "--out", tmp_path / "run", *CLASSES, *QUICK]
+    code, error = dcn(
+        *arguments, "--max-steps", "1", "--no-gauges", "--export", tmp_path / "my-forensic"
+    )
+    assert code == 0, error
+    recipe = open_forensic(tmp_path / "my-forensic").card["recipe"]
+    assert not recipe["gauges"]
+    assert recipe["encoder_rest"] == 0
+    code, error = dcn(*arguments, "--max-steps", "2", "--gauges")
+    assert code == 1
+    assert "was trained with another gauges" in error
+
+
 def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:
     code, error = dcn("--out", tmp_path / "run")
     assert code == 2

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.acquisition import MEAN_CAMERA
 from dcncodec.forensics.channel import Channel
+from dcncodec.forensics.gauges import install_gauges
 from dcncodec.forensics.manipulations import NIP_CLASSES
 from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
@@ -67,6 +68,49 @@ def test_the_loss(dataset: Dataset) -> None:
     codec_loss = codec_loss + recipe.lambda_ssim * (1 - ssim(sent, received).mean())
     assert torch.allclose(figures["cross_entropy"], expected)
     assert torch.allclose(figures["loss"], expected + 0.25 * codec_loss)
+
+
+def test_the_encoder_rests_at_first(tmp_path: Path, dataset: Dataset) -> None:
+    run = trainer(tmp_path, dataset, replace(JOINT, encoder_rest=0.5))
+    codec = run.objective.channel.codec
+    parts = (codec.analysis_net, codec.synthesis_net)
+    before = [[p.detach().clone() for p in part.parameters()] for part in parts]
+
+    def moved() -> list[bool]:
+        return [
+            any(not torch.equal(a, b) for a, b in zip(old, part.parameters(), strict=True))
+            for old, part in zip(before, parts, strict=True)
+        ]
+
+    steps = []
+    finish = run.finish_step
+
+    def finish_step() -> None:
+        finish()
+        steps.append(moved())
+
+    run.finish_step = finish_step  # type: ignore[method-assign]
+    run.run(Budget(4), ignore)
+    assert steps == [[False, True], [False, True], [True, True], [True, True]]
+
+
+def test_gauges_are_installed_once(tmp_path: Path, dataset: Dataset) -> None:
+    photos = to_unit(dataset.training.crops(2, 32, torch.Generator()))
+    plain = trainer(tmp_path / "a", dataset, replace(JOINT, gauges=False))
+    assert install_gauges(plain.objective.channel.codec, photos) is not None
+    run = trainer(tmp_path / "b", dataset)
+    assert install_gauges(run.objective.channel.codec, photos) is None
+    run.run(Budget(1), ignore)
+    weights = {k: v.clone() for k, v in run.trained.state_dict().items()}
+    resumed = trainer(tmp_path / "b", dataset)
+    assert all(torch.equal(weights[k], v) for k, v in resumed.trained.state_dict().items())
+    assert resumed.encoder_rest == JOINT.encoder_rest
+    assert plain.encoder_rest == 0
+    channel = Channel("dcn", run.objective.channel.codec)
+    folder = tmp_path / "c"
+    folder.mkdir()
+    again = ForensicTrainer(channel, FAN(3), JOINT, dataset, folder, 5, torch.float32, "gauged")
+    assert again.encoder_rest == again.recipe.encoder_rest == 0
 
 
 def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
