@@ -40,12 +40,12 @@ STRENGTH_SCALE = 1.0
 BLOCK_CAP = 1.0
 """Steps beyond so many grey levels are edges of the picture: they count no more than this."""
 BLOCK_SCALE = 2.0
-SAME = 0.9
-"""Cosine between filters that are still the same after some training."""
-VISIBLE = 0.6
-"""Share of a channel's local mean that the decoder still shows, for the FAN to find."""
 BLOCK_BORDERS = (1 / 3, -1 / 2, 1 / 3, -1 / 2, 1 / 3)
 """Weights of features 4 pixels apart: those on the borders of blocks against those between."""
+VISIBLE = 0.6
+"""Share of a channel's local mean that the decoder still shows, for the FAN to find."""
+SAME = 0.9
+"""Cosine between filters that are still the same after some training."""
 
 
 @torch.no_grad()
@@ -60,9 +60,7 @@ def install_gauges(codec: DCN, pixels: Tensor) -> tuple[int, int] | None:
         The two channels, strength and blocks; None if the codec has its gauges already.
     """
     net = codec.analysis_net
-    (first, first_bias), (second, second_bias), (last, last_bias) = map(
-        _parameters, (net[0], net[2], net[7])
-    )
+    (first, first_bias), (second, _), (last, _) = map(_parameters, (net[0], net[2], net[7]))
     wanted = _first_kernels().to(first)
     found = functional.cosine_similarity(first.flatten(1), wanted.flatten(1).unsqueeze(1), 2)
     if float(found.amax(1).min()) > SAME:
@@ -92,27 +90,9 @@ def install_gauges(codec: DCN, pixels: Tensor) -> tuple[int, int] | None:
             parameter[free] = 0
     _disconnect(net[7], features, free)
 
-    scale = STRENGTH_SCALE / FEATURE / codec.latent_scale
-    for channel, (knot, slope) in zip(free[:knots], STRENGTH_KNOTS, strict=True):
-        second[channel, pairs[0]] = 1 / 25 / (1 - LEAK)
-        second_bias[channel] = -knot * FEATURE
-        last[strength, channel] = slope * scale / 25
-        # A leaky kink is LEAK times its distance below zero at the origin.
-        last_bias[strength] += slope * LEAK * knot * FEATURE * scale
-
-    scale = BLOCK_SCALE / FEATURE / codec.latent_scale / (1 - LEAK)
-    borders = torch.tensor(BLOCK_BORDERS).to(last) / 5
+    _tell_strength(codec, strength, pairs[0], free[:knots])
     for axis, pair in enumerate(pairs[1:]):
-        mean = torch.zeros(5, 5).to(second)
-        mean[:, 2] = 1 / 5 / (1 - LEAK)
-        across = borders.expand(5, 5)
-        if axis:
-            mean, across = mean.T, across.T
-        capped = free[knots + 2 * axis : knots + 2 * axis + 2]
-        for channel, knot, slope in zip(capped, (0.0, BLOCK_CAP), (1.0, -1.0), strict=True):
-            second[channel, pair] = mean
-            second_bias[channel] = -knot * FEATURE
-            last[block, channel] = slope * scale * across
+        _tell_blocks(codec, block, axis, pair, free[knots + 2 * axis : knots + 2 * axis + 2])
 
     # The decoder goes on to use the variation of the two channels, but less of their local mean.
     decoder, decoder_bias = _parameters(codec.synthesis_net[0])
@@ -122,6 +102,50 @@ def install_gauges(codec: DCN, pixels: Tensor) -> tuple[int, int] | None:
     decoder_bias += (kernels.sum((2, 3)) * shift).sum(1)
     decoder[:, [strength, block]] = kernels - (1 - VISIBLE) * kernels.mean((2, 3), keepdim=True)
     return strength, block
+
+
+def _tell_strength(codec: DCN, target: int, pair: list[int], free: list[int]) -> None:
+    """Add the gauge of strength to a latent channel.
+
+    Args:
+        codec: is changed.
+        target: the latent channel.
+        pair: of features of the first layer, the second difference along either sign.
+        free: of features of the second layer to use, one for each of ``STRENGTH_KNOTS``.
+    """
+    second, second_bias = _parameters(codec.analysis_net[2])
+    last, last_bias = _parameters(codec.analysis_net[7])
+    scale = STRENGTH_SCALE / FEATURE / codec.latent_scale
+    for channel, (knot, slope) in zip(free, STRENGTH_KNOTS, strict=True):
+        second[channel, pair] = 1 / 25 / (1 - LEAK)
+        second_bias[channel] = -knot * FEATURE
+        last[target, channel] = slope * scale / 25
+        # A leaky kink is LEAK times its distance below zero at the origin.
+        last_bias[target] += slope * LEAK * knot * FEATURE * scale
+
+
+def _tell_blocks(codec: DCN, target: int, axis: int, pair: list[int], free: list[int]) -> None:
+    """Add the gauge of blocks along one axis to a latent channel.
+
+    Args:
+        codec: is changed.
+        target: the latent channel.
+        axis: 0 for steps between columns, 1 for those between rows.
+        pair: of features of the first layer, such steps along either sign.
+        free: two features of the second layer to use: the steps, and what exceeds the cap.
+    """
+    second, second_bias = _parameters(codec.analysis_net[2])
+    last, _ = _parameters(codec.analysis_net[7])
+    scale = BLOCK_SCALE / FEATURE / codec.latent_scale / (1 - LEAK)
+    mean = torch.zeros(5, 5).to(second)
+    mean[:, 2] = 1 / 5 / (1 - LEAK)
+    across = torch.tensor(BLOCK_BORDERS).to(last).expand(5, 5) / 5
+    if axis:
+        mean, across = mean.T, across.T
+    for channel, knot, sign in zip(free, (0.0, BLOCK_CAP), (1, -1), strict=True):
+        second[channel, pair] = mean
+        second_bias[channel] = -knot * FEATURE
+        last[target, channel] = sign * scale * across
 
 
 def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
