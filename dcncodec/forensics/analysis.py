@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcncodec.forensics.djpeg import TO_YCBCR
 from dcncodec.forensics.patches import cut
 from dcncodec.forensics.transmission import Transmission
 from dcncodec.metrics import ssim, to_unit
@@ -45,7 +46,7 @@ def attenuation(photos: Sequence[Pixels], transmission: Transmission) -> NDArray
 
 def _power(squares: torch.Tensor) -> NDArray[np.float64]:
     """Summed power spectra of the luminance of patches, uint8 (B, P, P, 3)."""
-    luminance = (to_unit(squares) * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
+    luminance = (to_unit(squares) * torch.tensor(TO_YCBCR[0]).view(3, 1, 1)).sum(1)
     window = torch.hann_window(SPECTRUM_SIDE, periodic=True)
     # A window, or the jump between opposite borders would fill the spectrum's axes.
     spectra = torch.fft.fft2((luminance - luminance.mean((1, 2), True)) * window * window[:, None])

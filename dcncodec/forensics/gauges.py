@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dcncodec.forensics.djpeg import TO_YCBCR
 from dcncodec.models.dcn import DCN, LEAK, ResidualBlock
 
 GAUGES = 2
@@ -29,7 +30,6 @@ GAUGES = 2
 SECOND_DIFFERENCE = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
 STEP = torch.tensor([1.0, -3, 3, -1, 0]) / 20**0.5
 """Between the second and the third of five pixels: a step without the slope around it."""
-LUMA = (0.299, 0.587, 0.114)
 GREY_LEVELS = 127.5
 """Of a difference of one between the network's inputs, which are in [-1, 1]."""
 FEATURE = 1 / 8
@@ -160,7 +160,7 @@ def _first_kernels() -> Tensor:
     kernels = torch.zeros(3, 3, 5, 5)
     kernels[0, 1, 1:4, 1:4] = SECOND_DIFFERENCE
     columns = STEP.expand(5, 5) / 5
-    for colour, share in enumerate(LUMA):
+    for colour, share in enumerate(TO_YCBCR[0]):
         kernels[1, colour], kernels[2, colour] = share * columns, share * columns.T
     return kernels
 

@@ -134,6 +134,7 @@ class ForensicTrainer(Run):
     """
 
     data: Dataset | RawDataset
+    recipe: ForensicRecipe
 
     SOME_REST: ClassVar = True
     VALIDATED: ClassVar[tuple[str, ...]] = ("accuracy", "bpp", "psnr", "ssim")
@@ -168,7 +169,6 @@ class ForensicTrainer(Run):
         self.fan, self.data, self.channel = fan, data, channel
         if not self._begins_with_gauges(folder, recipe):
             recipe = replace(recipe, encoder_rest=0.0)
-        self.encoder_rest = recipe.encoder_rest
         objective = ForensicLoss(channel, fan, recipe, precision, nip)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
@@ -200,7 +200,7 @@ class ForensicTrainer(Run):
         return install_gauges(codec, photos) is not None
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
-        self.channel.encoder_rests = share < self.encoder_rest
+        self.channel.encoder_rests = share < self.recipe.encoder_rest
         return super()._step(objective, share)
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:

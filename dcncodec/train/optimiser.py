@@ -47,7 +47,7 @@ class Optimiser:
     def step(self, rate: float) -> None:
         """Update the parameters from their gradients with the learning rate ``rate`` (Adam's).
 
-        Those without a gradient stay as they are.
+        Those that have had no gradient yet stay as they are.
         """
         for group in self.adam.param_groups:
             group["lr"] = rate * group["share"]

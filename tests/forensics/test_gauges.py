@@ -9,12 +9,7 @@ from skimage import data
 from torch import Tensor
 
 from dcncodec.forensics.channel import as_bytes
-from dcncodec.forensics.gauges import (
-    BLOCK_SCALE,
-    STRENGTH_SCALE,
-    VISIBLE,
-    install_gauges,
-)
+from dcncodec.forensics.gauges import BLOCK_SCALE, STRENGTH_SCALE, VISIBLE, install_gauges
 from dcncodec.forensics.manipulations import manipulate
 from dcncodec.metrics import psnr, to_unit
 from dcncodec.models.dcn import DCN
