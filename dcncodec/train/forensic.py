@@ -192,7 +192,7 @@ class ForensicTrainer(Run):
         # An encoder at rest would not show a pipeline before it what the FAN needs.
         if not recipe.gauges or recipe.trainable != ("dcn",) or codec is None:
             return False
-        if codec.latent_channels < GAUGES:
+        if codec.latent_channels < len(GAUGES):
             return False
         if (folder / FILE).exists():
             return True
