@@ -11,22 +11,30 @@ training the latent channels that vary least are rewritten to tell, one each
 - how many neighbours differ at all, in green: a median filter makes them equal;
 - how many pixels have fine structure in colour, which noise has and photos hardly.
 
-All are what the encoder's own layers can compute. They take the place of the filters that matter
-least, and add to what the channels told before. The decoder shows them as a faint regular pattern
-at first, and learns with the FAN what to make of them.
+All are what the encoder's own layers can compute, and add to what the channels told before. The
+decoder leaves them out of the picture as far as it can guess what is theirs, and shows them as
+faint patterns as fine as pixels allow: a lossy codec leaves hardly anything else there, so that the
+FAN finds them at once. They take the place of the filters that matter least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from dcncodec.forensics.djpeg import TO_YCBCR
-from dcncodec.models.dcn import DCN, LEAK, ResidualBlock
+from dcncodec.forensics.rewiring import (
+    deviation,
+    free_features,
+    free_trunk,
+    parameters,
+    refit,
+)
+from dcncodec.models.dcn import DCN, LEAK
 
 Knots = tuple[tuple[float, float], ...]
 """A piecewise linear function that is 0 at 0: where it bends, in grey levels, from 0 up, and by
@@ -42,13 +50,12 @@ GREY_LEVELS = 127.5
 """Of a difference of one between the network's inputs, which are in [-1, 1]."""
 FEATURE = 1 / 8
 """Value of a feature within the encoder for one grey level."""
-VISIBLE = 0.6
-"""Share of a channel's local mean that the decoder still shows, for the FAN to find."""
+FLOOR = 0.5
+"""By how many code words less than usual a gauge may tell to be shown as nothing."""
+SHOWN = 0.5
+"""Amplitude of the pattern that shows it, in grey levels for one code word."""
 SAME = 0.9
 """Cosine between filters that are still the same after some training."""
-
-RIDGE = 1e-4
-"""Of the regression, over the variance of each feature."""
 
 Kernel = tuple[tuple[float, ...], ...]
 MEAN: Kernel = ((1 / 25,) * 5,) * 5
@@ -62,6 +69,12 @@ LINE: Kernel = ((0.0, 0.0, 1 / 5, 0.0, 0.0),) * 5
 BORDERS: Kernel = (tuple(value / 5 for value in (1 / 3, -1 / 2, 1 / 3, -1 / 2, 1 / 3)),) * 5
 """Of features 4 pixels apart: those on the borders of blocks against those between."""
 
+CHECKS = (1.0, -1.0, -1.0, 1.0)
+COLUMNS = (1.0, -1.0, 1.0, -1.0)
+ROWS = (1.0, 1.0, -1.0, -1.0)
+
+GREY = (1.0, 1.0, 1.0)
+RED_BLUE = (1.0, 0.0, -1.0)
 GREEN = (0.0, 1.0, 0.0)
 COLOUR = (1.0, -2.0, 1.0)
 """Zero for grey; for noise its variance is six times that of one colour."""
@@ -81,6 +94,8 @@ class Gauge:
         local: what becomes of the mean.
         summary: over neighbours, by the last layer.
         scale: code words for one grey level.
+        pattern: that the decoder shows it by, of every 2x2 pixels, row by row.
+        shown_in: weights of red, green and blue in it.
         axes: 1, or 2 where all is to be done for rows as for columns.
     """
 
@@ -91,6 +106,8 @@ class Gauge:
     local: Knots
     summary: Kernel
     scale: float
+    pattern: tuple[float, ...]
+    shown_in: tuple[float, ...] = GREY
     axes: int = 1
 
     def kernel(self, axis: int) -> Tensor:
@@ -98,11 +115,12 @@ class Gauge:
         return torch.tensor(self.weights)[:, None, None] * along(self.difference, axis)
 
 
-STRENGTH = Gauge(GREEN, SECOND, STRAIGHT, MEAN, LOGARITHMIC, MEAN, 1.0)
-BLOCKS = Gauge(TO_YCBCR[0], STEP, STRAIGHT, LINE, CAPPED, BORDERS, 2.0, axes=2)
-NEIGHBOURS = Gauge(GREEN, NEIGHBOUR, CAPPED, MEAN, STRAIGHT, MEAN, 2.0)
-NOISE = Gauge(COLOUR, SECOND, CAPPED, MEAN, STRAIGHT, MEAN, 4.0)
+STRENGTH = Gauge(GREEN, SECOND, STRAIGHT, MEAN, LOGARITHMIC, MEAN, 1.0, CHECKS)
+BLOCKS = Gauge(TO_YCBCR[0], STEP, STRAIGHT, LINE, CAPPED, BORDERS, 2.0, COLUMNS, axes=2)
+NEIGHBOURS = Gauge(GREEN, NEIGHBOUR, CAPPED, MEAN, STRAIGHT, MEAN, 2.0, ROWS)
+NOISE = Gauge(COLOUR, SECOND, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, CHECKS, RED_BLUE)
 GAUGES = (STRENGTH, BLOCKS, NEIGHBOURS, NOISE)
+PARTS = tuple((gauge, axis) for gauge in GAUGES for axis in range(gauge.axes))
 
 
 @torch.no_grad()
@@ -116,37 +134,47 @@ def install_gauges(codec: DCN, pixels: Tensor) -> list[int] | None:
     Returns:
         The channels; None if the codec has its gauges already.
     """
-    net = codec.analysis_net
-    (first, first_bias), (second, second_bias) = map(_parameters, (net[0], net[2]))
-    last, last_bias = _parameters(net[7])
-    parts = [(gauge, axis) for gauge in GAUGES for axis in range(gauge.axes)]
-    wanted = torch.stack([gauge.kernel(axis) for gauge, axis in parts]).to(first)
+    first, _ = parameters(codec.analysis_net[0])
+    wanted = torch.stack([gauge.kernel(axis) for gauge, axis in PARTS]).to(first)
     found = functional.cosine_similarity(first.flatten(1), wanted.flatten(1).unsqueeze(1), 2)
     if float(found.amax(1).min()) > SAME:
         return None
-    blocks = [module for module in net if isinstance(module, ResidualBlock)]
     latent = codec.analysis(pixels)
-    channels = _deviation(latent).argsort()[: len(GAUGES)]
+    channels = deviation(latent).argsort()[: len(GAUGES)]
+    _tell(codec, channels, pixels)
+    changed = codec.analysis(pixels)
 
+    # They tell what is more or less than usual.
+    usual = latent[:, channels].mean((0, 2, 3))
+    _, bias = parameters(codec.analysis_net[7])
+    bias[channels] += (usual - changed[:, channels].mean((0, 2, 3))) / codec.latent_scale
+
+    before, now = (z.round() / codec.latent_scale for z in (latent, codec.analysis(pixels)))
+    reader = codec.synthesis_net[0]
+    refit(reader, now, reader(before))
+    _show(codec, channels, (usual - FLOOR) / codec.latent_scale, now)
+    told: list[int] = channels.tolist()
+    return told
+
+
+def _tell(codec: DCN, channels: Tensor, pixels: Tensor) -> None:
+    """Add gauges to latent channels."""
+    net = codec.analysis_net
+    (first, first_bias), (second, second_bias) = map(parameters, (net[0], net[2]))
+    last, _ = parameters(net[7])
     # Differences along either sign: their leaky halves add up to the absolute value.
     features = functional.leaky_relu(net[0](pixels * 2 - 1), LEAK)
-    free = _least(features, [second], 2 * sum(len(gauge.pixel) for gauge, _ in parts))
-    _disconnect(net[2], features, free)
+    free = free_features(features, net[2], 2 * sum(len(gauge.pixel) for gauge, _ in PARTS))
     pairs = iter(free.view(-1, 2))
     features = functional.leaky_relu(net[2](features), LEAK)
-    reads = [last, *(residual.conv1.weight for residual in blocks)]
-    free = _least(features, reads, sum(len(gauge.local) for gauge, _ in parts))
+    count = sum(len(gauge.local) for gauge, _ in PARTS)
+    free, _ = free_trunk(features, net.children(), net[7], count)
     second[free] = 0
-    for residual in blocks:
-        before, features = features, residual(features)
-        _disconnect(residual.conv1, before, free)
-        for parameter in _parameters(residual.conv2):
-            parameter[free] = 0
-    _disconnect(net[7], features, free)
-
     means = iter(free)
+
     targets = dict(zip(GAUGES, channels, strict=True))
-    for (gauge, axis), kernel in zip(parts, wanted, strict=True):
+    for gauge, axis in PARTS:
+        kernel = gauge.kernel(axis).to(first) * GREY_LEVELS * FEATURE
         mean = along(gauge.mean, axis).to(second)
         summary = along(gauge.summary, axis).to(last) * gauge.scale / FEATURE / codec.latent_scale
         local = [next(means) for _ in gauge.local]
@@ -154,7 +182,7 @@ def install_gauges(codec: DCN, pixels: Tensor) -> list[int] | None:
             second_bias[channel] = -level * FEATURE
         for level, slope in gauge.pixel:
             pair = next(pairs)
-            first[pair] = torch.stack([kernel, -kernel]) * GREY_LEVELS * FEATURE
+            first[pair] = torch.stack([kernel, -kernel])
             first_bias[pair] = -level * FEATURE
             for channel in local:
                 second[channel, pair] = mean * slope / (1 - LEAK)
@@ -163,18 +191,38 @@ def install_gauges(codec: DCN, pixels: Tensor) -> list[int] | None:
         for channel, weight in zip(local, _leaky(gauge.local), strict=True):
             last[targets[gauge], channel] = weight * summary
 
-    # They tell what is more or less than usual.
-    usual = [z[:, channels].mean((0, 2, 3)) for z in (latent, codec.analysis(pixels))]
-    last_bias[channels] += (usual[0] - usual[1]) / codec.latent_scale
 
-    # The decoder goes on to use the variation of the channels, but less of their local mean.
-    decoder, decoder_bias = _parameters(codec.synthesis_net[0])
-    kernels = decoder[:, channels]
-    hidden = (1 - VISIBLE) * usual[0] / codec.latent_scale
-    decoder_bias += (kernels.sum((2, 3)) * hidden).sum(1)
-    decoder[:, channels] = kernels - (1 - VISIBLE) * kernels.mean((2, 3), keepdim=True)
-    found_channels: list[int] = channels.tolist()
-    return found_channels
+def _show(codec: DCN, channels: Tensor, floors: Tensor, latent: Tensor) -> None:
+    """Let the decoder show the local means of some latent channels as patterns.
+
+    Args:
+        codec: is changed.
+        channels: one for each of ``GAUGES``.
+        floors: values of theirs that give no pattern.
+        latent: of typical photos, as the decoder's network reads it.
+    """
+    net = codec.synthesis_net
+    (first, first_bias), (middle, middle_bias) = map(parameters, (net[0], net[6]))
+    last, _ = parameters(net[9])
+    features = net[:3](latent)
+    free, features = free_trunk(features, list(net.children())[3:6], net[6], len(GAUGES))
+    finer = free_features(net[6:9](features), net[9], len(GAUGES))
+    for gauge, channel, floor, coarse, fine in zip(
+        GAUGES, channels, floors, free, finer, strict=True
+    ):
+        # Each feature before a pixel shuffle has one channel for every place in a square.
+        rows = slice(4 * int(coarse), 4 * int(coarse) + 4)
+        first[rows] = 0
+        first[rows, channel] = 1 / 9
+        first_bias[rows] = -floor
+        rows = slice(4 * int(fine), 4 * int(fine) + 4)
+        middle[rows] = 0
+        middle[rows, coarse, 1, 1] = 1
+        middle_bias[rows] = 0
+        amplitude = SHOWN * codec.latent_scale / GREY_LEVELS
+        colours = torch.tensor(gauge.shown_in)
+        pattern = torch.outer(colours, torch.tensor(gauge.pattern)).flatten()
+        last[:, fine, 1, 1] = amplitude * pattern.to(last)
 
 
 def along(kernel: Kernel, axis: int) -> Tensor:
@@ -188,49 +236,3 @@ def _leaky(knots: Knots) -> Iterator[float]:
     rest = [slope / (1 - LEAK) for _, slope in knots[1:]]
     yield knots[0][1] - LEAK * sum(rest)
     yield from rest
-
-
-def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution."""
-    assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    return layer.weight, layer.bias
-
-
-def _disconnect(layer: nn.Module, features: Tensor, channels: Tensor) -> None:
-    """Let a layer no longer read some channels of features (B, C, H, W).
-
-    In their place it reads what the other channels tell of them, by linear regression.
-    """
-    weight, bias = _parameters(layer)
-    values = features.transpose(0, 1).flatten(1).double()
-    means = values.mean(1)
-    covariance = torch.cov(values)
-    others = torch.ones_like(means, dtype=torch.bool)
-    others[channels] = False
-    known = covariance[others][:, others]
-    known.diagonal().mul_(1 + RIDGE)
-    slopes = torch.linalg.solve(known, covariance[others][:, channels])
-    constants = means[channels] - means[others] @ slopes
-    lost = weight[:, channels].double()
-    bias += (lost.sum((2, 3)) @ constants).to(bias)
-    weight[:, others] += torch.einsum("orhw,kr->okhw", lost, slopes).to(weight)
-    weight[:, channels] = 0
-
-
-def _least(features: Tensor, reads: Sequence[Tensor], count: int) -> Tensor:
-    """The channels (count,) of features (B, C, H, W) that add least to what reads them.
-
-    Args:
-        features: their values.
-        reads: weights (any, C, k, k) of the layers that read them.
-        count: how many.
-    """
-    norms = torch.stack([weight.transpose(0, 1).flatten(1).norm(dim=1) for weight in reads])
-    order: Tensor = (_deviation(features) * norms.norm(dim=0)).argsort()
-    return order[:count]
-
-
-def _deviation(features: Tensor) -> Tensor:
-    """Standard deviation of every channel of (B, C, H, W): (C,)."""
-    return features.transpose(0, 1).flatten(1).std(1)
