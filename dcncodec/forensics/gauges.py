@@ -50,8 +50,6 @@ GREY_LEVELS = 127.5
 """Of a difference of one between the network's inputs, which are in [-1, 1]."""
 FEATURE = 1 / 8
 """Value of a feature within the encoder for one grey level."""
-FLOOR = 0.5
-"""By how many code words less than usual a gauge may tell to be shown as nothing."""
 SHOWN = 0.5
 """Amplitude of the pattern that shows it, in grey levels for one code word."""
 SAME = 0.9
@@ -94,7 +92,8 @@ class Gauge:
         local: what becomes of the mean.
         summary: over neighbours, by the last layer.
         scale: code words for one grey level.
-        pattern: that the decoder shows it by, of every 2x2 pixels, row by row.
+        floor: code words below the usual value that the decoder shows as nothing.
+        pattern: that it shows more by, of every 2x2 pixels, row by row.
         shown_in: weights of red, green and blue in it.
         axes: 1, or 2 where all is to be done for rows as for columns.
     """
@@ -106,6 +105,7 @@ class Gauge:
     local: Knots
     summary: Kernel
     scale: float
+    floor: float
     pattern: tuple[float, ...]
     shown_in: tuple[float, ...] = GREY
     axes: int = 1
@@ -115,10 +115,10 @@ class Gauge:
         return torch.tensor(self.weights)[:, None, None] * along(self.difference, axis)
 
 
-STRENGTH = Gauge(GREEN, SECOND, STRAIGHT, MEAN, LOGARITHMIC, MEAN, 1.0, CHECKS)
-BLOCKS = Gauge(TO_YCBCR[0], STEP, STRAIGHT, LINE, CAPPED, BORDERS, 2.0, COLUMNS, axes=2)
-NEIGHBOURS = Gauge(GREEN, NEIGHBOUR, CAPPED, MEAN, STRAIGHT, MEAN, 2.0, ROWS)
-NOISE = Gauge(COLOUR, SECOND, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, CHECKS, RED_BLUE)
+STRENGTH = Gauge(GREEN, SECOND, STRAIGHT, MEAN, LOGARITHMIC, MEAN, 2.0, 1.0, CHECKS)
+BLOCKS = Gauge(TO_YCBCR[0], STEP, STRAIGHT, LINE, CAPPED, BORDERS, 2.0, 0.3, COLUMNS, axes=2)
+NEIGHBOURS = Gauge(GREEN, NEIGHBOUR, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, 1.0, ROWS)
+NOISE = Gauge(COLOUR, SECOND, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, 0.5, CHECKS, RED_BLUE)
 GAUGES = (STRENGTH, BLOCKS, NEIGHBOURS, NOISE)
 PARTS = tuple((gauge, axis) for gauge in GAUGES for axis in range(gauge.axes))
 
@@ -152,7 +152,8 @@ def install_gauges(codec: DCN, pixels: Tensor) -> list[int] | None:
     before, now = (z.round() / codec.latent_scale for z in (latent, codec.analysis(pixels)))
     reader = codec.synthesis_net[0]
     refit(reader, now, reader(before))
-    _show(codec, channels, (usual - FLOOR) / codec.latent_scale, now)
+    floors = usual - torch.tensor([gauge.floor for gauge in GAUGES]).to(usual)
+    _show(codec, channels, floors / codec.latent_scale, now)
     told: list[int] = channels.tolist()
     return told
 
