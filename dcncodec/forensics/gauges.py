@@ -27,13 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dcncodec.forensics.djpeg import TO_YCBCR
-from dcncodec.forensics.rewiring import (
-    deviation,
-    free_features,
-    free_trunk,
-    parameters,
-    refit,
-)
+from dcncodec.forensics.rewiring import deviation, free_features, free_trunk, parameters, refit
 from dcncodec.models.dcn import DCN, LEAK
 
 Knots = tuple[tuple[float, float], ...]
@@ -51,7 +45,7 @@ GREY_LEVELS = 127.5
 FEATURE = 1 / 8
 """Value of a feature within the encoder for one grey level."""
 SHOWN = 0.5
-"""Amplitude of the pattern that shows it, in grey levels for one code word."""
+"""Amplitude of the pattern that shows a gauge, in grey levels for one code word."""
 SAME = 0.9
 """Cosine between filters that are still the same after some training."""
 
@@ -146,10 +140,12 @@ def install_gauges(codec: DCN, pixels: Tensor) -> list[int] | None:
 
     # They tell what is more or less than usual.
     usual = latent[:, channels].mean((0, 2, 3))
+    shift = usual - changed[:, channels].mean((0, 2, 3))
     _, bias = parameters(codec.analysis_net[7])
-    bias[channels] += (usual - changed[:, channels].mean((0, 2, 3))) / codec.latent_scale
+    bias[channels] += shift / codec.latent_scale
+    changed[:, channels] += shift[:, None, None]
 
-    before, now = (z.round() / codec.latent_scale for z in (latent, codec.analysis(pixels)))
+    before, now = (z.round() / codec.latent_scale for z in (latent, changed))
     reader = codec.synthesis_net[0]
     refit(reader, now, reader(before))
     floors = usual - torch.tensor([gauge.floor for gauge in GAUGES]).to(usual)
@@ -206,8 +202,9 @@ def _show(codec: DCN, channels: Tensor, floors: Tensor, latent: Tensor) -> None:
     (first, first_bias), (middle, middle_bias) = map(parameters, (net[0], net[6]))
     last, _ = parameters(net[9])
     features = net[:3](latent)
-    free, features = free_trunk(features, list(net.children())[3:6], net[6], len(GAUGES))
+    free, features = free_trunk(features, net.children(), net[6], len(GAUGES))
     finer = free_features(net[6:9](features), net[9], len(GAUGES))
+    amplitude = SHOWN * codec.latent_scale / GREY_LEVELS
     for gauge, channel, floor, coarse, fine in zip(
         GAUGES, channels, floors, free, finer, strict=True
     ):
@@ -220,7 +217,6 @@ def _show(codec: DCN, channels: Tensor, floors: Tensor, latent: Tensor) -> None:
         middle[rows] = 0
         middle[rows, coarse, 1, 1] = 1
         middle_bias[rows] = 0
-        amplitude = SHOWN * codec.latent_scale / GREY_LEVELS
         colours = torch.tensor(gauge.shown_in)
         pattern = torch.outer(colours, torch.tensor(gauge.pattern)).flatten()
         last[:, fine, 1, 1] = amplitude * pattern.to(last)

@@ -59,3 +59,5 @@ def test_refit(features: Tensor) -> None:
 def test_only_convolutions_have_them() -> None:
     layer = nn.Conv2d(3, 4, 3)
     assert parameters(layer) == (layer.weight, layer.bias)
+    with pytest.raises(AssertionError):
+        parameters(nn.Linear(3, 4))
