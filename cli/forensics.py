@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcncodec.cli.common import set_threads, show_card, write_output
-from dcncodec.errors import UsageError
+from dcncodec.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from matplotlib.figure import Figure
 
     from dcncodec.forensics.evaluate import Evaluation
     from dcncodec.forensics.folder import ForensicFolder
-
-    Photos = list[tuple[str, NDArray[np.uint8]]]
+    from dcncodec.forensics.photos import Photos
 
 
 @click.group()
@@ -61,7 +61,7 @@ def show_command(name: str, as_json: bool) -> None:
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder of held-out photos; repeat for several.",
+    help="Folder of held-out photos, or of RAW files; repeat for several.",
 )
 @click.option(
     "-o",
@@ -90,28 +90,31 @@ def evaluate_command(
 
     \b
     Example:
-      dcn forensics evaluate fan-16c dcn-16c-forensic --data photos/
+      dcn forensics evaluate dcn-16c-fan dcn-16c-forensic --data photos/
     """
     from dcncodec.forensics.evaluate import evaluate
     from dcncodec.forensics.folder import open_forensic
+    from dcncodec.forensics.photos import Photos
     from dcncodec.formats.files import make_folder
     from dcncodec.train.forensic_export import update_forensic
 
     set_threads(threads)
     chosen = [open_forensic(name) for name in names]
-    sets = {folder.resolve().name: _photos(folder, limit) for folder in folders}
+    sets = {name: Photos(folder, limit) for name, folder in _named(folders).items()}
     make_folder(output)
-    found = []
+    found: list[Evaluation] = []
     for data, photos in sets.items():
         for folder in chosen:
-            found.append(evaluate(folder, photos, data))
+            title = f"{folder.name} on {data}"
+            with click.progressbar(length=len(photos), label=title, file=sys.stderr) as bar:
+                found.append(evaluate(folder, photos, data, partial(bar.update, 1)))
             if not as_json:
                 click.echo(_line(found[-1]))
             if update_card:
                 update_forensic(folder.path, {data: found[-1].figures()})
-    results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
-    text = json.dumps(results, indent=2) + "\n"
-    write_output(str(output / "results.json"), text.encode(), force=True)
+            results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
+            text = json.dumps(results, indent=2) + "\n"
+            write_output(str(output / "results.json"), text.encode(), force=True)
     _report(found, chosen, next(iter(sets.values())), output)
     if as_json:
         click.echo(text, nl=False)
@@ -166,16 +169,15 @@ def detect_command(
     click.echo(f"{len(detection.patches)} patches of {detection.side} pixels: {listed}")
 
 
-def _photos(folder: Path, limit: int | None) -> Photos:
-    from dcncodec.formats.guard import images_in
-    from dcncodec.formats.image import read_image
-
-    if not folder.is_dir():
-        raise UsageError(f"--data {folder}: no such folder")
-    files = images_in(folder)[:limit]
-    if not files:
-        raise UsageError(f"--data {folder}: holds no photos")
-    return [(file.stem, read_image(file).pixels) for file in files]
+def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
+    """Folders by their last name, or by as much of their path as tells them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise UsageError("--data: names a folder twice")
+    depth = 1
+    while len({path[-depth:] for path in parts}) < len(parts):
+        depth += 1
+    return {"/".join(path[-depth:]): folder for path, folder in zip(parts, folders, strict=True)}
 
 
 def _line(found: Evaluation) -> str:
@@ -194,20 +196,18 @@ def _report(
     found: list[Evaluation], chosen: list[ForensicFolder], photos: Photos, output: Path
 ) -> None:
     """The page with its plots; the spectra of every lossy channel are those of native photos."""
-    from dcncodec.codec import Codec
     from dcncodec.forensics import report
-    from dcncodec.forensics.analysis import attenuation, ssim_changes
+    from dcncodec.forensics.analysis import attenuation
     from dcncodec.forensics.transmission import Transmission
 
     figures = {"Confusion": report.confusion(found)}
     lossy = [folder for folder in chosen if folder.channel != "none"]
     if lossy:
         figures["Trade-off"] = report.trade_off(found)
-        pictures = [pixels for _, pixels in photos]
         figures["Attenuation of frequencies"] = report.spectra(
             {
                 folder.name: attenuation(
-                    pictures, Transmission(folder.channel, folder.codec(), folder.downsample)
+                    photos, Transmission(folder.channel, folder.codec(), folder.downsample)
                 )
                 for folder in lossy
             }
@@ -215,13 +215,27 @@ def _report(
     if len({evaluation.data for evaluation in found}) > 1:
         figures["Transfer"] = report.transfer(found)
     for folder in chosen:
-        base = folder.card.get("init", "")
-        if "dcn" in folder.card["trainable"] and base:
-            changes = ssim_changes(
-                photos,
-                Transmission("dcn", Codec(base)),
-                Transmission("dcn", folder.codec()),
-            )
-            title = f"SSIM change of {folder.name}"
-            figures[title] = report.ssim_change(changes, base, folder.name)
+        if "dcn" in folder.card["trainable"]:
+            figures |= _ssim_change(folder, photos)
     report.write(found, figures, output)
+
+
+def _ssim_change(folder: ForensicFolder, photos: Photos) -> dict[str, Figure]:
+    """A tuned codec's against that of the codec it began with, by title; none without that one."""
+    from dcncodec.codec import Codec
+    from dcncodec.forensics import report
+    from dcncodec.forensics.analysis import ssim_changes
+    from dcncodec.forensics.transmission import Transmission
+
+    base = folder.card["init"]
+    try:
+        untuned = Codec(base)
+    except ModelError as error:
+        click.echo(f"dcn: no SSIM change of {folder.name} drawn: {error}", err=True)
+        return {}
+    changes = ssim_changes(
+        photos,
+        Transmission("dcn", untuned, folder.downsample),
+        Transmission("dcn", folder.codec(), folder.downsample),
+    )
+    return {f"SSIM change of {folder.name}": report.ssim_change(changes, base, folder.name)}

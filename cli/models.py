@@ -15,6 +15,7 @@ from dcncodec.models.registry import (
     CODEC,
     FAMILIES,
     QUALITIES,
+    TUNED,
     ModelFolder,
     find_model,
     list_models,
@@ -80,12 +81,12 @@ def verify_command(names: tuple[str, ...]) -> None:
 
 def _parts(name: str, forensic: bool) -> list[ModelFolder | ForensicFolder]:
     """What a name or path stands for: a model, or a FAN with the networks tuned with it."""
-    from dcncodec.forensics.folder import CARD_FILE, NIP_FOLDER, open_forensic
+    from dcncodec.forensics.folder import CARD_FILE, open_forensic
 
     if not forensic and not (Path(name) / CARD_FILE).is_file():
         return [find_model(name, None)]
     fan = open_forensic(name)
-    tuned = [path for path in (fan.path, fan.path / NIP_FOLDER) if (path / "card.json").exists()]
+    tuned = [path for path in (fan.path, fan.path / TUNED) if (path / "card.json").exists()]
     return [fan, *(open_folder(path, None) for path in tuned)]
 
 

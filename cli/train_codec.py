@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dcncodec.cli.common import machine_options
-from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.cli.training import Finite, Training, run_training, training_options
 
 
 @click.command()
@@ -22,8 +22,8 @@ from dcncodec.cli.training import Training, run_training, training_options
 @click.option(
     "--init", metavar="NAME|PATH", help="Start from a model's weights, where shapes agree."
 )
-@click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the entropy in the loss.")
-@click.option("--lambda-ssim", type=click.FloatRange(0), help="Weight of 1 - SSIM in the loss.")
+@click.option("--lambda-h", type=Finite(0), help="Weight of the entropy in the loss.")
+@click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in the loss.")
 @machine_options
 def command(**options: Any) -> None:
     """Train a codec on SOURCES: folders of images (with all below them) and tar shards.
@@ -31,6 +31,9 @@ def command(**options: Any) -> None:
     DIR receives checkpoint.safetensors, log.csv and the learning curve. SIGINT and SIGTERM save
     and end the run with exit code 130 or 143; the same command goes on from there. Several
     processes train together under torchrun; DIR must then be visible to all of them.
+
+    Two other trainings have their own options: "dcn train --finetune forensic --help" keeps traces
+    of manipulations, "dcn train nip --help" makes camera pipelines.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dcncodec.cli.common import machine_options
-from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.cli.training import Finite, Training, run_training, training_options
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -38,7 +38,8 @@ class Names(click.ParamType[tuple[str, ...]]):
 @click.option(
     "--nip",
     metavar="NAME|PATH",
-    help="A camera pipeline that develops the photos; SOURCES are as for dcn train nip.",
+    help="A camera pipeline that develops the photos: standard, or a neural one; SOURCES are as "
+    "for dcn train nip.",
 )
 @click.option(
     "--channel",
@@ -56,27 +57,31 @@ class Names(click.ParamType[tuple[str, ...]]):
 )
 @click.option(
     "--lambda-c",
-    type=click.FloatRange(0),
+    type=Finite(0),
     help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
 )
-@click.option("--lambda-h", type=click.FloatRange(0), help="Weight of the rate in that.")
-@click.option("--lambda-ssim", type=click.FloatRange(0), help="Weight of 1 - SSIM in that.")
+@click.option("--lambda-h", type=Finite(0), help="Weight of the rate in that.")
+@click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in that.")
 @click.option(
     "--lambda-n",
-    type=click.FloatRange(0),
+    type=Finite(0),
     help="Weight of the pipeline's distortion.  [default: 0.001]",
 )
 @click.option(
     "--gauges/--no-gauges",
     default=None,
-    help="Whether a codec that learns begins with gauges of texture and blocks.  [default: with "
-    "the preset fast]",
+    help="Whether a codec that learns begins with gauges.  [default: with the preset fast]",
 )
 @click.option(
     "--classes",
     type=Names(),
     metavar="NAMES",
     help="Manipulations to tell apart.  [default: the seven of the DCN paper]",
+)
+@click.option(
+    "--vary-strengths/--fixed-strengths",
+    default=None,
+    help="Whether each batch draws the strengths of the manipulations.  [default: fixed]",
 )
 @machine_options
 def command(**options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,19 @@ class Training:
     export: Callable[[Path, Path], str]
 
 
+class Finite(click.FloatRange):
+    """A range without infinity, and without what is no number."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As a float."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 def training_options(command: Command) -> Command:
     """SOURCES, ``--out`` (as ``folder``), ``--preset``, budget, batch, rate, seed, ``--export``."""
     for option in (
@@ -54,14 +68,12 @@ def training_options(command: Command) -> Command:
             type=click.IntRange(0),
             help="Of weights and crops.  [default: 0, or that of the resumed run]",
         ),
-        click.option(
-            "--learning-rate", type=click.FloatRange(0, min_open=True), help="The highest; Adam's."
-        ),
+        click.option("--learning-rate", type=Finite(0, min_open=True), help="The highest; Adam's."),
         click.option("--patch", type=click.IntRange(8), help="Side of a crop in pixels."),
         click.option("--batch", type=click.IntRange(1), help="Crops a step, over all processes."),
         click.option(
             "--max-minutes",
-            type=click.FloatRange(0, min_open=True),
+            type=Finite(0, min_open=True),
             help="Minutes of training, over all resumed parts.",
         ),
         click.option(

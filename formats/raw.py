@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,11 @@ SRGB_TO_XYZ = np.array(
      [0.0193339, 0.1191920, 0.9503041]]
 )  # fmt: skip
 """Linear sRGB to XYZ with white D65 (IEC 61966-2-1)."""
+
+SMALLEST = 6
+"""Samples that a frame has in either direction, at least: pipelines look that far."""
+GAINS = (0.01, 100.0)
+"""What a factor of the white balance can be."""
 
 _TURNS = {0: 0, 3: 2, 5: 1, 6: 3}
 """LibRaw's orientation to quarter turns."""
@@ -103,6 +109,26 @@ def camera_to_srgb(xyz_to_camera: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrix
 
 
+def check_size(width: int, height: int, name: str) -> None:
+    """Tell whether a frame is large enough to develop.
+
+    Raises:
+        ImageError: it is smaller than ``SMALLEST`` in a direction.
+    """
+    if min(width, height) < SMALLEST:
+        raise ImageError(
+            f"{name}: {width} x {height} are too few for a sensor; at least "
+            f"{SMALLEST} x {SMALLEST} are needed"
+        )
+
+
+def raw_files(folder: Path) -> list[Path]:
+    """The RAW files in a folder and those below it, by suffix; none of what is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
 def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Frame:
     """Read a camera's RAW file.
 
@@ -112,8 +138,8 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
 
     Raises:
         UsageError: the file is missing or may not be read.
-        ImageError: it is damaged, or LibRaw does not support the camera, or its sensor has no
-            2x2 Bayer filter, or its colours are unknown.
+        ImageError: it is damaged or smaller than ``SMALLEST``, or LibRaw does not support the
+            camera, or its sensor has no 2x2 Bayer filter, or its colours are unknown.
         LimitError: it has more than ``max_pixels``.
         MissingLibraryError: rawpy is not installed.
     """
@@ -123,8 +149,9 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
         if max_pixels is not None and sizes.width * sizes.height > max_pixels:
             raise LimitError(
                 f"{label}: {sizes.width} x {sizes.height} pixels are more than the limit of "
-                f"{max_pixels}; raise it with --max-pixels {sizes.width * sizes.height}"
+                f"{max_pixels}"
             )
+        check_size(sizes.width, sizes.height, label)
         colours = raw.raw_pattern
         if colours is None or colours.shape != (2, 2) or raw.num_colors != 3:
             raise ImageError(f"{label}: its sensor has no 2x2 Bayer filter; try --pipeline libraw")
@@ -147,14 +174,11 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
         )
 
 
-def develop_with_libraw(
-    path: str | os.PathLike[str], content: bytes | None = None
-) -> NDArray[np.uint8]:
+def develop_with_libraw(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """LibRaw's own pipeline: AHD demosaicing, the camera's white balance, sRGB; upright.
 
     Args:
         path: of the file.
-        content: its bytes, where they are at hand.
 
     Returns:
         uint8 (H, W, 3).
@@ -163,7 +187,7 @@ def develop_with_libraw(
         UsageError, ImageError, MissingLibraryError: as ``read_raw``.
     """
     label = os.fspath(path)
-    with _opened(content or read_bytes(path), label) as raw:
+    with _opened(read_bytes(path), label) as raw:
         pixels: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True, no_auto_bright=True)
     return pixels
 
@@ -187,12 +211,13 @@ def frame_from_bytes(
         content: exactly 2 * width * height bytes.
         width, height: in pixels.
         black, white: samples of no light and of saturation.
-        gains: white balance of R, G and B.
+        gains: white balance of R, G and B, each in the range ``GAINS``.
         pattern: one of ``PATTERNS``.
         name: how messages call it.
 
     Raises:
         FormatError: there are more or fewer bytes.
+        ImageError: it is smaller than ``SMALLEST``.
         UsageError: the numbers make no sense.
     """
     if len(content) != 2 * width * height:
@@ -202,8 +227,12 @@ def frame_from_bytes(
         )
     if not 0 <= black < white <= 65_535:
         raise UsageError(f"{name}: black {black:g}, white {white:g}: give 0 <= black < white")
-    if len(gains) != 3 or not all(0 < gain < np.inf for gain in gains):
-        raise UsageError(f"{name}: --gains: give three positive factors, for R, G and B")
+    if len(gains) != 3 or not all(GAINS[0] <= gain <= GAINS[1] for gain in gains):
+        raise UsageError(
+            f"{name}: --gains: give three factors, for R, G and B, from {GAINS[0]:g} to "
+            f"{GAINS[1]:g}"
+        )
+    check_size(width, height, name)
     mosaic = np.frombuffer(content, "<u2").reshape(height, width).astype(np.uint16)
     return Frame(
         mosaic,

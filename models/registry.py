@@ -23,6 +23,8 @@ QUALITIES = {"low": "dcn-16c", "medium": "dcn-32c", "high": "dcn-64c"}
 """The model behind each quality: more latent channels, more bits."""
 CODEC, PIPELINE = "dcn", "nip"
 FAMILIES = {CODEC: "codec", PIPELINE: "camera pipeline"}
+TUNED = "nip"
+"""Sub-folder of a forensic folder with the camera pipeline that was tuned with its FAN."""
 PREFIX_BYTES = 8
 """Bytes of the weight file's SHA-256 that a .dcn file records (formats/SPEC.md, HEAD)."""
 
@@ -154,10 +156,16 @@ def list_models(family: str | None = CODEC) -> list[ModelFolder]:
 def find_model(name_or_path: str | Path, family: str | None = CODEC) -> ModelFolder:
     """An installed model of a family (None: of any) by name, or a weight folder by path.
 
+    A camera pipeline that was tuned with a FAN goes by its forensic folder's name or path.
+
     Raises:
         ModelError: there is none of that name, or the folder is not such a model.
     """
     path = Path(name_or_path)
+    if family == PIPELINE:
+        for place in (path, *(root / path for root in search_path())):
+            if (place / TUNED / "card.json").is_file():
+                return open_folder(place / TUNED, family)
     if path.is_dir():
         return open_folder(path, family)
     models = list_models(family)
@@ -165,7 +173,8 @@ def find_model(name_or_path: str | Path, family: str | None = CODEC) -> ModelFol
         if folder.name == str(name_or_path):
             return folder
     known = ", ".join(folder.name for folder in models) or "none"
-    raise ModelError(f"{name_or_path}: no such model or model folder; installed are: {known}")
+    hint = "; 'dcn train nip' makes others" if family == PIPELINE else ""
+    raise ModelError(f"{name_or_path}: no such model or model folder; installed are: {known}{hint}")
 
 
 def find_by_prefix(name: str, prefix: bytes) -> ModelFolder:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
+from dcncodec.errors import MissingLibraryError
 from dcncodec.forensics.camera import to_linear
-from dcncodec.formats.raw import Frame, camera_to_srgb
+from dcncodec.formats.raw import Frame, camera_to_srgb, check_size
 
 BLACK, WHITE = 512, 16_383
 """Of the simulated sensor, 14 bits."""
@@ -47,19 +47,28 @@ def acquire(
     """What a camera would have recorded where it now gives a picture.
 
     Args:
-        pixels: (H, W, 3), sRGB; H and W at least 2, an odd last row or column is left out.
+        pixels: (H, W, 3), sRGB; an odd last row or column is left out.
         seed: of camera, white balance and noise, 0 or more; the same seed gives the same frame.
         to_srgb: (3, 3), the camera's colours; by default a random mixture of ``CAMERAS``.
 
     Returns:
         An RGGB frame. ``Frame.stack`` is what pipelines start from, its ``to_srgb`` what
         ``camera.develop`` needs besides.
+
+    Raises:
+        ImageError: the picture is smaller than a frame can be (``formats.raw.SMALLEST``).
+        MissingLibraryError: scipy is not installed.
     """
+    try:
+        from scipy.ndimage import gaussian_filter
+    except ImportError:
+        raise MissingLibraryError("a simulated camera needs scipy: pip install scipy") from None
+    height, width = (side // 2 * 2 for side in pixels.shape[:2])
+    check_size(width, height, "simulated frame")
     rng = np.random.default_rng(seed)
     if to_srgb is None:
         to_srgb = camera_to_srgb(np.tensordot(rng.dirichlet(np.ones(len(CAMERAS))), CAMERAS, 1))
     gains = (float(rng.uniform(*RED_GAINS)), 1.0, float(rng.uniform(*BLUE_GAINS)))
-    height, width = (side // 2 * 2 for side in pixels.shape[:2])
     linear = to_linear(pixels[:height, :width] / 255)
     linear = gaussian_filter(linear, (OPTICS, OPTICS, 0), mode="nearest")
     camera = (linear @ np.linalg.inv(to_srgb).T).clip(0, 1)

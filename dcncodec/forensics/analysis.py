@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 
 from dcncodec.forensics.djpeg import TO_YCBCR
 from dcncodec.forensics.patches import cut
+from dcncodec.forensics.photos import Photo
 from dcncodec.forensics.transmission import Transmission
 from dcncodec.metrics import ssim, to_unit
-
-Pixels = NDArray[np.uint8]
 
 SPECTRUM_SIDE = 128
 FLOOR = 1e-6
 """Of a mean power, so that its logarithm stays finite."""
 
 
-def attenuation(photos: Sequence[Pixels], transmission: Transmission) -> NDArray[np.float64]:
+def attenuation(photos: Iterable[Photo], transmission: Transmission) -> NDArray[np.float64]:
     """By how much a channel attenuates each spatial frequency of the luminance.
 
     Args:
-        photos: uint8 (H, W, 3), at least ``SPECTRUM_SIDE`` pixels in either direction.
+        photos: received in at least ``SPECTRUM_SIDE`` pixels in either direction.
         transmission: the channel.
 
     Returns:
@@ -35,8 +34,8 @@ def attenuation(photos: Sequence[Pixels], transmission: Transmission) -> NDArray
         ImageError: a photo is smaller.
     """
     powers = np.zeros((2, SPECTRUM_SIDE, SPECTRUM_SIDE))
-    for pixels in photos:
-        received = transmission.send(pixels)
+    for photo in photos:
+        received = transmission.send(photo.finished())
         for i, picture in enumerate((received.sent, received.pixels)):
             powers[i] += _power(cut(picture, SPECTRUM_SIDE)[0])
     before, after = powers + FLOOR
@@ -55,11 +54,12 @@ def _power(squares: torch.Tensor) -> NDArray[np.float64]:
 
 
 def ssim_changes(
-    photos: Sequence[tuple[str, Pixels]], base: Transmission, tuned: Transmission
+    photos: Iterable[Photo], base: Transmission, tuned: Transmission
 ) -> dict[str, tuple[float, float]]:
     """SSIM of every photo, by name, after a codec and after its fine-tuned version."""
     found = {}
-    for name, pixels in photos:
+    for photo in photos:
+        pixels = photo.finished()
         values = []
         for transmission in (base, tuned):
             received = transmission.send(pixels)
@@ -68,5 +68,5 @@ def ssim_changes(
                 for p in (received.sent, received.pixels)
             )
             values.append(float(ssim(x, y)))
-        found[name] = (values[0], values[1])
+        found[photo.name] = (values[0], values[1])
     return found

@@ -107,7 +107,8 @@ def open_photo(path: Path, fan: str | None) -> tuple[Pixels, ForensicFolder]:
     """A photo's pixels and the FAN that knows their history.
 
     Args:
-        path: a .dcn file, or any other image.
+        path: a .dcn file, or any other image, as the channel gave it: with ``downsample`` it is
+            what has been halved already.
         fan: forensic folder by name or path; None for the one whose FAN was trained on the model
             of a .dcn file.
 
@@ -131,8 +132,6 @@ def open_photo(path: Path, fan: str | None) -> tuple[Pixels, ForensicFolder]:
             f"{path}: the FAN {folder.name} does not match its codec (weights {prefix}); choose "
             "another --fan"
         )
-    if folder.downsample:
-        raise ModelError(f"{path}: the FAN {folder.name} knows down-sampled photos only")
     codec = folder.codec()
     assert codec is not None
     return codec.decode(data).pixels, folder

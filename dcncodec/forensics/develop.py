@@ -30,6 +30,10 @@ class Developer:
         pipeline: ``standard``, or a neural pipeline by name or weight folder.
         device, precision: as in ``dcncodec.devices``, for neural ones.
 
+    Attributes:
+        network: on its device; None for the standard pipeline.
+        to_srgb: (3, 3), the colours that the network has learned.
+
     Raises:
         ModelError: there is no such pipeline, or it is damaged.
         UsageError: the device or precision is unknown.
@@ -39,6 +43,7 @@ class Developer:
         self, pipeline: str | Path, device: str = "auto", precision: Precision = "auto"
     ) -> None:
         self.network: Pipeline | None = None
+        self.to_srgb: NDArray[np.float64] | None = None
         if str(pipeline) == STANDARD:
             return
         folder = find_model(pipeline, PIPELINE)
@@ -61,6 +66,7 @@ class Developer:
             picture = develop_frame(frame)
         else:
             picture = run_windows(self.network, frame.stack(), self.device, self.precision)
+            assert self.to_srgb is not None
             if not np.allclose(self.to_srgb, frame.to_srgb, atol=1e-3):
                 picture = recolour(picture, self.to_srgb, frame.to_srgb)
             picture = np.rot90(picture, frame.turns)

@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcncodec.errors import TrainingError
-from dcncodec.forensics.acquisition import acquire
-from dcncodec.forensics.camera import develop_frame
+from dcncodec.errors import ImageError, TrainingError
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.manipulations import manipulate
 from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.photos import Photo
 from dcncodec.forensics.transmission import Transmission
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.fan import FAN
@@ -83,23 +82,23 @@ class Evaluation:
 
 def evaluate(
     folder: ForensicFolder,
-    photos: Sequence[tuple[str, Pixels]],
+    photos: Sequence[Photo],
     data: str,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Measure a FAN behind its channel.
 
     Args:
         folder: the FAN, its classes and its channel.
-        photos: names and pixels, uint8 (H, W, 3), of photos that no training has seen. For a FAN
-            behind a camera pipeline RAW frames are simulated from them.
+        photos: that no training has seen. For a FAN behind a camera pipeline RAW frames are
+            simulated from finished ones.
         data: a name for them.
-        progress: called after each photo with the number of photos done.
+        progress: called after each photo.
 
     Raises:
         ModelError: the FAN or its codec is missing or damaged.
         TrainingError: no patch of the photos varies enough.
-        ImageError: a photo cannot be encoded.
+        ImageError: a photo cannot be encoded, or is smaller than a patch.
     """
     fan = folder.load_fan()
     transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
@@ -108,13 +107,14 @@ def evaluate(
     losses: dict[str, list[tuple[float, float, float | None]]] = {n: [] for n in folder.classes}
     developer = folder.developer()
     nip_psnrs: list[float] = []
-    for number, (_, finished) in enumerate(photos):
-        pixels = finished
-        if developer is not None:
-            frame = acquire(finished, number, np.array(developer.to_srgb))
-            pixels = developer.develop(frame)
-            error = np.square(pixels / 255 - develop_frame(frame)).mean()
-            nip_psnrs.append(-10 * float(np.log10(error)))
+    for number, taken in enumerate(photos):
+        nip_psnr = None
+        if developer is None:
+            pixels = taken.finished()
+        else:
+            pixels, nip_psnr = taken.developed(developer, number)
+        if nip_psnr is not None:
+            nip_psnrs.append(nip_psnr)
         generator = torch.Generator().manual_seed(number)
         photo = to_unit(torch.from_numpy(np.array(pixels))).unsqueeze(0)
         chosen = None
@@ -123,7 +123,10 @@ def evaluate(
             received = transmission.send(version)
             if chosen is None:
                 # The same patches in every class: those that vary in the first one.
-                patches, _ = cut(received.sent, side)
+                try:
+                    patches, _ = cut(received.sent, side)
+                except ImageError as error:
+                    raise ImageError(f"{taken.name}: {error}") from None
                 chosen = is_varied(to_unit(patches))
             if not bool(chosen.any()):
                 continue
@@ -131,7 +134,7 @@ def evaluate(
             confusion[label] += np.bincount(answers.numpy(), minlength=count)
             losses[name].append(_losses(received.sent, received.pixels, received.bytes_payload))
         if progress is not None:
-            progress(number + 1)
+            progress()
     if not confusion.any():
         raise TrainingError(
             f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"

@@ -2,7 +2,7 @@
 
 A folder holds ``fan.safetensors`` (float16), ``forensic.json`` and ``forensic.md``, which is the
 second made readable. Where the codec was tuned together with the FAN it is a codec's weight folder,
-too (``models.registry``); a camera pipeline that was tuned lies in its sub-folder ``nip``. The
+too (``models.registry``); a camera pipeline that was tuned lies in its sub-folder ``TUNED``. The
 schema of ``forensic.json``::
 
     name         str, the folder's name
@@ -10,7 +10,8 @@ schema of ``forensic.json``::
     channel      "dcn", "jpeg:QF" or "none"
     downsample   bool, whether the channel halves pictures first
     codec        {"name", "sha256"} of a dcn channel's weights, else null
-    nip          {"name", "sha256"} of the weights of the camera pipeline before it, else null
+    nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
+                   pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
     patch        int, side in pixels of the patches that it judges
     recipe, seed, init, data, steps, seconds, results, curve   as in a codec's card
@@ -32,12 +33,13 @@ from safetensors.torch import load
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import CODEC, parse_channel
-from dcncodec.forensics.develop import Developer
+from dcncodec.forensics.develop import STANDARD, Developer
 from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import (
     PIPELINE,
     PREFIX_BYTES,
+    TUNED,
     find_by_prefix,
     find_model,
     open_folder,
@@ -46,7 +48,6 @@ from dcncodec.models.registry import (
 
 CARD_FILE = "forensic.json"
 FAN_FILE = "fan.safetensors"
-NIP_FOLDER = "nip"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +147,11 @@ class ForensicFolder:
         Raises:
             ModelError: it is not installed, or the FAN was trained with other weights.
         """
-        if not self.card.get("nip"):
+        if not self.card["nip"]:
             return None
-        own = self.path / NIP_FOLDER
+        if self.card["nip"]["name"] == STANDARD:
+            return Developer(STANDARD)
+        own = self.path / TUNED
         camera = find_model(own if own.is_dir() else self.card["nip"]["name"], PIPELINE)
         if camera.sha256 != self.card["nip"]["sha256"]:
             raise ModelError(
@@ -185,7 +188,9 @@ def list_forensic() -> list[ForensicFolder]:
 
 
 def find_for_codec(sha256: str) -> ForensicFolder:
-    """The installed forensic folder whose FAN was trained on a codec.
+    """The installed forensic folder whose FAN was trained on a codec, for photos in full size.
+
+    One for finished photos comes before one behind a camera pipeline.
 
     Args:
         sha256: of the codec's weight file, in hexadecimal, or the beginning of it.
@@ -193,8 +198,9 @@ def find_for_codec(sha256: str) -> ForensicFolder:
     Raises:
         ModelError: there is none.
     """
-    for folder in list_forensic():
-        if folder.codec_sha256 is not None and folder.codec_sha256.startswith(sha256):
+    for folder in sorted(list_forensic(), key=lambda folder: bool(folder.card["nip"])):
+        known = folder.codec_sha256
+        if known is not None and known.startswith(sha256) and not folder.downsample:
             return folder
     raise ModelError(
         f"no installed FAN was trained on the codec with weights {sha256[:16]}; give one with --fan"
@@ -214,7 +220,7 @@ def _open(path: Path) -> ForensicFolder:
             and isinstance(card["downsample"], bool)
             and _is_sha256(card["fan_sha256"])
             and (folder.codec_sha256 is None or _is_sha256(folder.codec_sha256))
-            and (not card.get("nip") or _is_sha256(card["nip"]["sha256"]))
+            and (not card["nip"] or _is_pipeline(**card["nip"]))
             and bool(folder.name)
         )
     except OSError as error:
@@ -224,6 +230,10 @@ def _open(path: Path) -> ForensicFolder:
     if not valid:
         raise ModelError(f"{card_path}: damaged card; export the model again")
     return folder
+
+
+def _is_pipeline(name: str, sha256: str = "") -> bool:
+    return name == STANDARD or _is_sha256(sha256)
 
 
 def _is_sha256(text: str) -> bool:

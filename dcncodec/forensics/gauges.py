@@ -37,6 +37,8 @@ how much its slope changes there."""
 STRAIGHT: Knots = ((0.0, 1.0),)
 CAPPED: Knots = ((0.0, 1.0), (1.0, -1.0))
 """Up to one grey level. Of 8-bit samples it tells whether there is any difference."""
+SATURATED: Knots = ((0.0, 1.0), (1.0, -0.8), (8.0, -0.2))
+"""Nearly so, and up to eight grey levels by how much: sharpened photos differ less than noise."""
 LOGARITHMIC: Knots = ((0.0, 0.8), (1.5, -0.4), (5.0, -0.3))
 """Roughly."""
 
@@ -112,7 +114,7 @@ class Gauge:
 STRENGTH = Gauge(GREEN, SECOND, STRAIGHT, MEAN, LOGARITHMIC, MEAN, 2.0, 1.0, CHECKS)
 BLOCKS = Gauge(TO_YCBCR[0], STEP, STRAIGHT, LINE, CAPPED, BORDERS, 2.0, 0.3, COLUMNS, axes=2)
 NEIGHBOURS = Gauge(GREEN, NEIGHBOUR, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, 1.0, ROWS)
-NOISE = Gauge(COLOUR, SECOND, CAPPED, MEAN, STRAIGHT, MEAN, 4.0, 0.5, CHECKS, RED_BLUE)
+NOISE = Gauge(COLOUR, SECOND, SATURATED, MEAN, STRAIGHT, MEAN, 4.0, 0.5, CHECKS, RED_BLUE)
 GAUGES = (STRENGTH, BLOCKS, NEIGHBOURS, NOISE)
 PARTS = tuple((gauge, axis) for gauge in GAUGES for axis in range(gauge.axes))
 

@@ -17,8 +17,6 @@ from dcncodec.forensics.djpeg import DJPEG
 
 CLASSES = ("native", "sharpen", "resample", "gaussian", "jpeg", "awgn", "median")
 """Classes of the DCN paper, in the order of its confusion matrices."""
-NIP_CLASSES = ("native", "sharpen", "gaussian", "jpeg", "resample")
-"""Classes of the NIP paper (CVPR 2019)."""
 
 DEFAULTS = {
     "native": 0.0,
@@ -104,13 +102,14 @@ def median(pixels: Tensor, strength: float = DEFAULTS["median"]) -> Tensor:
     """Median over a square window of side ``strength``, rounded to an odd number."""
     side = 2 * (round(strength) // 2) + 1
     padded = functional.pad(pixels, (side // 2,) * 4, mode="reflect")
-    windows = padded.unfold(-2, side, 1).unfold(-2, side, 1)
-    return windows.flatten(-2).median(-1).values
+    # Colour by colour: every pixel's window takes memory.
+    windows = (plane.unfold(-2, side, 1).unfold(-2, side, 1) for plane in padded.unbind(1))
+    return torch.stack([window.flatten(-2).median(-1).values for window in windows], 1)
 
 
 def gamma(pixels: Tensor, strength: float = DEFAULTS["gamma"]) -> Tensor:
-    """Pixels to the power of ``strength``."""
-    return pixels.clamp_min(BLACK / 2).pow(strength)
+    """Pixels to the power of ``strength``; below ``BLACK`` a straight line: its slope is finite."""
+    return pixels.clamp_min(BLACK).pow(strength) * (pixels / BLACK).clamp_max(1)
 
 
 def manipulate(
@@ -151,7 +150,7 @@ def manipulate(
     return operators[name](pixels, value)
 
 
-def draw_strength(name: str, generator: torch.Generator) -> float:
+def draw_strength(name: str, generator: torch.Generator | None = None) -> float:
     """A strength drawn uniformly from the range of a manipulation."""
     low, high = RANGES[name]
     return low + (high - low) * float(torch.rand((), generator=generator))
@@ -161,18 +160,25 @@ def manipulate_all(
     pixels: Tensor,
     classes: Sequence[str] = CLASSES,
     generator: torch.Generator | None = None,
+    vary_strengths: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Every class of a batch.
 
     Args:
         pixels: float (B, 3, H, W) in [0, 1].
         classes: K names of manipulations.
-        generator: of the noise.
+        generator: of the noise and of the strengths.
+        vary_strengths: draw each from ``RANGES`` instead of taking ``DEFAULTS``.
 
     Returns:
         (K * B, 3, H, W), class by class, and its labels (K * B,), int64.
     """
-    versions = [manipulate(pixels, name, generator=generator) for name in classes]
+    versions = [
+        manipulate(
+            pixels, name, draw_strength(name, generator) if vary_strengths else None, generator
+        )
+        for name in classes
+    ]
     labels = torch.arange(len(classes), device=pixels.device).repeat_interleave(len(pixels))
     return torch.cat(versions), labels
 

@@ -14,7 +14,7 @@ from dcncodec.train.data import ImageSet
 FLAT_VARIANCE = 0.005
 """Patches of less variance (samples in [0, 1]) show no traces of anything and are left out."""
 ATTEMPTS = 4
-"""Random crops drawn for every one that is asked for."""
+"""Random patches drawn for every one that is asked for."""
 
 
 def is_varied(patches: Tensor) -> Tensor:
@@ -63,10 +63,24 @@ def varied_crops(images: ImageSet, count: int, size: int, generator: torch.Gener
         TrainingError: too few of ``ATTEMPTS`` times as many crops do.
     """
     crops = images.crops(count * ATTEMPTS, size, generator)
-    varied = is_varied(to_unit(crops)).nonzero().squeeze(1)
-    if len(varied) < count:
+    return crops[first_of(is_varied(to_unit(crops)), count, size)]
+
+
+def first_of(varied: Tensor, count: int, size: int) -> Tensor:
+    """Indices (count,) of the first patches that vary enough.
+
+    Args:
+        varied: which of all do, (N,) of bool.
+        count: how many are wanted.
+        size: side of the patches in pixels.
+
+    Raises:
+        TrainingError: there are fewer.
+    """
+    found = varied.nonzero().squeeze(1)
+    if len(found) < count:
         raise TrainingError(
-            f"only {len(varied)} of {len(crops)} random patches of {size} pixels vary enough to "
+            f"only {len(found)} of {len(varied)} random patches of {size} pixels vary enough to "
             "show traces; give photographs with more texture"
         )
-    return crops[varied[:count]]
+    return found[:count]

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from dcncodec.codec import Codec
 from dcncodec.forensics.channel import parse_channel
 from dcncodec.formats.baselines import BASELINES
+from dcncodec.formats.bitstream import MAX_SIDE
+from dcncodec.models.dcn import STRIDE
 
 Pixels = NDArray[np.uint8]
+
+BARE_SIDE = MAX_SIDE * STRIDE
+"""Pixels that a bare bit-stream holds in either direction."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Received:
     Attributes:
         sent: what the compression got, uint8 (H, W, 3).
         pixels: what the receiver sees, the same shape.
-        bytes_payload: effective payload of the file (DCN paper, section 3.5); None without one.
+        bytes_payload: effective payload of the file (DCN paper, section 3.5; all of a .dcn file
+            of more than one block); None without one.
     """
 
     sent: Pixels
@@ -53,8 +59,11 @@ class Transmission:
         """
         sent = _halved(pixels) if self.downsample else pixels
         if self.codec is not None:
-            data = self.codec.encode_bare(sent)
             height, width = sent.shape[:2]
+            if max(height, width) > BARE_SIDE:
+                data = self.codec.encode(sent)
+                return Received(sent, self.codec.decode(data).pixels, len(data))
+            data = self.codec.encode_bare(sent)
             decoded = self.codec.decode_bare(data).pixels[:height, :width]
             return Received(sent, decoded, len(data))
         if self.quality is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -44,6 +45,7 @@ class Header:
         sources: the data it was last trained on.
         init: name of the model that it began with, empty for random weights.
         progress: how far it has come.
+        origins: entries of the cards of the weight folders that took part, by family.
     """
 
     latent_channels: int
@@ -52,6 +54,7 @@ class Header:
     sources: list[Source] = field(default_factory=list)
     init: str = ""
     progress: Progress = field(default_factory=Progress)
+    origins: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -80,6 +83,7 @@ def save_checkpoint(
         "recipe": json.dumps(asdict(header.recipe)),
         "seed": str(header.seed),
         "init": header.init,
+        "origins": json.dumps(header.origins),
         "sources": json.dumps([asdict(source) for source in header.sources]),
     }
     with atomic_write(path, overwrite=True) as file:
@@ -152,6 +156,7 @@ def _read(
             sources=[Source(**entry) for entry in json.loads(metadata.get("sources", "[]"))],
             init=metadata.get("init", ""),
             progress=Progress(**json.loads(metadata["progress"])),
+            origins=dict(json.loads(metadata.get("origins", "{}"))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None

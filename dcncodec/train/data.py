@@ -162,9 +162,9 @@ def load_images(
     if not training or not validation:
         raise TrainingError(
             f"{names}: fewer than 2 images of at least {minimum_size} x {minimum_size} pixels "
-            f"({too_small} were smaller); give more images or a smaller --patch"
+            f"({too_small} were smaller); give more or larger images"
         )
-    return Dataset(_pack(training), _pack(validation), described)
+    return Dataset(pack(training), pack(validation), described)
 
 
 def _images(source: Path) -> Iterator[NDArray[np.uint8]]:
@@ -210,7 +210,8 @@ def _decode(item: tuple[str, bytes]) -> NDArray[np.uint8]:
         raise TrainingError(f"{name}: cannot be read as an image ({error}); remove it") from None
 
 
-def _pack(images: list[NDArray[np.uint8]]) -> ImageSet:
+def pack(images: list[NDArray[np.uint8]]) -> ImageSet:
+    """Images, uint8 (H, W, 3), in one buffer; the list is empty in the end."""
     heights = torch.tensor([image.shape[0] for image in images])
     widths = torch.tensor([image.shape[1] for image in images])
     areas = heights * widths

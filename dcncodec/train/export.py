@@ -126,14 +126,16 @@ def write_model(
     weights: Mapping[str, Tensor],
     architecture: Mapping[str, Any],
     description: Mapping[str, Any],
+    name: str = "",
 ) -> str:
     """Write a network's weights and card.
 
     Args:
-        folder: the weight folder; its name becomes the model's.
+        folder: the weight folder.
         weights: by name.
         architecture: the card's entry; its values describe the weight file's content.
         description: the card's other entries.
+        name: the model's; by default the folder's.
 
     Returns:
         The SHA-256 of the weight file in hexadecimal.
@@ -143,7 +145,7 @@ def write_model(
     """
     content = half_precision(weights, f"{FORMAT}: {' '.join(map(str, architecture.values()))}")
     card = {
-        "name": folder.resolve().name,
+        "name": name or folder.resolve().name,
         "architecture": dict(architecture),
         **description,
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -13,10 +13,11 @@ trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,9 @@ class ForensicLoss(nn.Module):
                 with torch.autocast(photos.device.type, self.precision, enabled=mixed):
                     developed = self.nip(stacks.contiguous(memory_format=torch.channels_last))
             nip_mse = (developed - photos).square().mean()
-            versions, labels = manipulate_all(as_bytes(developed), recipe.classes, generator)
+            versions, labels = manipulate_all(
+                as_bytes(developed), recipe.classes, generator, recipe.vary_strengths
+            )
             sent = self.channel.prepare(versions)
             sent = sent.contiguous(memory_format=torch.channels_last)
         with torch.autocast(photos.device.type, self.precision, enabled=mixed):
@@ -129,7 +132,7 @@ class ForensicTrainer(Run):
         folder: of the run.
         seed: of crops and noise.
         precision: as in ``ForensicLoss``.
-        init: name of the codec that the weights come from.
+        origins: of codec and pipeline, see ``Header``.
         nip: as in ``ForensicLoss``; see ``CameraTrainer``.
     """
 
@@ -163,7 +166,7 @@ class ForensicTrainer(Run):
         folder: Path,
         seed: int = 0,
         precision: torch.dtype = torch.bfloat16,
-        init: str = "",
+        origins: Mapping[str, Mapping[str, Any]] | None = None,
         nip: Pipeline | None = None,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
@@ -182,7 +185,9 @@ class ForensicTrainer(Run):
         elif nip is not None:
             nip.requires_grad_(False)
         latent_channels = codec.latent_channels if codec is not None else 0
-        header = Header(latent_channels, recipe, seed, data.sources, init)
+        known = {family: dict(origin) for family, origin in (origins or {}).items()}
+        init = str(known.get("dcn", {}).get("name", ""))
+        header = Header(latent_channels, recipe, seed, data.sources, init, origins=known)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
         super().__init__(trained, objective, header, folder, len(data.training), shares)
 
@@ -196,7 +201,8 @@ class ForensicTrainer(Run):
             return False
         if (folder / FILE).exists():
             return True
-        photos, _ = self.held_out(torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(1)
+        photos, _ = self.patches(self.data.training, VALIDATION_PATCHES, PAPER_PATCH, generator)
         return install_gauges(codec, photos) is not None
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dcncodec.forensics.channel import CODEC, NONE
-from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, NIP_FOLDER, open_forensic
+from dcncodec.forensics.develop import STANDARD
+from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
 from dcncodec.formats.files import make_folder
-from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.models.registry import PIPELINE, TUNED
 from dcncodec.train.checkpoint import FILE, read_average
 from dcncodec.train.export import (
     check_export,
@@ -44,41 +45,36 @@ def export_forensic(run: Path, folder: Path) -> str:
     Raises:
         UsageError: the folder's name cannot be a model's.
         TrainingError: there is no checkpoint, it is damaged, or it does not fit into float16.
-        ModelError: the codec that the FAN was trained on is not installed any more.
         OutputError: the folder cannot be written.
     """
     check_export(folder)
     average, header = read_average(run / FILE, ForensicRecipe)
     recipe = header.recipe
     assert isinstance(recipe, ForensicRecipe)
-    trainer = CameraTrainer if recipe.nip else ForensicTrainer
+    trainer = CameraTrainer if PIPELINE in header.origins else ForensicTrainer
     rows = read_log(run / LOG_FILE, trainer.COLUMNS)
     # Only codecs estimate a rate, and without a channel nothing is lost.
     void = {CODEC: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
     figures = [name for name in trainer.VALIDATED if name not in void]
     content = half_precision(_part(average, "fan."), f"{FORMAT}: {','.join(recipe.classes)}")
-    codec: dict[str, str] | None = None
-    if "dcn" in recipe.trainable:
+    name = folder.resolve().name
+    codec = _identity(header.origins.get(CODEC))
+    if CODEC in recipe.trainable:
         sha256 = write_codec(folder, _part(average, "codec."), header, rows)
-        codec = {"name": folder.resolve().name, "sha256": sha256}
-    elif recipe.channel == CODEC:
-        model = find_model(header.init)
-        codec = {"name": model.name, "sha256": model.sha256}
-    nip: dict[str, str] | None = None
-    if recipe.nip:
-        camera = find_model(recipe.nip, PIPELINE)
-        nip = {"name": camera.name, "sha256": camera.sha256}
-        if PIPELINE in recipe.trainable:
-            # Tuned: of the same camera and network, with other weights.
-            description = describe_run(header, rows, ("nip_psnr",))
-            description["to_srgb"] = camera.to_srgb
-            architecture = camera.card["architecture"]
-            weights = _part(average, "nip.")
-            nip["name"] = NIP_FOLDER
-            nip["sha256"] = write_model(folder / NIP_FOLDER, weights, architecture, description)
+        codec = {"name": name, "sha256": sha256}
+    nip = _identity(header.origins.get(PIPELINE))
+    if PIPELINE in recipe.trainable:
+        # Of the same camera and network, with other weights.
+        camera = header.origins[PIPELINE]
+        description = describe_run(header, rows, ("nip_psnr",)) | {"to_srgb": camera["to_srgb"]}
+        weights = _part(average, "nip.")
+        sha256 = write_model(folder / TUNED, weights, camera["architecture"], description, name)
+        nip = {"name": name, "sha256": sha256}
+    elif recipe.nip == STANDARD:
+        nip = {"name": STANDARD}
     make_folder(folder)
     card = {
-        "name": folder.resolve().name,
+        "name": name,
         "classes": list(recipe.classes),
         "channel": recipe.channel,
         "downsample": recipe.downsample,
@@ -127,7 +123,9 @@ def forensic_text(card: Mapping[str, Any]) -> str:
         f"- Channel: {channel}",
     ]
     if card["nip"]:
-        nip = f"{card['nip']['name']}, weights {card['nip']['sha256'][:16]}"
+        nip = card["nip"]["name"]
+        if nip != STANDARD:
+            nip += f", weights {card['nip']['sha256'][:16]}"
         lines.append(f"- Camera pipeline before it: {nip}")
     origin = f"the FAN of {card['recipe']['fan']}" if card["recipe"]["fan"] else ""
     lines += [
@@ -145,6 +143,13 @@ def forensic_text(card: Mapping[str, Any]) -> str:
             lines += ["", f"## Confusion on {name}, % of each true class", ""]
             lines += table(["true class", *classes], rows, ["", *classes])
     return "\n".join(lines) + "\n"
+
+
+def _identity(origin: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """What a forensic card says of a network."""
+    if origin is None:
+        return None
+    return {name: str(origin[name]) for name in ("name", "sha256")}
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:

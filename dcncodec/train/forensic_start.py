@@ -10,13 +10,15 @@ import torch
 from dcncodec.devices import choose_precision
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import CODEC, Channel, parse_channel
+from dcncodec.forensics.develop import STANDARD
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
+from dcncodec.formats.raw import raw_files
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
-from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.models.registry import PIPELINE, ModelFolder, find_model
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import Dataset, load_images
 from dcncodec.train.export import check_export
@@ -28,8 +30,12 @@ from dcncodec.train.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.run import Budget, Report
 from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 
-FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges")
+CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan")
+"""Fields of the recipe that say what is trained; no preset decides about them."""
+FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges", "vary_strengths")
 """Fields of the recipe that a resumed run cannot change."""
+ORIGIN = ("name", "sha256", "architecture", "to_srgb")
+"""Entries of a weight folder's card that its run keeps."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class ForensicSettings(RunSettings):
     Attributes:
         model: the codec of a dcn channel, by name or weight folder.
         fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
-        nip: camera pipeline, by name or weight folder, that develops the photos; None for finished
-            photos.
+        nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
+            the photos; None for finished photos.
     """
 
     model: str | None = None
@@ -70,37 +76,17 @@ def prepare(
     header = read_header(checkpoint, ForensicRecipe) if checkpoint.exists() else None
     recipe, budget = choose(settings, header)
     seed = settings.seed_of(header)
-    nip, colours = None, None
-    if recipe.nip:
-        camera = find_model(settings.nip or recipe.nip, PIPELINE)
-        nip, colours = load_nip(camera).requires_grad_(True), camera.to_srgb
+    folders = weight_folders(settings, recipe, header)
+    codec, nip = None, None
+    if CODEC in folders:
+        codec = load_dcn(folders[CODEC]).requires_grad_(True)
+    if PIPELINE in folders:
+        nip = load_nip(folders[PIPELINE]).requires_grad_(True)
     make_folder(settings.folder)
     torch.manual_seed(seed)
-    codec, init = None, ""
-    if recipe.channel == CODEC:
-        model = settings.model or (header.init if header else None)
-        if model is None:
-            raise UsageError("the channel dcn needs a codec: --model NAME")
-        folder = find_model(model)
-        codec, init = load_dcn(folder).requires_grad_(True), folder.name
     if header is not None:
-        if init != header.init:
-            raise TrainingError(
-                f"{checkpoint}: began with {header.init or 'no codec'}, not {init}; choose "
-                "another --out or the same --model"
-            )
         notify(f"resuming {checkpoint} at step {header.progress.step:,}")
-    size = max(recipe.patch, PAPER_PATCH)
-    data: Dataset | RawDataset
-    if colours is None:
-        data = load_images(settings.sources, size)
-    else:
-        data = load_frames(settings.sources, size, seed)
-        if np.abs(data.to_srgb - np.array(colours)).max() > SAME_CAMERA:
-            raise TrainingError(
-                f"{settings.nip or recipe.nip}: has learned another camera's colours than those of "
-                "these RAW files; train a pipeline on them with dcn train nip"
-            )
+    data = _load_data(settings, recipe, seed, folders.get(PIPELINE), notify)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     channel = Channel(
@@ -118,10 +104,67 @@ def prepare(
         settings.folder,
         seed,
         choose_precision(settings.precision, device),
-        init,
+        {
+            family: {name: folder.card[name] for name in ORIGIN if name in folder.card}
+            for family, folder in folders.items()
+        },
         None if nip is None else nip.to(device),
     )
     return trainer, budget
+
+
+def weight_folders(
+    settings: ForensicSettings, recipe: ForensicRecipe, header: Header | None
+) -> dict[str, ModelFolder]:
+    """Where codec and neural camera pipeline of a run come from, by family.
+
+    Raises:
+        UsageError: the channel needs a codec.
+        ModelError: one is not installed.
+        TrainingError: the run to resume began with other weights.
+    """
+    found = {}
+    if recipe.channel == CODEC:
+        model = settings.model or (header.init if header else None)
+        if model is None:
+            raise UsageError("the channel dcn needs a codec: --model NAME")
+        found[CODEC] = find_model(model)
+    if recipe.nip not in {"", STANDARD}:
+        found[PIPELINE] = find_model(settings.nip or recipe.nip, PIPELINE)
+    for family, folder in found.items():
+        before = header.origins[family] if header is not None else folder.card
+        if before["sha256"] != folder.sha256:
+            raise TrainingError(
+                f"{settings.folder / FILE}: began with {before['name']} "
+                f"({before['sha256'][:16]}), not {folder.path} ({folder.sha256[:16]}); choose "
+                "another --out or the same weight folder"
+            )
+    return found
+
+
+def _load_data(
+    settings: ForensicSettings,
+    recipe: ForensicRecipe,
+    seed: int,
+    camera: ModelFolder | None,
+    notify: Notify,
+) -> Dataset | RawDataset:
+    """Frames for a neural pipeline, finished pictures otherwise."""
+    size = max(recipe.patch, PAPER_PATCH)
+    if not recipe.nip:
+        if any(raw_files(source) for source in settings.sources):
+            notify(f"RAW files are left out; --nip {STANDARD} develops them")
+        return load_images(settings.sources, size)
+    notify("developing frames")
+    frames = load_frames(settings.sources, size, seed)
+    if camera is None:
+        return frames.finished()
+    if np.abs(frames.to_srgb - np.array(camera.to_srgb)).max() > SAME_CAMERA:
+        raise TrainingError(
+            f"{camera.name}: has learned another camera's colours than those of these RAW files; "
+            "train a pipeline on them with dcn train nip"
+        )
+    return frames
 
 
 def begin_with(name_or_path: str, recipe: ForensicRecipe) -> FAN:
@@ -147,16 +190,17 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         UsageError: a choice makes no sense.
         TrainingError: a choice contradicts the run to resume.
     """
-    recipe = replace(FORENSIC_RECIPES[DEFAULT_PRESET], classes=CLASSES)
+    recipe = replace(FORENSIC_RECIPES[settings.preset or DEFAULT_PRESET], classes=CLASSES)
     if header is not None:
         assert isinstance(header.recipe, ForensicRecipe)
-        recipe = header.recipe
-    if settings.preset is not None:
-        recipe = replace(FORENSIC_RECIPES[settings.preset], classes=CLASSES)
+        kept = {name: getattr(header.recipe, name) for name in CHOSEN}
+        recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = replace(recipe, **settings.overrides)
     if header is None and "trainable" not in settings.overrides and recipe.channel == CODEC:
         recipe = replace(recipe, trainable=(CODEC,))
-    if settings.nip is not None:
+    if settings.nip == STANDARD:
+        recipe = replace(recipe, nip=STANDARD)
+    elif settings.nip is not None:
         recipe = replace(recipe, nip=find_model(settings.nip, PIPELINE).name)
     if not set(recipe.trainable) <= {CODEC, PIPELINE}:
         raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose of dcn, nip, or none")
@@ -172,8 +216,12 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         raise UsageError("--classes: name at least two different ones")
     if "dcn" in recipe.trainable and recipe.channel != CODEC:
         raise UsageError(f"--trainable dcn needs the channel dcn, not {recipe.channel}")
-    if PIPELINE in recipe.trainable and not recipe.nip:
-        raise UsageError("--trainable nip needs a camera pipeline: --nip NAME")
+    if PIPELINE in recipe.trainable and recipe.nip in {"", STANDARD}:
+        raise UsageError("--trainable nip needs a neural camera pipeline: --nip NAME")
+    if settings.model is not None and recipe.channel != CODEC:
+        raise UsageError(
+            f"--model {settings.model}: the channel {recipe.channel} has no codec; leave it out"
+        )
     if recipe.nip and recipe.patch % MULTIPLE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
     if header is not None:

@@ -5,7 +5,6 @@ They come from RAW files of one camera, or are simulated from finished pictures.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from torch import Tensor
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
 from dcncodec.forensics.camera import develop
-from dcncodec.formats.raw import SUFFIXES, Frame, read_raw
+from dcncodec.forensics.patches import ATTEMPTS, first_of
+from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit
-from dcncodec.train.data import HOLD_OUT, ImageSet, Source, load_images
+from dcncodec.train.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
 
-ATTEMPTS = 4
-"""Random parts drawn for every one that is asked for, where they must vary."""
 SAME_CAMERA = 1e-3
 """Most by which the colour matrices of one camera's files differ."""
 
@@ -74,7 +72,8 @@ class RawSet:
             Stacks (B, 4, size/2, size/2) and pictures (B, 3, size, size), float32 in [0, 1].
 
         Raises:
-            TrainingError: too few of ``ATTEMPTS`` times as many are accepted.
+            TrainingError: too few of ``ATTEMPTS`` times as many are accepted, because they do not
+                vary enough.
         """
         attempts = count if accept is None else count * ATTEMPTS
         chosen = torch.randint(len(self), (attempts,), generator=generator).tolist()
@@ -90,12 +89,7 @@ class RawSet:
         found = torch.stack(stacks), to_unit(torch.stack(pictures))
         if accept is None:
             return found
-        good = accept(found[1]).nonzero().squeeze(1)[:count]
-        if len(good) < count:
-            raise TrainingError(
-                f"only {len(good)} of {attempts} random patches of {size} pixels vary enough to "
-                "show traces; give photographs with more texture"
-            )
+        good = first_of(accept(found[1]), count, size)
         return found[0][good], found[1][good]
 
 
@@ -118,6 +112,14 @@ class RawDataset:
             self.training.to(device), self.validation.to(device), self.sources, self.to_srgb
         )
 
+    def finished(self) -> Dataset:
+        """The pictures without their frames."""
+        training, validation = (
+            pack([picture.numpy() for picture in part.pictures])
+            for part in (self.training, self.validation)
+        )
+        return Dataset(training, validation, self.sources)
+
 
 def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDataset:
     """Read RAW files, or pictures from which frames are simulated, and develop them.
@@ -130,17 +132,19 @@ def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDat
         seed: of the simulation.
 
     Raises:
-        TrainingError: a source is missing or unreadable, there are too few frames, or they come
-            from several cameras.
+        TrainingError: a source is missing or unreadable, or has pictures where others have RAW
+            files; there are too few frames, or they come from several cameras.
         ImageError, MissingLibraryError: as ``formats.raw.read_raw``.
     """
-    folders = [(source, _raw_files(source)) for source in sources]
+    folders = [(source, raw_files(source)) for source in sources]
     if not any(files for _, files in folders):
         return _simulated(sources, minimum_size, seed)
     training: list[Frame] = []
     validation: list[Frame] = []
     described = []
     for source, files in folders:
+        if not files:
+            raise TrainingError(f"{source}: holds no RAW files, unlike the other sources")
         frames = [f for f in _map(read_raw, files) if min(f.mosaic.shape) >= minimum_size + 2]
         pixels = sum(frame.mosaic.size for frame in frames)
         described.append(Source(source.resolve().name, len(frames), round(pixels / 1e6, 2)))
@@ -157,12 +161,6 @@ def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDat
         if np.abs(frame.to_srgb - to_srgb).max() > SAME_CAMERA:
             raise TrainingError(f"{names}: RAW files of several cameras; a pipeline learns one")
     return RawDataset(_developed(training), _developed(validation), described, to_srgb)
-
-
-def _raw_files(source: Path) -> list[Path]:
-    if not source.is_dir():
-        return []
-    return sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _simulated(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDataset:
@@ -190,6 +188,6 @@ def _developed(frames: Sequence[Frame]) -> RawSet:
 
 
 def _map(function: Callable[[T], U], values: Iterable[T]) -> list[U]:
-    """Of all values, on all processors."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    """Of all values, in as many threads as torch uses."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(function, values))

@@ -118,7 +118,9 @@ class ForensicRecipe(Recipe):
         classes: manipulations that the FAN tells apart.
         lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
-        nip: name of the camera pipeline that develops the photos; empty for finished photos.
+        vary_strengths: draw the strength of each manipulation anew for every batch.
+        nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
+            finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
         gauges: begin by giving a trainable codec gauges (``forensics.gauges``).
         encoder_rest: share of the budget for which the codec's encoder does not learn: the entropy
@@ -129,13 +131,14 @@ class ForensicRecipe(Recipe):
             before they learn anything new.
     """
 
-    CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-1"
+    CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-2"
 
     channel: str = "dcn"
     downsample: bool = False
     classes: tuple[str, ...] = ()
     lambda_c: float = 0.001
     trainable: tuple[str, ...] = ()
+    vary_strengths: bool = False
     nip: str = ""
     lambda_n: float = 0.001
     gauges: bool = False

@@ -105,6 +105,18 @@ def test_bad_input(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
     code, error = dcn("develop", photo, "-o", tmp_path / "x.png", "--pipeline", "nonsense")
     assert code == 1
     one_line(error, "nonsense: no such model")
+    code, error = dcn("develop", photo, "-o", tmp_path / "x.png", "--pipeline", "unet")
+    assert code == 1
+    one_line(error, "'dcn train nip' makes others")
+    (tmp_path / "tiny.bin").write_bytes(bytes(8))
+    frame = ("develop", tmp_path / "tiny.bin", "-o", tmp_path / "x.png", "--size")
+    one_line(dcn(*frame, "2x2", "--pipeline", "inet")[1], "2 x 2 are too few for a sensor")
+    one_line(dcn(*frame, "2x2", "--gains", "1e-6,1,1")[1], "three factors")
+    Image.new("RGB", (9, 1)).save(tmp_path / "line.png")
+    code, error = dcn("develop", tmp_path / "line.png", "-o", tmp_path / "line.dng")
+    assert code == 1
+    one_line(error, "are too few for a sensor")
+    assert not (tmp_path / "line.dng").exists()
     (tmp_path / "there.dng").write_text("precious")
     one_line(dcn("develop", photo, "-o", tmp_path / "there.dng")[1], "replace it with --force")
     assert (tmp_path / "there.dng").read_text() == "precious"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,28 @@ def test_a_tuned_codec_beside_its_base(
     page = (out / "report.html").read_text()
     assert "<h2>SSIM change of tiny-fan</h2>" in page
     assert "<h2>Transfer</h2>" in page
+
+
+def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+    """And a tuned codec without the one it began with."""
+    pytest.importorskip("matplotlib")
+    card = json.loads((fan / "forensic.json").read_text())
+    changes = {"trainable": ["dcn"], "init": "gone"}
+    (fan / "forensic.json").write_text(json.dumps(card | changes))
+    sets = [tmp_path / name / "val" for name in ("native", "mixed")]
+    for folder in sets:
+        shutil.copytree(photos, folder)
+    out = tmp_path / "out"
+    arguments = ("evaluate", fan, "--data", sets[0], "--data", sets[1], "--limit", "1", "-o", out)
+    code, _, error = dcn(*arguments)
+    assert code == 0, error
+    results = json.loads((out / "results.json").read_text())
+    assert [result["data"] for result in results] == ["native/val", "mixed/val"]
+    assert "no SSIM change of tiny-fan drawn: gone: no such model" in error
+    assert "<h2>Transfer</h2>" in (out / "report.html").read_text()
+    code, _, error = dcn("evaluate", fan, "--data", photos, "--data", photos, "-o", out)
+    assert code == 2
+    assert "names a folder twice" in error
 
 
 def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn) -> None:

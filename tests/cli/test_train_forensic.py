@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +14,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from skimage import data
 
 from dcncodec.cli.main import main
 from dcncodec.errors import ModelError
+from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
 from dcncodec.forensics.evaluate import evaluate
 from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.photos import Photo
+from dcncodec.formats.dng import write_dng
+from dcncodec.models.dcn import DCN
 from dcncodec.train import forensic
 
 QUICK = ["--patch", "16", "--batch", "1", "--threads", "1", "--device", "cpu"]
@@ -102,7 +110,15 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         (["--channel", "none", "--classes", "jpeg"], 2, "at least two different ones"),
         (["--channel", "none", "--patch", "20"], 2, "--patch 20: choose a multiple of 8"),
         (["--channel", "none", "--downsample", "--patch", "24"], 2, "choose a multiple of 16"),
-        (["--channel", "none", "--trainable", "nip"], 2, "needs a camera pipeline: --nip NAME"),
+        (
+            ["--channel", "none", "--trainable", "nip"],
+            2,
+            "needs a neural camera pipeline: --nip NAME",
+        ),
+        (["--channel", "none", "--nip", "standard", "--trainable", "nip"], 2, "needs a neural"),
+        (["--channel", "none", "--model", "tiny"], 2, "the channel none has no codec"),
+        (["--lambda-c", "nan"], 2, "not a finite number"),
+        (["--lambda-c", "inf"], 2, "not a finite number"),
         (["--channel", "none", "--nip", "inet", "--patch", "48"], 2, "a multiple of 32"),
         (["--channel", "none", "--nip", "tiny"], 1, "tiny: no such model"),
         (["--lambda-c", "-1"], 2, "-1"),
@@ -118,6 +134,65 @@ def test_bad_choices(
     assert expected in error
     assert "Traceback" not in error
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_the_same_command_goes_on(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """With a preset and with a codec that is not installed, too."""
+    model = tmp_path / "elsewhere" / "mine"
+    shutil.copytree(Path(os.environ["DCN_MODELS"]) / "tiny", model)
+    rename(model)
+    arguments = [photos, "--preset", "paper", "--model", model, "--out", tmp_path / "run", *QUICK]
+    for steps in ("1", "2"):
+        code, error = dcn(*arguments, "--max-steps", steps, *CLASSES)
+        assert code == 0, error
+    assert "resuming" in error
+    fixed = [*arguments[: -len(QUICK)], *QUICK, "--trainable", "none", "--out", tmp_path / "fixed"]
+    code, error = dcn(*fixed, "--max-steps", "1", *CLASSES, "--export", tmp_path / "fixed-fan")
+    assert code == 0, error
+    assert open_forensic(tmp_path / "fixed-fan").card["codec"]["name"] == "mine"
+    weights = DCN(4).state_dict()
+    content = save({name: tensor.half().contiguous() for name, tensor in weights.items()})
+    (model / "model.safetensors").write_bytes(content)
+    rename(model)
+    code, error = dcn(*fixed, "--max-steps", "2", *CLASSES)
+    assert code == 1
+    assert "began with mine (" in error
+
+
+def rename(model: Path) -> None:
+    """Give a copied weight folder its own name, and the hash of its weights."""
+    card = json.loads((model / "card.json").read_text())
+    sha256 = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+    (model / "card.json").write_text(json.dumps(card | {"name": model.name, "sha256": sha256}))
+
+
+def test_native_photos(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Simulated cameras and the standard pipeline; RAW files are not passed over in silence."""
+    pytest.importorskip("colour_demosaicing")
+    pytest.importorskip("tifffile")
+    arguments = [photos, "--nip", "standard", "--channel", "none", *CLASSES, *QUICK]
+    arguments += ["--patch", "32", "--vary-strengths"]
+    target = tmp_path / "native"
+    code, error = dcn(*arguments, "--out", tmp_path / "a", "--max-steps", "1", "--export", target)
+    assert code == 0, error
+    folder = open_forensic(target)
+    assert folder.card["nip"] == {"name": "standard"}
+    assert folder.card["recipe"]["vary_strengths"]
+    assert "Camera pipeline before it: standard" in (target / "forensic.md").read_text()
+    assert evaluate(folder, [Photo("a", PHOTO)], "few").patches > 0
+    code, error = dcn(*arguments, "--out", tmp_path / "a", "--max-steps", "2", "--fixed-strengths")
+    assert code == 1
+    assert "was trained with another vary_strengths" in error
+    (tmp_path / "raw").mkdir()
+    for i in range(2):
+        write_dng(acquire(PHOTO, i, MEAN_CAMERA), tmp_path / "raw" / f"{i}.dng")
+    code, error = dcn(tmp_path / "raw", *arguments, "--out", tmp_path / "b", "--max-steps", "1")
+    assert code == 1
+    assert "holds no RAW files, unlike the other sources" in error
+    mixed = [tmp_path / "raw", photos, "--channel", "none", *QUICK, *CLASSES]
+    code, error = dcn(*mixed, "--out", tmp_path / "c", "--max-steps", "1")
+    assert code == 0, error
+    assert "RAW files are left out; --nip standard develops them" in error
 
 
 def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
@@ -159,18 +234,23 @@ def test_a_pipeline_learns_with_the_fan(tmp_path: Path, photos: Path, dcn: Dcn) 
     code, error = dcn(*arguments, "--max-steps", "2", "--export", tmp_path / "my-camera")
     assert code == 0, error
     folder = open_forensic(tmp_path / "my-camera")
-    assert folder.card["nip"]["name"] == "nip"
+    assert folder.card["nip"]["name"] == "my-camera"
     assert folder.card["lambda_n"] == 0.002
     assert folder.card["results"]["validation"]["nip_psnr"] > 20
     developer = folder.developer("cpu")
     assert developer is not None
     assert developer.network is not None
-    evaluation = evaluate(folder, [("a", PHOTO)], "few")
+    evaluation = evaluate(folder, [Photo("a", PHOTO)], "few")
     assert evaluation.figures()["nip_psnr"] > 20
     assert evaluation.patches > 0
-    code, error = dcn(*arguments, "--nip", tmp_path / "my-camera" / "nip", "--max-steps", "3")
+    code, error = dcn(*arguments, "--nip", tmp_path / "my-camera", "--max-steps", "3")
     assert code == 1
     assert "was trained with another nip" in error
+    # The tuned pipeline, tuned further.
+    again = [*arguments, "--nip", tmp_path / "my-camera", "--out", tmp_path / "second"]
+    code, error = dcn(*again, "--max-steps", "1", "--export", tmp_path / "more")
+    assert code == 0, error
+    assert open_forensic(tmp_path / "more").developer("cpu") is not None
 
 
 def test_a_fan_knows_its_pipeline(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

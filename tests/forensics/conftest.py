@@ -48,6 +48,7 @@ def forensic_folder(tmp_path: Path, tiny_model: Path) -> Maker:
             "channel": channel,
             "downsample": False,
             "codec": {"name": model.name, "sha256": model.sha256} if channel == "dcn" else None,
+            "nip": None,
             "trainable": [],
             "patch": 32,
             "fan_sha256": hashlib.sha256(content).hexdigest(),

@@ -88,9 +88,16 @@ def test_a_fan_that_does_not_match(
     assert np.array_equal(pixels, photo)
 
 
-def test_a_codec_and_a_fan_of_down_sampled_photos(compressed: Path, forensic_folder: Maker) -> None:
-    with pytest.raises(ModelError, match="knows down-sampled photos only"):
-        open_photo(compressed, str(forensic_folder("small", "dcn", downsample=True)))
+def test_a_codec_and_a_fan_of_down_sampled_photos(
+    compressed: Path, forensic_folder: Maker, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who asks for it knows that the photo was halved before."""
+    small = forensic_folder("small", "dcn", downsample=True)
+    monkeypatch.setenv("DCN_MODELS", f"{small.parent}:{tiny_model.parent}")
+    _, folder = open_photo(compressed, str(small))
+    assert folder.downsample
+    with pytest.raises(ModelError, match="no installed FAN was trained on the codec"):
+        open_photo(compressed, None)
 
 
 def test_heat_map(photo: Pixels) -> None:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.codec import Codec
-from dcncodec.errors import ImageError, TrainingError
+from dcncodec.errors import ImageError, TrainingError, UsageError
 from dcncodec.forensics import evaluate as module
+from dcncodec.forensics.acquisition import acquire
 from dcncodec.forensics.analysis import SPECTRUM_SIDE, attenuation, ssim_changes
+from dcncodec.forensics.develop import Developer
 from dcncodec.forensics.evaluate import Evaluation, evaluate
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.photos import Photo, Photos
 from dcncodec.forensics.transmission import Transmission
+from dcncodec.formats.dng import write_dng
 from dcncodec.metrics import psnr, to_unit
 from dcncodec.models.fan import FAN
 
@@ -47,6 +51,15 @@ def test_transmission_through_files(photo: Pixels, tiny_model: Path) -> None:
     assert np.abs(received.pixels - means).max() <= 0.5
 
 
+def test_photos_of_more_than_one_block(tiny_model: Path) -> None:
+    codec = Codec(tiny_model, device="cpu")
+    wide = np.random.default_rng(0).integers(0, 256, (16, 2048, 3), np.uint8)
+    received = Transmission("dcn", codec).send(wide)
+    data = codec.encode(wide)
+    assert np.array_equal(received.pixels, codec.decode(data).pixels)
+    assert received.bytes_payload == len(data)
+
+
 def test_patches_are_cut_in_order(photo: Pixels) -> None:
     squares, places = cut(photo, 64)
     assert places == [(0, 0), (0, 64), (0, 128), (64, 0), (64, 64), (64, 128)]
@@ -69,7 +82,7 @@ def test_confusion_and_figures(
     folder = open_forensic(forensic_folder("fan", "jpeg:90"))
     monkeypatch.setattr(type(folder), "load_fan", lambda self: Oracle(2))
     sharp = np.random.default_rng(0).integers(0, 256, photo.shape, np.uint8)
-    found = evaluate(folder, [("sharp", sharp)], "noise")
+    found = evaluate(folder, [Photo("sharp", sharp)], "noise")
     # Noise keeps its detail only while it is not blurred... and then has less, but enough.
     assert found.confusion.sum() == 2 * 35
     assert found.confusion[0].tolist() == [35, 0]
@@ -91,13 +104,50 @@ def test_flat_patches_do_not_count(
     photo: Pixels, forensic_folder: module.Callable[..., Path]
 ) -> None:
     folder = open_forensic(forensic_folder("fan"))
-    found = evaluate(folder, [("photo", photo)], "photos")
+    found = evaluate(folder, [Photo("photo", photo)], "photos")
     varied = int(is_varied(to_unit(cut(photo, 32)[0])).sum())
     assert found.patches == varied < 35
     assert found.bpp is None
     flat = np.full_like(photo, 90)
     with pytest.raises(TrainingError, match="no patch of 32 pixels varies enough"):
-        evaluate(folder, [("flat", flat)], "flat")
+        evaluate(folder, [Photo("flat", flat)], "flat")
+
+
+def test_photos_that_are_too_small(
+    photo: Pixels, forensic_folder: module.Callable[..., Path]
+) -> None:
+    folder = open_forensic(forensic_folder("half", downsample=True))
+    with pytest.raises(ImageError, match="narrow: 30 x 80 pixels: too small for a patch"):
+        evaluate(folder, [Photo("narrow", photo[:, :60])], "photos")
+
+
+def test_native_photos(
+    tmp_path: Path, photo: Pixels, forensic_folder: module.Callable[..., Path]
+) -> None:
+    """RAW files, or simulated frames, that the standard pipeline develops."""
+    pytest.importorskip("rawpy")
+    pytest.importorskip("colour_demosaicing")
+    write_dng(acquire(photo, 3), tmp_path / "first.dng")
+    (tmp_path / "first.png").write_bytes(b"beside it, as cameras save it")
+    photos = Photos(tmp_path)
+    assert [taken.name for taken in photos] == ["first"]
+    taken = photos[0].finished()
+    assert taken.shape == photo.shape
+    assert float(psnr(unit(taken), unit(photo))) > 20
+    plain = evaluate(open_forensic(forensic_folder("plain")), photos, "raw")
+    native = evaluate(
+        open_forensic(forensic_folder("native", nip={"name": "standard"})), photos, "raw"
+    )
+    assert np.array_equal(plain.confusion, native.confusion)
+    assert native.nip_psnr is None
+    finished, _ = Photo("a", photo).developed(Developer("standard"), 0)
+    assert 0 < np.abs(finished.astype(int) - photo).mean() < 20
+
+
+def test_folders_without_photos(tmp_path: Path) -> None:
+    for folder, complaint in ((tmp_path / "absent", "no such"), (tmp_path, "holds no photos")):
+        with pytest.raises(UsageError, match=complaint):
+            Photos(folder)
 
 
 def test_accuracy_of_a_matrix() -> None:
@@ -109,9 +159,9 @@ def test_accuracy_of_a_matrix() -> None:
 def test_attenuation(tiny_model: Path) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (SPECTRUM_SIDE, 2 * SPECTRUM_SIDE, 3), np.uint8)
-    nothing = attenuation([noise], Transmission("none"))
+    nothing = attenuation([Photo("noise", noise)], Transmission("none"))
     assert np.abs(nothing).max() < 1e-6
-    jpeg = attenuation([noise], Transmission("jpeg:10"))
+    jpeg = attenuation([Photo("noise", noise)], Transmission("jpeg:10"))
     middle = SPECTRUM_SIDE // 2
     high = jpeg[:8].mean()
     low = jpeg[middle - 6 : middle + 7, middle - 6 : middle + 7].mean()
@@ -119,6 +169,6 @@ def test_attenuation(tiny_model: Path) -> None:
 
 
 def test_ssim_changes(photo: Pixels) -> None:
-    found = ssim_changes([("a", photo)], Transmission("jpeg:90"), Transmission("jpeg:10"))
+    found = ssim_changes([Photo("a", photo)], Transmission("jpeg:90"), Transmission("jpeg:10"))
     before, after = found["a"]
     assert 1 > before > after > 0

@@ -16,7 +16,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
-from dcncodec.models.registry import WEIGHTS, list_models
+from dcncodec.models.registry import WEIGHTS, list_models, open_folder
 from dcncodec.train.checkpoint import FILE, Header, Progress, save_checkpoint
 from dcncodec.train.forensic import ForensicTrainer
 from dcncodec.train.forensic_export import export_forensic, update_forensic
@@ -28,8 +28,8 @@ RECIPE = replace(
 )
 
 
-def run_folder(folder: Path, **changes: Any) -> Path:
-    """A run after no step at all."""
+def run_folder(folder: Path, sha256: str = "ab" * 32, **changes: Any) -> Path:
+    """A run after no step at all; the codec it began with has the hash given."""
     folder.mkdir()
     recipe = replace(RECIPE, **changes)
     torch.manual_seed(0)
@@ -41,7 +41,9 @@ def run_folder(folder: Path, **changes: Any) -> Path:
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step(0.0)
     average = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-    header = Header(4, recipe, 1, [], "tiny" if recipe.channel == "dcn" else "", Progress(5, 2.0))
+    origins = {"dcn": {"name": "tiny", "sha256": sha256}} if recipe.channel == "dcn" else {}
+    init = "tiny" if origins else ""
+    header = Header(4, recipe, 1, [], init, Progress(5, 2.0), origins)
     save_checkpoint(folder / FILE, trained, average, optimiser, header)
     return folder
 
@@ -89,7 +91,8 @@ def test_a_codec_that_stayed(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
-    export_forensic(run_folder(tmp_path / "run", trainable=()), tmp_path / "fixed")
+    sha256 = open_folder(tiny_model).sha256
+    export_forensic(run_folder(tmp_path / "run", sha256, trainable=()), tmp_path / "fixed")
     assert not (tmp_path / "fixed" / "model.safetensors").exists()
     codec = open_forensic(tmp_path / "fixed").codec("cpu")
     assert codec is not None
@@ -187,6 +190,19 @@ def test_a_fan_of_another_codec(exported: Path, tmp_path: Path) -> None:
     change(codec={"name": "tiny", "sha256": "ab" * 32})(folder)
     with pytest.raises(ModelError, match="does not match its codec"):
         open_forensic(folder).codec("cpu")
+
+
+def test_finished_photos_come_first(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = open_folder(tiny_model).sha256
+    for name, nip in (("a-native", "standard"), ("b-plain", "")):
+        run = run_folder(tmp_path / f"{name}-run", sha256, trainable=(), nip=nip)
+        export_forensic(run, tmp_path / "models" / name)
+    monkeypatch.setenv("DCN_MODELS", str(tmp_path / "models"))
+    assert find_for_codec(sha256[:16]).name == "b-plain"
+    (tmp_path / "models" / "b-plain" / "forensic.json").unlink()
+    assert find_for_codec(sha256).name == "a-native"
 
 
 def test_unknown_folders(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from dcncodec.errors import UsageError
 from dcncodec.forensics.manipulations import (
     CLASSES,
     DEFAULTS,
-    NIP_CLASSES,
     RANGES,
     draw_strength,
     manipulate,
@@ -78,6 +77,7 @@ def test_noise(photo: Planes) -> None:
 
 def test_gamma(photo: Planes) -> None:
     assert np.abs(apply(photo, "gamma", 0.5) - np.sqrt(photo)).max() < 0.01
+    assert float(manipulate(torch.zeros(1, 3, 2, 2), "gamma", 0.5).max()) == 0
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -99,11 +99,23 @@ def test_every_manipulation(name: str) -> None:
 
 def test_all_classes_in_order() -> None:
     pixels: Tensor = torch.rand(2, 3, 16, 16)
-    versions, labels = manipulate_all(pixels, NIP_CLASSES)
+    names = ("native", "sharpen", "gaussian", "jpeg", "resample")
+    versions, labels = manipulate_all(pixels, names)
     assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert torch.equal(versions[:2], pixels)
     assert torch.equal(versions[4:6], manipulate(pixels, "gaussian"))
-    assert set(NIP_CLASSES) <= set(CLASSES) <= set(DEFAULTS)
+    assert set(CLASSES) <= set(DEFAULTS)
+
+
+def test_strengths_that_vary() -> None:
+    pixels: Tensor = torch.rand(1, 3, 16, 16)
+    batches = [
+        manipulate_all(pixels, ("native", "gaussian"), torch.Generator().manual_seed(seed), True)[0]
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(batches[0], batches[1])
+    assert torch.equal(batches[0][0], batches[2][0])
+    assert not torch.equal(batches[0][1], batches[2][1])
 
 
 def test_unknown_manipulation() -> None:

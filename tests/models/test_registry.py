@@ -12,7 +12,9 @@ import torch
 from dcncodec.errors import ModelError
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import (
+    PIPELINE,
     PREFIX_BYTES,
+    TUNED,
     WEIGHTS,
     find_by_prefix,
     find_model,
@@ -48,6 +50,20 @@ def test_found_by_path_name_and_hash(model: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DCN_MODELS", str(model.parent))
     assert find_model(by_path.name).path == model
     assert find_by_prefix(by_path.name, by_path.prefix).path == model
+
+
+def test_a_pipeline_tuned_with_a_fan_goes_by_its_forensic_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = tmp_path / "my-camera" / TUNED
+    shutil.copytree(WEIGHTS / "inet", tuned)
+    assert find_model(tmp_path / "my-camera", PIPELINE).path == tuned
+    with pytest.raises(ModelError, match="my-camera: no such model"):
+        find_model("my-camera", PIPELINE)
+    monkeypatch.setenv("DCN_MODELS", str(tmp_path))
+    assert find_model("my-camera", PIPELINE).path == tuned
+    with pytest.raises(ModelError, match="my-camera: no such model"):
+        find_model("my-camera")
 
 
 def test_unknown_name_lists_the_known_ones() -> None:

@@ -14,7 +14,7 @@ from dcncodec.errors import TrainingError
 from dcncodec.forensics.acquisition import MEAN_CAMERA
 from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.gauges import install_gauges
-from dcncodec.forensics.manipulations import NIP_CLASSES
+from dcncodec.forensics.manipulations import CLASSES as PAPER_CLASSES
 from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
@@ -30,6 +30,7 @@ from dcncodec.train.run import Budget
 
 CLASSES = ("native", "gaussian", "jpeg")
 TINY = replace(FORENSIC_RECIPES["fast"], batch=2, patch=16, classes=CLASSES, warmup_steps=2)
+ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
 JOINT = replace(TINY, trainable=("dcn",))
 
 
@@ -44,7 +45,7 @@ def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> Fore
     torch.manual_seed(0)
     codec = DCN(4) if recipe.channel == "dcn" else None
     channel = Channel(recipe.channel, codec)
-    return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, "tiny")
+    return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS)
 
 
 def ignore(_: dict[str, float]) -> None:
@@ -109,7 +110,7 @@ def test_gauges_are_installed_once(tmp_path: Path, dataset: Dataset) -> None:
     channel = Channel("dcn", run.objective.channel.codec)
     folder = tmp_path / "c"
     folder.mkdir()
-    again = ForensicTrainer(channel, FAN(3), JOINT, dataset, folder, 5, torch.float32, "gauged")
+    again = ForensicTrainer(channel, FAN(3), JOINT, dataset, folder, 5, torch.float32)
     assert again.recipe.encoder_rest == 0
 
 
@@ -166,6 +167,7 @@ def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
     header = read_header(tmp_path / "run" / FILE, ForensicRecipe)
     assert header.recipe == JOINT
     assert (header.init, header.latent_channels, header.seed) == ("tiny", 4, 5)
+    assert header.origins == ORIGINS
     with pytest.raises(TrainingError, match="not a training checkpoint"):
         read_header(tmp_path / "run" / FILE, Recipe)
 
@@ -193,7 +195,7 @@ def camera(folder: Path, data: RawDataset, recipe: ForensicRecipe) -> CameraTrai
     nip = INet(torch.tensor(MEAN_CAMERA).float()).eval()
     codec = DCN(4) if recipe.channel == "dcn" else None
     channel = Channel(recipe.channel, codec, recipe.downsample)
-    return CameraTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, "tiny", nip)
+    return CameraTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS, nip)
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +228,8 @@ def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
 def test_gradients_of_the_classification_reach_the_pipeline(frames: RawDataset) -> None:
     """Through JPEG, down-sampling and every manipulation, with no weight on distortion."""
     torch.manual_seed(0)
-    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(5)
-    recipe = replace(CAMERA, lambda_n=0.0, classes=NIP_CLASSES)
+    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(len(PAPER_CLASSES))
+    recipe = replace(CAMERA, lambda_n=0.0, classes=PAPER_CLASSES)
     objective = ForensicLoss(
         Channel("jpeg:50", None, downsample=True), fan, recipe, torch.float32, nip
     )

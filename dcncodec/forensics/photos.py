@@ -1,0 +1,95 @@
+"""Held-out photos: finished pictures, or RAW frames that a camera pipeline develops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.errors import UsageError
+from dcncodec.forensics.acquisition import acquire
+from dcncodec.forensics.camera import develop_frame
+from dcncodec.forensics.develop import STANDARD, Developer
+from dcncodec.formats.guard import images_in
+from dcncodec.formats.image import read_image
+from dcncodec.formats.raw import Frame, raw_files, read_raw
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One of them.
+
+    Attributes:
+        name: of the file, without its suffix.
+        content: uint8 (H, W, 3), sRGB; or what a sensor gave.
+    """
+
+    name: str
+    content: Pixels | Frame
+
+    def finished(self) -> Pixels:
+        """uint8 (H, W, 3): of a frame what the standard pipeline makes of it."""
+        if isinstance(self.content, Frame):
+            return Developer(STANDARD).develop(self.content)
+        return self.content
+
+    def developed(self, developer: Developer, seed: int) -> tuple[Pixels, float | None]:
+        """What a camera pipeline makes of it.
+
+        Args:
+            developer: the pipeline.
+            seed: of the camera that is simulated where the photo is finished.
+
+        Returns:
+            uint8 (H, W, 3), and of a neural pipeline its PSNR in dB against the standard one.
+        """
+        frame = self.content
+        if not isinstance(frame, Frame):
+            frame = acquire(frame, seed, developer.to_srgb)
+        pixels = developer.develop(frame)
+        if developer.network is None:
+            return pixels, None
+        error = np.square(pixels / 255 - develop_frame(frame)).mean()
+        return pixels, -10 * float(np.log10(error))
+
+
+class Photos(Sequence[Photo]):
+    """Those of a folder, read anew whenever one is asked for: RAW files where it holds any.
+
+    Args:
+        folder: pictures, or RAW files in it or below it.
+        limit: only so many of the first; None for all.
+
+    Raises:
+        UsageError: there is no such folder, or it holds no photos.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        if not folder.is_dir():
+            raise UsageError(f"--data {folder}: no such folder")
+        self.raw = bool(raw_files(folder))
+        self.files = (raw_files(folder) or images_in(folder))[:limit]
+        if not self.files:
+            raise UsageError(f"--data {folder}: holds no photos")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, index: int) -> Photo: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Photo]: ...
+
+    def __getitem__(self, index: int | slice) -> Photo | list[Photo]:
+        """Read from its file; DcnError where that fails."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        file = self.files[index]
+        return Photo(file.stem, read_raw(file) if self.raw else read_image(file).pixels)
