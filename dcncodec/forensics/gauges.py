@@ -9,7 +9,7 @@ training the latent channels that vary least are rewritten to tell, one each
 - how strong the finest structure is: the mean absolute second difference of green;
 - how much stronger steps are on the borders of 8x8 blocks than between them, in brightness;
 - how many neighbours differ at all, in green: a median filter makes them equal;
-- how many pixels have fine structure in colour, which noise has and photos hardly.
+- how much fine structure colour has, which noise has and photos hardly.
 
 All are what the encoder's own layers can compute, and add to what the channels told before. The
 decoder leaves them out of the picture as far as it can guess what is theirs, and shows them as
