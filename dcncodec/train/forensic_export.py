@@ -66,7 +66,8 @@ def export_forensic(run: Path, folder: Path) -> str:
     if PIPELINE in recipe.trainable:
         # Of the same camera and network, with other weights.
         camera = header.origins[PIPELINE]
-        description = describe_run(header, rows, ("nip_psnr",)) | {"to_srgb": camera["to_srgb"]}
+        description = describe_run(header, rows, ("nip_psnr",))
+        description |= {"init": camera["name"], "to_srgb": camera["to_srgb"]}
         weights = _part(average, "nip.")
         sha256 = write_model(folder / TUNED, weights, camera["architecture"], description, name)
         nip = {"name": name, "sha256": sha256}

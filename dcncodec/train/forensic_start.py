@@ -198,6 +198,8 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
     recipe = replace(recipe, **settings.overrides)
     if header is None and "trainable" not in settings.overrides and recipe.channel == CODEC:
         recipe = replace(recipe, trainable=(CODEC,))
+    if recipe.trainable != (CODEC,):
+        recipe = replace(recipe, gauges=False)
     if settings.nip == STANDARD:
         recipe = replace(recipe, nip=STANDARD)
     elif settings.nip is not None:

@@ -178,6 +178,7 @@ def test_native_photos(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     folder = open_forensic(target)
     assert folder.card["nip"] == {"name": "standard"}
     assert folder.card["recipe"]["vary_strengths"]
+    assert not folder.card["recipe"]["gauges"]
     assert "Camera pipeline before it: standard" in (target / "forensic.md").read_text()
     assert evaluate(folder, [Photo("a", PHOTO)], "few").patches > 0
     code, error = dcn(*arguments, "--out", tmp_path / "a", "--max-steps", "2", "--fixed-strengths")
@@ -251,6 +252,8 @@ def test_a_pipeline_learns_with_the_fan(tmp_path: Path, photos: Path, dcn: Dcn) 
     code, error = dcn(*again, "--max-steps", "1", "--export", tmp_path / "more")
     assert code == 0, error
     assert open_forensic(tmp_path / "more").developer("cpu") is not None
+    card = json.loads((tmp_path / "more" / "nip" / "card.json").read_text())
+    assert (card["name"], card["init"]) == ("more", "my-camera")
 
 
 def test_a_fan_knows_its_pipeline(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
