@@ -229,6 +229,8 @@ def _ssim_change(folder: ForensicFolder, photos: Photos) -> dict[str, Figure]:
 
     base = folder.card["init"]
     try:
+        if base == folder.name:
+            raise ModelError(f"it began with an earlier {base}")
         untuned = Codec(base)
     except ModelError as error:
         click.echo(f"dcn: no SSIM change of {folder.name} drawn: {error}", err=True)

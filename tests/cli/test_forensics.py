@@ -162,6 +162,10 @@ def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: 
     code, _, error = dcn("evaluate", fan, "--data", photos, "--data", photos, "-o", out)
     assert code == 2
     assert "names a folder twice" in error
+    (fan / "forensic.json").write_text(json.dumps(card | changes | {"init": "tiny-fan"}))
+    code, _, error = dcn("evaluate", fan, "--data", photos, "--limit", "1", "-o", out)
+    assert code == 0, error
+    assert "no SSIM change of tiny-fan drawn: it began with an earlier tiny-fan" in error
 
 
 def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn) -> None:
