@@ -306,6 +306,7 @@ def test_verify_knows_fans(dcn: Runner, tmp_path: Path, monkeypatch: pytest.Monk
         "channel": "none",
         "downsample": False,
         "codec": None,
+        "nip": None,
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }
     folder = tmp_path / "models" / "some-fan"
