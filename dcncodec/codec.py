@@ -37,6 +37,9 @@ Entropy = Literal["auto", "channel", "global"]
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open, inside the image."""
 
+BARE_SIDE = bitstream.MAX_SIDE * STRIDE
+"""Pixels that a bare bit-stream holds in either direction."""
+
 
 def warn_on_stderr(line: str) -> None:
     """Show one line on standard error: what ``Codec`` does with notices by default."""
@@ -131,12 +134,13 @@ class Codec:
         """
         picture = as_picture(image, container.MAX_PIXELS)
         height, width = picture.pixels.shape[:2]
-        rows, columns = -(-height // STRIDE), -(-width // STRIDE)
-        if max(rows, columns) > bitstream.MAX_SIDE:
-            side = bitstream.MAX_SIDE * STRIDE
-            raise UsageError(f"a bare stream holds at most {side} x {side} pixels; drop --bare")
+        if max(height, width) > BARE_SIDE:
+            raise UsageError(
+                f"a bare stream holds at most {BARE_SIDE} x {BARE_SIDE} pixels; drop --bare"
+            )
         if picture.alpha is not None:
             raise UsageError("a bare stream cannot hold an alpha channel; drop --bare")
+        rows, columns = -(-height // STRIDE), -(-width // STRIDE)
         indices = self.transforms.analyse(picture.pixels, Area(0, 0, rows, columns))
         return bitstream.encode_block(indices, "channel", torch.get_num_threads())
 

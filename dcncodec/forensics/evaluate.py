@@ -6,7 +6,7 @@ file, and cut into patches that the FAN classifies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -82,7 +82,7 @@ class Evaluation:
 
 def evaluate(
     folder: ForensicFolder,
-    photos: Sequence[Photo],
+    photos: Iterable[Photo],
     data: str,
     progress: Callable[[], None] | None = None,
 ) -> Evaluation:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +58,8 @@ class Photo:
         return pixels, -10 * float(np.log10(error))
 
 
-class Photos(Sequence[Photo]):
-    """Those of a folder, read anew whenever one is asked for: RAW files where it holds any.
+class Photos:
+    """Those of a folder, read anew by every iteration: RAW files where it holds any.
 
     Args:
         folder: pictures, or RAW files in it or below it.
@@ -73,23 +72,16 @@ class Photos(Sequence[Photo]):
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         if not folder.is_dir():
             raise UsageError(f"--data {folder}: no such folder")
-        self.raw = bool(raw_files(folder))
-        self.files = (raw_files(folder) or images_in(folder))[:limit]
+        raw = raw_files(folder)
+        self.raw = bool(raw)
+        self.files = (raw or images_in(folder))[:limit]
         if not self.files:
             raise UsageError(f"--data {folder}: holds no photos")
 
     def __len__(self) -> int:
         return len(self.files)
 
-    @overload
-    def __getitem__(self, index: int) -> Photo: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Photo]: ...
-
-    def __getitem__(self, index: int | slice) -> Photo | list[Photo]:
-        """Read from its file; DcnError where that fails."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        file = self.files[index]
-        return Photo(file.stem, read_raw(file) if self.raw else read_image(file).pixels)
+    def __iter__(self) -> Iterator[Photo]:
+        """One after the other; DcnError where a file cannot be read."""
+        for file in self.files:
+            yield Photo(file.stem, read_raw(file) if self.raw else read_image(file).pixels)

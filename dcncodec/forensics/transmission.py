@@ -7,16 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.codec import Codec
+from dcncodec.codec import BARE_SIDE, Codec
 from dcncodec.forensics.channel import parse_channel
 from dcncodec.formats.baselines import BASELINES
-from dcncodec.formats.bitstream import MAX_SIDE
-from dcncodec.models.dcn import STRIDE
 
 Pixels = NDArray[np.uint8]
-
-BARE_SIDE = MAX_SIDE * STRIDE
-"""Pixels that a bare bit-stream holds in either direction."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -26,7 +25,7 @@ from torch.nn import functional
 from dcncodec.forensics.channel import Channel, as_bytes
 from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
-from dcncodec.forensics.patches import is_varied, varied_crops
+from dcncodec.forensics.patches import varied_crops
 from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
@@ -166,7 +165,7 @@ class ForensicTrainer(Run):
         folder: Path,
         seed: int = 0,
         precision: torch.dtype = torch.bfloat16,
-        origins: Mapping[str, Mapping[str, Any]] | None = None,
+        origins: dict[str, dict[str, Any]] | None = None,
         nip: Pipeline | None = None,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
@@ -185,9 +184,9 @@ class ForensicTrainer(Run):
         elif nip is not None:
             nip.requires_grad_(False)
         latent_channels = codec.latent_channels if codec is not None else 0
-        known = {family: dict(origin) for family, origin in (origins or {}).items()}
-        init = str(known.get("dcn", {}).get("name", ""))
-        header = Header(latent_channels, recipe, seed, data.sources, init, origins=known)
+        origins = origins or {}
+        init = str(origins.get("dcn", {}).get("name", ""))
+        header = Header(latent_channels, recipe, seed, data.sources, init, origins=origins)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
         super().__init__(trained, objective, header, folder, len(data.training), shares)
 
@@ -265,5 +264,5 @@ class CameraTrainer(ForensicTrainer):
     ) -> tuple[Tensor, Tensor | None]:
         """Random parts of frames whose pictures vary."""
         assert isinstance(images, RawSet)
-        stacks, pictures = images.crops(count, size, generator, is_varied)
+        stacks, pictures = images.crops(count, size, generator, varied=True)
         return pictures, stacks

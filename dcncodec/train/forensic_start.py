@@ -131,8 +131,10 @@ def weight_folders(
         found[CODEC] = find_model(model)
     if recipe.nip not in {"", STANDARD}:
         found[PIPELINE] = find_model(settings.nip or recipe.nip, PIPELINE)
+    if header is None:
+        return found
     for family, folder in found.items():
-        before = header.origins[family] if header is not None else folder.card
+        before = header.origins[family]
         if before["sha256"] != folder.sha256:
             raise TrainingError(
                 f"{settings.folder / FILE}: began with {before['name']} "

@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dcncodec.forensics.patches import is_varied
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.nip import Pipeline
 from dcncodec.train.checkpoint import Header
@@ -101,7 +100,7 @@ class NipTrainer(Run):
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """Mean squared error of a batch of random parts that vary enough, twice: it is the loss."""
         count = self.recipe.batch // self.world
-        pair = self.data.training.crops(count, self.recipe.patch, generator, is_varied)
+        pair = self.data.training.crops(count, self.recipe.patch, generator, varied=True)
         error, _ = objective(*pair)
         return torch.stack([error, error])
 

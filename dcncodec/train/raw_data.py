@@ -19,7 +19,7 @@ from torch import Tensor
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
 from dcncodec.forensics.camera import develop
-from dcncodec.forensics.patches import ATTEMPTS, first_of
+from dcncodec.forensics.patches import ATTEMPTS, first_of, is_varied
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit
 from dcncodec.train.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
@@ -58,7 +58,7 @@ class RawSet:
         count: int,
         size: int,
         generator: torch.Generator,
-        accept: Callable[[Tensor], Tensor] | None = None,
+        varied: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Random square parts, every frame as likely as any other.
 
@@ -66,16 +66,15 @@ class RawSet:
             count: B.
             size: side in pixels of the picture, even, at most the smallest one's.
             generator: a CPU generator.
-            accept: tells which pictures (N, 3, size, size) will do, (N,) of bool; None for all.
+            varied: only such as vary enough (``forensics.patches``).
 
         Returns:
             Stacks (B, 4, size/2, size/2) and pictures (B, 3, size, size), float32 in [0, 1].
 
         Raises:
-            TrainingError: too few of ``ATTEMPTS`` times as many are accepted, because they do not
-                vary enough.
+            TrainingError: too few of ``ATTEMPTS`` times as many do.
         """
-        attempts = count if accept is None else count * ATTEMPTS
+        attempts = count * ATTEMPTS if varied else count
         chosen = torch.randint(len(self), (attempts,), generator=generator).tolist()
         places = torch.rand(attempts, 2, generator=generator, dtype=torch.float64).tolist()
         half = size // 2
@@ -87,9 +86,9 @@ class RawSet:
             rows, columns = slice(2 * top, 2 * top + size), slice(2 * left, 2 * left + size)
             pictures.append(self.pictures[index][rows, columns])
         found = torch.stack(stacks), to_unit(torch.stack(pictures))
-        if accept is None:
+        if not varied:
             return found
-        good = first_of(accept(found[1]), count, size)
+        good = first_of(is_varied(found[1]), count, size)
         return found[0][good], found[1][good]
 
 

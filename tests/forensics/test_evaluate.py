@@ -131,7 +131,7 @@ def test_native_photos(
     (tmp_path / "first.png").write_bytes(b"beside it, as cameras save it")
     photos = Photos(tmp_path)
     assert [taken.name for taken in photos] == ["first"]
-    taken = photos[0].finished()
+    taken = next(iter(photos)).finished()
     assert taken.shape == photo.shape
     assert float(psnr(unit(taken), unit(photo))) > 20
     plain = evaluate(open_forensic(forensic_folder("plain")), photos, "raw")

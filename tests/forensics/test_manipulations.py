@@ -104,7 +104,7 @@ def test_all_classes_in_order() -> None:
     assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert torch.equal(versions[:2], pixels)
     assert torch.equal(versions[4:6], manipulate(pixels, "gaussian"))
-    assert set(CLASSES) <= set(DEFAULTS)
+    assert set(names) <= set(CLASSES) <= set(DEFAULTS)
 
 
 def test_strengths_that_vary() -> None:
