@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 import dcncodec
-from dcncodec import codec, quantise, transform
+from dcncodec import codec, quantise
 from dcncodec.codec import Codec
-from dcncodec.devices import Precision, choose_device, choose_precision
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import (
     baselines,
@@ -34,6 +33,8 @@ from dcncodec.formats import (
 from dcncodec.formats.baselines import BASELINES, Baseline
 from dcncodec.models import dcn
 from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
+from dcncodec.runtime import windows as transform
+from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 
 Pixels = NDArray[np.uint8]
 

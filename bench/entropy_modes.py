@@ -21,7 +21,7 @@ from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.bitstream import Mode, encode_block
 from dcncodec.models.dcn import STRIDE
-from dcncodec.transform import Area
+from dcncodec.runtime.windows import Area
 
 SIDES = (128, 256, 512)
 MODES: tuple[Mode, Mode] = ("channel", "global")

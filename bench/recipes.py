@@ -17,9 +17,9 @@ from pathlib import Path
 import click
 import torch
 
-from dcncodec.devices import choose_device, choose_precision
 from dcncodec.errors import DcnError
 from dcncodec.models.dcn import DCN
+from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.train.data import Dataset, load_images
 from dcncodec.train.loop import CodecLoss, Trainer, validate
 from dcncodec.train.recipes import LAMBDA_H, RECIPES, Recipe

@@ -28,7 +28,7 @@ from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats import bitstream
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.registry import find_model
-from dcncodec.transform import Area
+from dcncodec.runtime.windows import Area
 
 ROUNDS = 3
 SIZES = ("512x512", "768x512", "1920x1080")

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcncodec.devices import Precision, choose_device, choose_precision
 from dcncodec.errors import FormatError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.files import atomic_write, read_bytes
@@ -28,7 +27,8 @@ from dcncodec.models.dcn import HALO, STRIDE
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import QUALITIES, ModelFolder, find_by_prefix, find_model
 from dcncodec.quantise import CODEBOOK_MIN
-from dcncodec.transform import Area, Transforms
+from dcncodec.runtime.devices import Precision, choose_device, choose_precision
+from dcncodec.runtime.windows import Area, Transforms
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcncodec.devices import Precision, choose_device, choose_precision
 from dcncodec.forensics.camera import Floats, develop_frame, recolour
 from dcncodec.formats.raw import Frame
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import Pipeline
 from dcncodec.models.registry import PIPELINE, find_model
-from dcncodec.transform import Area
+from dcncodec.runtime.devices import Precision, choose_device, choose_precision
+from dcncodec.runtime.windows import Area
 
 STANDARD = "standard"
 WINDOW = 512
@@ -28,7 +28,7 @@ class Developer:
 
     Args:
         pipeline: ``standard``, or a neural pipeline by name or weight folder.
-        device, precision: as in ``dcncodec.devices``, for neural ones.
+        device, precision: as in ``dcncodec.runtime.devices``, for neural ones.
 
     Attributes:
         network: on its device; None for the standard pipeline.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dcncodec.devices import choose_precision
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import CODEC, Channel, parse_channel
 from dcncodec.forensics.develop import STANDARD
@@ -19,6 +18,7 @@ from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
 from dcncodec.models.registry import PIPELINE, ModelFolder, find_model
+from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import Dataset, load_images
 from dcncodec.train.export import check_export

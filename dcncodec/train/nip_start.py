@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from dcncodec.devices import choose_precision
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import NETWORKS, make_nip
 from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.export import check_export, describe_run, write_model
 from dcncodec.train.log import read_log

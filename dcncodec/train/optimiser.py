@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from dcncodec.devices import choose_precision
+from dcncodec.runtime.devices import choose_precision
 
 MOMENTUM = 0.95
 ITERATIONS = 5

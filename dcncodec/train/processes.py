@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
-from dcncodec.devices import choose_device
+from dcncodec.runtime.devices import choose_device
 
 
 def rank_and_world() -> tuple[int, int]:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from dcncodec.devices import Precision
 from dcncodec.errors import MissingLibraryError
+from dcncodec.runtime.devices import Precision
 from dcncodec.train.checkpoint import Header
 from dcncodec.train.log import plot_log
 from dcncodec.train.processes import own_device, process_group, rank_and_world
@@ -38,7 +38,7 @@ class RunSettings:
         overrides: fields of the recipe with other values than the preset's.
         max_steps, max_minutes: the budget; with minutes alone there is no limit of steps.
         seed: 0 or more.
-        device, precision: as in ``dcncodec.devices``.
+        device, precision: as in ``dcncodec.runtime.devices``.
         export: folder to write the finished networks to when the budget is spent.
     """
 

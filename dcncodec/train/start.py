@@ -8,11 +8,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from dcncodec.devices import choose_precision
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.models.dcn import DCN, STRIDE
 from dcncodec.models.registry import find_model
+from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.checkpoint import FILE, Header, read_header
 from dcncodec.train.data import load_images
 from dcncodec.train.export import check_export, export_model

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dcncodec.models.dcn import DCN, HALO, STRIDE
-from dcncodec.transform import SMALLEST_WINDOW, Area, Transforms
+from dcncodec.runtime.windows import SMALLEST_WINDOW, Area, Transforms
 
 CHANNELS = 4
 

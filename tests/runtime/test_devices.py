@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcncodec import devices
-from dcncodec.devices import choose_device, choose_precision
 from dcncodec.errors import UsageError
+from dcncodec.runtime import devices
+from dcncodec.runtime.devices import choose_device, choose_precision
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,1 @@
+"""Networks on a device: windows with a halo, memory, precision."""
