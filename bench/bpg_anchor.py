@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.errors import DcnError, UsageError
-from dcncodec.formats import bpg
+from dcncodec.formats.peers import bpg
 
 TOLERANCE = 0.05
 """Largest deviation of the payload at equal PSNR, a fraction."""

@@ -18,19 +18,17 @@ import dcncodec
 from dcncodec import codec, quantise
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
-from dcncodec.formats import (
+from dcncodec.formats import bitstream, container, fse
+from dcncodec.formats.peers import (
     baselines,
-    bitstream,
     bpg,
     bpg_colour,
-    container,
-    fse,
     hevc_av,
     hevc_bits,
     hevc_sets,
     hevc_x265,
 )
-from dcncodec.formats.baselines import BASELINES, Baseline
+from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models import dcn
 from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
 from dcncodec.runtime import windows as transform

@@ -114,7 +114,7 @@ def perform(
     codec: str, setting: str, width: int, height: int, operation: Operation, file: Path
 ) -> Usage:
     """One operation in this process."""
-    from dcncodec.formats.baselines import BASELINES
+    from dcncodec.formats.peers.baselines import BASELINES
 
     pixels = pattern(width, height) if operation == "encode" else None
     if codec in BASELINES:

@@ -15,7 +15,7 @@ from dcncodec.bench.page import PAGE
 from dcncodec.bench.results import Results, csv_text, write_text
 from dcncodec.bench.tables import Table
 from dcncodec.bench.viewer import Scene
-from dcncodec.formats.baselines import BASELINES
+from dcncodec.formats.peers.baselines import BASELINES
 
 
 def all_tables(results: Results) -> list[Table]:

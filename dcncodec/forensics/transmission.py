@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dcncodec.codec import BARE_SIDE, Codec
 from dcncodec.forensics.channel import parse_channel
-from dcncodec.formats.baselines import BASELINES
+from dcncodec.formats.peers.baselines import BASELINES
 
 Pixels = NDArray[np.uint8]
 

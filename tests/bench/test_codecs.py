@@ -14,7 +14,7 @@ import dcncodec
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec, specs
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
-from dcncodec.formats.baselines import BASELINES
+from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.models.registry import QUALITIES
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:176, 130:322])

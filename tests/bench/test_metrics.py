@@ -15,7 +15,7 @@ from skimage.metrics import structural_similarity
 
 from dcncodec.bench import metrics
 from dcncodec.errors import MissingLibraryError
-from dcncodec.formats.baselines import BASELINES
+from dcncodec.formats.peers.baselines import BASELINES
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

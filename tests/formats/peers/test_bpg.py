@@ -18,9 +18,9 @@ from PIL import Image
 from dcncodec.bench import bpg_anchor
 from dcncodec.errors import DcnError, FormatError, ImageError, LimitError, UsageError
 from dcncodec.errors import MissingLibraryError as Missing
-from dcncodec.formats import bpg
-from dcncodec.formats.hevc_bits import BitReader, BitWriter, nal_unit, split_nals
-from dcncodec.formats.hevc_sets import (
+from dcncodec.formats.peers import bpg
+from dcncodec.formats.peers.hevc_bits import BitReader, BitWriter, nal_unit, split_nals
+from dcncodec.formats.peers.hevc_sets import (
     CodingTools,
     Pcm,
     pack_tools,
@@ -385,7 +385,7 @@ def test_without_pyav_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_importing_does_not_import_heavy_libraries() -> None:
-    code = "import sys, dcncodec.formats.bpg; assert not {'av', 'torch'} & set(sys.modules)"
+    code = "import sys, dcncodec.formats.peers.bpg; assert not {'av', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

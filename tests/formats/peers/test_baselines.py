@@ -13,9 +13,9 @@ from PIL import Image, features
 from skimage import data
 
 from dcncodec.errors import DcnError, FormatError, ImageError, MissingLibraryError
-from dcncodec.formats.baselines import BASELINES, jpeg2000_payload, jpeg_payload
+from dcncodec.formats.peers.baselines import BASELINES, jpeg2000_payload, jpeg_payload
 
-ANCHORS = Path(__file__).parents[3] / "shared" / "anchors" / "rd_kodak512.json"
+ANCHORS = Path(__file__).parents[4] / "shared" / "anchors" / "rd_kodak512.json"
 BUILT_IN = [name for name in BASELINES if name != "bpgenc"]
 PHOTO = np.ascontiguousarray(data.astronaut()[:96, 150:278])
 

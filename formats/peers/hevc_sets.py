@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dcncodec.errors import FormatError
-from dcncodec.formats.hevc_bits import SPS, VPS, BitReader, BitWriter, nal_unit
+from dcncodec.formats.peers.hevc_bits import SPS, VPS, BitReader, BitWriter, nal_unit
 
 POC_BITS_MINUS_4 = 4
 """log2_max_pic_order_cnt_lsb_minus4 that BPG prescribes."""

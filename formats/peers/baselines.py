@@ -24,7 +24,7 @@ from PIL import Image, features
 from PIL import __version__ as pillow_version
 
 from dcncodec.errors import FormatError, ImageError, MissingLibraryError
-from dcncodec.formats import bpg, hevc_x265
+from dcncodec.formats.peers import bpg, hevc_x265
 
 Pixels = NDArray[np.uint8]
 

@@ -28,10 +28,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.errors import DcnError, FormatError, ImageError, MissingLibraryError, UsageError
-from dcncodec.formats import bpg_colour, hevc_av
 from dcncodec.formats.header import MAX_PIXELS, check_pixels
-from dcncodec.formats.hevc_bits import PPS, SPS, START_CODE, VPS, Nal, split_nals
-from dcncodec.formats.hevc_sets import CodingTools, pack_tools, parameter_sets, read_sps, read_tools
+from dcncodec.formats.peers import bpg_colour, hevc_av
+from dcncodec.formats.peers.hevc_bits import PPS, SPS, START_CODE, VPS, Nal, split_nals
+from dcncodec.formats.peers.hevc_sets import (
+    CodingTools,
+    pack_tools,
+    parameter_sets,
+    read_sps,
+    read_tools,
+)
 
 Buffer = bytes | bytearray | memoryview
 

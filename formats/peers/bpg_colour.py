@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.formats.hevc_av import Plane
+from dcncodec.formats.peers.hevc_av import Plane
 
 YCBCR_601, RGB, YCGCO, YCBCR_709, YCBCR_2020 = range(5)
 """color_space (BPG specification 0.9.5, section 3.2); RGB is stored as G, B, R."""
