@@ -109,7 +109,7 @@ def command(
 
         write_dng(frame, target, overwrite=force)
     else:
-        from dcncodec.forensics.develop import Developer
+        from dcncodec.camera.develop import Developer
 
         _write(Developer(pipeline, device, precision).develop(frame), target, force)
     height, width = frame.mosaic.shape
@@ -133,7 +133,7 @@ def _frame(
         content = read_bytes(source)
         return frame_from_bytes(content, *size, black, white, gains, pattern, name=str(source))
     if source.suffix.lower() in SUFFIXES:
-        from dcncodec.forensics.acquisition import acquire
+        from dcncodec.camera.acquisition import acquire
         from dcncodec.formats.image import read_image
 
         return acquire(read_image(source).pixels, seed)

@@ -30,10 +30,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
+from dcncodec.camera.develop import STANDARD, Developer
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import CODEC, parse_channel
-from dcncodec.forensics.develop import STANDARD, Developer
 from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.camera.acquisition import acquire
+from dcncodec.camera.camera import develop_frame
+from dcncodec.camera.develop import STANDARD, Developer
 from dcncodec.errors import UsageError
-from dcncodec.forensics.acquisition import acquire
-from dcncodec.forensics.camera import develop_frame
-from dcncodec.forensics.develop import STANDARD, Developer
 from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 from dcncodec.formats.raw import Frame, raw_files, read_raw

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dcncodec.camera.develop import STANDARD
 from dcncodec.forensics.channel import CODEC, NONE
-from dcncodec.forensics.develop import STANDARD
 from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
 from dcncodec.formats.files import make_folder
 from dcncodec.models.registry import PIPELINE, TUNED

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from dcncodec.camera.develop import STANDARD
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import CODEC, Channel, parse_channel
-from dcncodec.forensics.develop import STANDARD
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder

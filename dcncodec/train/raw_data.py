@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
+from dcncodec.camera.camera import develop
 from dcncodec.errors import TrainingError
-from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
-from dcncodec.forensics.camera import develop
 from dcncodec.forensics.patches import ATTEMPTS, first_of, is_varied
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit

@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.torch import save
 from skimage import data
 
+from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
 from dcncodec.cli.main import main
 from dcncodec.errors import ModelError
-from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
 from dcncodec.forensics.evaluate import evaluate
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.photos import Photo

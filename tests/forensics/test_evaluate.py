@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcncodec.camera.acquisition import acquire
+from dcncodec.camera.develop import Developer
 from dcncodec.codec import Codec
 from dcncodec.errors import ImageError, TrainingError, UsageError
 from dcncodec.forensics import evaluate as module
-from dcncodec.forensics.acquisition import acquire
 from dcncodec.forensics.analysis import SPECTRUM_SIDE, attenuation, ssim_changes
-from dcncodec.forensics.develop import Developer
 from dcncodec.forensics.evaluate import Evaluation, evaluate
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.patches import cut, is_varied

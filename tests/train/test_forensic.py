@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dcncodec.camera.acquisition import MEAN_CAMERA
 from dcncodec.errors import TrainingError
-from dcncodec.forensics.acquisition import MEAN_CAMERA
 from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.gauges import install_gauges
 from dcncodec.forensics.manipulations import CLASSES as PAPER_CLASSES

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from skimage import data as samples
 
+from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
 from dcncodec.errors import TrainingError
-from dcncodec.forensics.acquisition import MEAN_CAMERA, acquire
 from dcncodec.formats.dng import write_dng
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import DNet, INet

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcncodec.forensics.camera import Floats, develop_frame, recolour
+from dcncodec.camera.camera import Floats, develop_frame, recolour
 from dcncodec.formats.raw import Frame
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import Pipeline

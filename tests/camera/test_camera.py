@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from dcncodec.errors import MissingLibraryError
-from dcncodec.forensics.acquisition import CAMERAS, MEAN_CAMERA, WHITE, acquire
-from dcncodec.forensics.camera import (
+from dcncodec.camera.acquisition import CAMERAS, MEAN_CAMERA, WHITE, acquire
+from dcncodec.camera.camera import (
     develop,
     develop_frame,
     from_linear,
@@ -18,6 +17,7 @@ from dcncodec.forensics.camera import (
     to_linear,
     to_mosaic,
 )
+from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.raw import camera_to_srgb
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:128, 192:320])

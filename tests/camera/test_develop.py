@@ -10,10 +10,10 @@ import pytest
 import torch
 from skimage import data
 
+from dcncodec.camera import develop as module
+from dcncodec.camera.acquisition import CAMERAS, MEAN_CAMERA, acquire
+from dcncodec.camera.develop import Developer, run_windows
 from dcncodec.errors import ModelError
-from dcncodec.forensics import develop as module
-from dcncodec.forensics.acquisition import CAMERAS, MEAN_CAMERA, acquire
-from dcncodec.forensics.develop import Developer, run_windows
 from dcncodec.formats.raw import camera_to_srgb
 from dcncodec.models.nip import NETWORKS, INet, make_nip
 from dcncodec.train.export import write_model

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.camera.camera import to_linear
 from dcncodec.errors import MissingLibraryError
-from dcncodec.forensics.camera import to_linear
 from dcncodec.formats.raw import Frame, camera_to_srgb, check_size
 
 BLACK, WHITE = 512, 16_383

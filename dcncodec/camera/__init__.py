@@ -1,0 +1,1 @@
+"""RAW development: the standard pipeline, neural ones, simulated acquisition."""
