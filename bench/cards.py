@@ -40,7 +40,7 @@ def update(codec: DcnCodec, results: Results) -> None:
         UsageError: the run knows no JPEG to compare with.
         DcnError: a card cannot be written.
     """
-    from dcncodec.train.export import update_card
+    from dcncodec.train.engine.export import update_card
 
     if not any(point.codec == "jpeg" for point in results.points):
         raise UsageError("--update-card: the cards compare with JPEG; add --codec jpeg")

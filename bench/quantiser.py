@@ -107,7 +107,7 @@ def model_entropies(model: str, folder: Path, patch: int = 128) -> Tensor:
     """
     from dcncodec.models.load import load_dcn
     from dcncodec.models.registry import find_model
-    from dcncodec.train.data import load_images
+    from dcncodec.train.engine.data import load_images
 
     codec = load_dcn(find_model(model))
     crops = load_images([folder], patch).training.crops(48, patch, torch.Generator().manual_seed(0))
@@ -221,8 +221,8 @@ def step_seconds(
     optimiser, so that the quantiser's true share is smaller still.
     """
     from dcncodec.models.dcn import DCN
-    from dcncodec.train.loop import CodecLoss
-    from dcncodec.train.recipes import RECIPES
+    from dcncodec.train.engine.recipes import RECIPES
+    from dcncodec.train.tasks.codec import CodecLoss
 
     torch.manual_seed(0)
     objective = CodecLoss(DCN(channels), RECIPES["fast"], torch.float32)

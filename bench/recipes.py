@@ -20,10 +20,10 @@ import torch
 from dcncodec.errors import DcnError
 from dcncodec.models.dcn import DCN
 from dcncodec.runtime.devices import choose_device, choose_precision
-from dcncodec.train.data import Dataset, load_images
-from dcncodec.train.loop import CodecLoss, Trainer, validate
-from dcncodec.train.recipes import LAMBDA_H, RECIPES, Recipe
-from dcncodec.train.run import Budget
+from dcncodec.train.engine.data import Dataset, load_images
+from dcncodec.train.engine.recipes import LAMBDA_H, RECIPES, Recipe
+from dcncodec.train.engine.run import Budget
+from dcncodec.train.tasks.codec import CodecLoss, Trainer, validate
 
 _FAST = replace(RECIPES["fast"], lambda_h=LAMBDA_H, lambda_ssim=0.0)
 _PAPER = replace(RECIPES["paper"], batch=_FAST.batch, patch=_FAST.patch)

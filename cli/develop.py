@@ -127,7 +127,7 @@ def _frame(
 ) -> Frame:
     from dcncodec.formats.files import read_bytes
     from dcncodec.formats.raw import frame_from_bytes, read_raw
-    from dcncodec.train.data import SUFFIXES
+    from dcncodec.train.engine.data import SUFFIXES
 
     if size is not None:
         content = read_bytes(source)

@@ -96,7 +96,7 @@ def evaluate_command(
     from dcncodec.forensics.folder import open_forensic
     from dcncodec.forensics.photos import Photos
     from dcncodec.formats.files import make_folder
-    from dcncodec.train.forensic_export import update_forensic
+    from dcncodec.train.tasks.forensic_export import update_forensic
 
     set_threads(threads)
     chosen = [open_forensic(name) for name in names]

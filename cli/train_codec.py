@@ -45,8 +45,8 @@ def command(**options: Any) -> None:
 
 
 def _load() -> Training:
-    from dcncodec.train.export import export_model
-    from dcncodec.train.start import Settings, train
+    from dcncodec.train.engine.export import export_model
+    from dcncodec.train.tasks.codec_setup import Settings, train
 
     return Training(Settings, train, export_model)
 

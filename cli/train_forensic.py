@@ -103,8 +103,8 @@ def command(**options: Any) -> None:
 
 
 def _load() -> Training:
-    from dcncodec.train.forensic_export import export_forensic
-    from dcncodec.train.forensic_start import ForensicSettings, train_forensic
+    from dcncodec.train.tasks.forensic_export import export_forensic
+    from dcncodec.train.tasks.forensic_setup import ForensicSettings, train_forensic
 
     return Training(ForensicSettings, train_forensic, export_forensic)
 

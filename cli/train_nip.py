@@ -35,7 +35,7 @@ def command(**options: Any) -> None:
 
 
 def _load() -> Training:
-    from dcncodec.train.nip_start import NipSettings, export_nip, train_nip
+    from dcncodec.train.tasks.nip_setup import NipSettings, export_nip, train_nip
 
     return Training(NipSettings, train_nip, export_nip)
 

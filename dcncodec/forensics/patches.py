@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcncodec.errors import ImageError, TrainingError
 from dcncodec.metrics import to_unit
-from dcncodec.train.data import ImageSet
+from dcncodec.train.engine.data import ImageSet
 
 FLAT_VARIANCE = 0.005
 """Patches of less variance (samples in [0, 1]) show no traces of anything and are left out."""

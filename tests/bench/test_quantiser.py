@@ -16,8 +16,8 @@ from torch import Tensor
 
 from dcncodec.bench import entropy_modes, quantiser, recipes
 from dcncodec.bench.quantiser import GAUSSIAN, STUDENT, direct_bins, grid, laplacian, soft_bins
-from dcncodec.train.data import load_images
-from dcncodec.train.run import Budget
+from dcncodec.train.engine.data import load_images
+from dcncodec.train.engine.run import Budget
 
 BEST = ("student", 25.0, 50.0)
 

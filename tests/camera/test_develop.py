@@ -16,7 +16,7 @@ from dcncodec.camera.develop import Developer, run_windows
 from dcncodec.errors import ModelError
 from dcncodec.formats.raw import camera_to_srgb
 from dcncodec.models.nip import NETWORKS, INet, make_nip
-from dcncodec.train.export import write_model
+from dcncodec.train.engine.export import write_model
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:120, 200:330])
 

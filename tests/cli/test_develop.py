@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data as samples
 
 from dcncodec.cli.main import main
-from dcncodec.train import nip
+from dcncodec.train.tasks import nip
 
 pytest.importorskip("rawpy")
 pytest.importorskip("colour_demosaicing")

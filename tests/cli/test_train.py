@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dcncodec.cli.main import main
-from dcncodec.train.log import read_log
+from dcncodec.train.engine.log import read_log
 
 QUICK = ["--patch", "16", "--batch", "2", "--threads", "1", "--device", "cpu"]
 

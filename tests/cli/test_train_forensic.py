@@ -25,7 +25,7 @@ from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.photos import Photo
 from dcncodec.formats.dng import write_dng
 from dcncodec.models.dcn import DCN
-from dcncodec.train import forensic
+from dcncodec.train.tasks import forensic
 
 QUICK = ["--patch", "16", "--batch", "1", "--threads", "1", "--device", "cpu"]
 CLASSES = ["--classes", "native,gaussian"]

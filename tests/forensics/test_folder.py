@@ -17,11 +17,11 @@ from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forens
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import WEIGHTS, list_models, open_folder
-from dcncodec.train.checkpoint import FILE, Header, Progress, save_checkpoint
-from dcncodec.train.forensic import ForensicTrainer
-from dcncodec.train.forensic_export import export_forensic, update_forensic
-from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.recipes import FORENSIC_RECIPES
+from dcncodec.train.engine.checkpoint import FILE, Header, Progress, save_checkpoint
+from dcncodec.train.engine.optimiser import Optimiser
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_export import export_forensic, update_forensic
 
 RECIPE = replace(
     FORENSIC_RECIPES["fast"], classes=("native", "jpeg", "median"), muon=False, trainable=("dcn",)

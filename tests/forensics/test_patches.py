@@ -8,7 +8,7 @@ import torch
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.patches import is_varied, varied_crops
 from dcncodec.metrics import to_unit
-from dcncodec.train.data import ImageSet
+from dcncodec.train.engine.data import ImageSet
 
 
 def images(pixels: torch.Tensor) -> ImageSet:

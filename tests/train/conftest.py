@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcncodec.train.data import Dataset, load_images
+from dcncodec.train.engine.data import Dataset, load_images
 
 
 @pytest.fixture(autouse=True)

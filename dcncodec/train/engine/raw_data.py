@@ -22,7 +22,7 @@ from dcncodec.errors import TrainingError
 from dcncodec.forensics.patches import ATTEMPTS, first_of, is_varied
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit
-from dcncodec.train.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
+from dcncodec.train.engine.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
 
 SAME_CAMERA = 1e-3
 """Most by which the colour matrices of one camera's files differ."""

@@ -14,12 +14,12 @@ from dcncodec.errors import ModelError, OutputError, TrainingError, UsageError
 from dcncodec.models.dcn import DCN
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import open_folder
-from dcncodec.train.checkpoint import FILE, Header, Progress, read_average, save_checkpoint
-from dcncodec.train.data import Source
-from dcncodec.train.export import card_text, export_model, update_card
-from dcncodec.train.log import Log
-from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.recipes import RECIPES
+from dcncodec.train.engine.checkpoint import FILE, Header, Progress, read_average, save_checkpoint
+from dcncodec.train.engine.data import Source
+from dcncodec.train.engine.export import card_text, export_model, update_card
+from dcncodec.train.engine.log import Log
+from dcncodec.train.engine.optimiser import Optimiser
+from dcncodec.train.engine.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from dcncodec.errors import TrainingError
 from dcncodec.formats.files import atomic_write
-from dcncodec.train.data import Source
-from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.recipes import Recipe
+from dcncodec.train.engine.data import Source
+from dcncodec.train.engine.optimiser import Optimiser
+from dcncodec.train.engine.recipes import Recipe
 
 FILE = "checkpoint.safetensors"
 

@@ -30,12 +30,12 @@ from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
-from dcncodec.train.checkpoint import FILE, Header
-from dcncodec.train.data import Dataset, ImageSet
-from dcncodec.train.loop import LOSS_PIXELS, codec_loss
-from dcncodec.train.raw_data import RawDataset, RawSet
-from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
-from dcncodec.train.run import Run
+from dcncodec.train.engine.checkpoint import FILE, Header
+from dcncodec.train.engine.data import Dataset, ImageSet
+from dcncodec.train.engine.raw_data import RawDataset, RawSet
+from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.run import Run
+from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss
 
 VALIDATION_PATCHES = 64
 VALIDATION_BATCH = 8

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dcncodec.errors import TrainingError
-from dcncodec.train.data import Dataset, Source, augment_gamma, load_images
+from dcncodec.train.engine.data import Dataset, Source, augment_gamma, load_images
 
 
 def shard(path: Path, pictures: Path) -> Path:

@@ -13,13 +13,13 @@ from dcncodec.formats.files import make_folder
 from dcncodec.models.dcn import DCN, STRIDE
 from dcncodec.models.registry import find_model
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.checkpoint import FILE, Header, read_header
-from dcncodec.train.data import load_images
-from dcncodec.train.export import check_export, export_model
-from dcncodec.train.loop import Trainer
-from dcncodec.train.recipes import RECIPES, Recipe
-from dcncodec.train.run import Budget, Report
-from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.checkpoint import FILE, Header, read_header
+from dcncodec.train.engine.data import load_images
+from dcncodec.train.engine.export import check_export, export_model
+from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.run import Budget, Report
+from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.tasks.codec import Trainer
 
 DEFAULT_CHANNELS = 32
 ANALYSIS_END = ("analysis_net.7.weight", "analysis_net.7.bias")

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.nip import Pipeline
-from dcncodec.train.checkpoint import Header
-from dcncodec.train.raw_data import RawDataset, RawSet
-from dcncodec.train.recipes import NipRecipe
-from dcncodec.train.run import Run
+from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.raw_data import RawDataset, RawSet
+from dcncodec.train.engine.recipes import NipRecipe
+from dcncodec.train.engine.run import Run
 
 VALIDATION_PARTS = 32
 VALIDATION_BATCH = 8

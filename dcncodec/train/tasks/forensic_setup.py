@@ -19,16 +19,16 @@ from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
 from dcncodec.models.registry import PIPELINE, ModelFolder, find_model
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.checkpoint import FILE, Header, read_header
-from dcncodec.train.data import Dataset, load_images
-from dcncodec.train.export import check_export
-from dcncodec.train.forensic import CameraTrainer, ForensicTrainer
-from dcncodec.train.forensic_export import export_forensic
-from dcncodec.train.nip_start import MULTIPLE
-from dcncodec.train.raw_data import SAME_CAMERA, RawDataset, load_frames
-from dcncodec.train.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
-from dcncodec.train.run import Budget, Report
-from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.checkpoint import FILE, Header, read_header
+from dcncodec.train.engine.data import Dataset, load_images
+from dcncodec.train.engine.export import check_export
+from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.run import Budget, Report
+from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.forensic_export import export_forensic
+from dcncodec.train.tasks.nip_setup import MULTIPLE
 
 CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan")
 """Fields of the recipe that say what is trained; no preset decides about them."""

@@ -15,11 +15,11 @@ import torch
 
 from dcncodec.errors import MissingLibraryError
 from dcncodec.runtime.devices import Precision
-from dcncodec.train.checkpoint import Header
-from dcncodec.train.log import plot_log
-from dcncodec.train.processes import own_device, process_group, rank_and_world
-from dcncodec.train.recipes import Recipe
-from dcncodec.train.run import LOG_FILE, Budget, Report, Run
+from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.log import plot_log
+from dcncodec.train.engine.processes import own_device, process_group, rank_and_world
+from dcncodec.train.engine.recipes import Recipe
+from dcncodec.train.engine.run import LOG_FILE, Budget, Report, Run
 
 Notify = Callable[[str], None]
 

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dcncodec.train import processes
-from dcncodec.train.checkpoint import FILE
-from dcncodec.train.processes import own_device, rank_and_world
+from dcncodec.train.engine import processes
+from dcncodec.train.engine.checkpoint import FILE
+from dcncodec.train.engine.processes import own_device, rank_and_world
 
 SCRIPT = """
 import os, shutil, sys

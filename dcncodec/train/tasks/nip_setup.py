@@ -13,14 +13,14 @@ from dcncodec.models.load import load_nip
 from dcncodec.models.nip import NETWORKS, make_nip
 from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.checkpoint import FILE, Header, read_average, read_header
-from dcncodec.train.export import check_export, describe_run, write_model
-from dcncodec.train.log import read_log
-from dcncodec.train.nip import NipTrainer
-from dcncodec.train.raw_data import load_frames
-from dcncodec.train.recipes import NIP_RECIPES, NipRecipe
-from dcncodec.train.run import LOG_FILE, Budget, Report
-from dcncodec.train.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
+from dcncodec.train.engine.export import check_export, describe_run, write_model
+from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.raw_data import load_frames
+from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe
+from dcncodec.train.engine.run import LOG_FILE, Budget, Report
+from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.tasks.nip import NipTrainer
 
 MULTIPLE = 32
 """Of pixels, what a patch's side must be: UNet halves the stack four times."""

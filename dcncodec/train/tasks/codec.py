@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.dcn import DCN, STRIDE
 from dcncodec.quantise import Quantiser, quantise_in_training
-from dcncodec.train.checkpoint import Header
-from dcncodec.train.data import Dataset, ImageSet, augment_gamma
-from dcncodec.train.log import COLUMNS
-from dcncodec.train.recipes import PAPER_BATCH, PAPER_PATCH, Recipe
-from dcncodec.train.run import Run
+from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.data import Dataset, ImageSet, augment_gamma
+from dcncodec.train.engine.log import COLUMNS
+from dcncodec.train.engine.recipes import PAPER_BATCH, PAPER_PATCH, Recipe
+from dcncodec.train.engine.run import Run
 
 VALIDATION_CROPS = 32
 VALIDATION_BATCH = 8

@@ -12,16 +12,16 @@ from safetensors.torch import load, save
 
 from dcncodec.errors import TrainingError
 from dcncodec.models.dcn import DCN
-from dcncodec.train.checkpoint import (
+from dcncodec.train.engine.checkpoint import (
     Header,
     Progress,
     load_checkpoint,
     read_header,
     save_checkpoint,
 )
-from dcncodec.train.data import Source
-from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.engine.data import Source
+from dcncodec.train.engine.optimiser import Optimiser
+from dcncodec.train.engine.recipes import RECIPES, Recipe
 
 
 @pytest.fixture(scope="module")

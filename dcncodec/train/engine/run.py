@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dcncodec.errors import TrainingError
-from dcncodec.train.checkpoint import FILE, Header, load_checkpoint, save_checkpoint
-from dcncodec.train.log import Log
-from dcncodec.train.optimiser import Optimiser
-from dcncodec.train.processes import largest, rank_and_world
+from dcncodec.train.engine.checkpoint import FILE, Header, load_checkpoint, save_checkpoint
+from dcncodec.train.engine.log import Log
+from dcncodec.train.engine.optimiser import Optimiser
+from dcncodec.train.engine.processes import largest, rank_and_world
 
 REPORT_SECONDS = 2.0
 CHECKPOINT_SECONDS = 120.0

@@ -13,13 +13,13 @@ from torch import Tensor
 from dcncodec.errors import OutputError, TrainingError
 from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
-from dcncodec.train import run as base
-from dcncodec.train.checkpoint import read_average, read_header
-from dcncodec.train.data import Dataset
-from dcncodec.train.log import Log, read_log
-from dcncodec.train.loop import CodecLoss, Trainer, validate
-from dcncodec.train.recipes import RECIPES, Recipe
-from dcncodec.train.run import Budget
+from dcncodec.train.engine import run as base
+from dcncodec.train.engine.checkpoint import read_average, read_header
+from dcncodec.train.engine.data import Dataset
+from dcncodec.train.engine.log import Log, read_log
+from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.run import Budget
+from dcncodec.train.tasks.codec import CodecLoss, Trainer, validate
 
 TINY = replace(RECIPES["fast"], batch=2, patch=16, warmup_steps=2)
 PAPER = replace(RECIPES["paper"], batch=2, patch=16)

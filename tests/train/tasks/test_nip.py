@@ -17,13 +17,13 @@ from dcncodec.formats.dng import write_dng
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import DNet, INet
 from dcncodec.models.registry import open_folder
-from dcncodec.train import nip
-from dcncodec.train.checkpoint import FILE
-from dcncodec.train.nip import NipLoss, NipTrainer, validate
-from dcncodec.train.nip_start import export_nip
-from dcncodec.train.raw_data import RawDataset, RawSet, load_frames
-from dcncodec.train.recipes import NIP_RECIPES, NipRecipe
-from dcncodec.train.run import Budget
+from dcncodec.train.engine.checkpoint import FILE
+from dcncodec.train.engine.raw_data import RawDataset, RawSet, load_frames
+from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe
+from dcncodec.train.engine.run import Budget
+from dcncodec.train.tasks import nip
+from dcncodec.train.tasks.nip import NipLoss, NipTrainer, validate
+from dcncodec.train.tasks.nip_setup import export_nip
 
 pytest.importorskip("colour_demosaicing")
 
@@ -132,7 +132,7 @@ def test_resume_gives_the_same_weights(tmp_path: Path, frames: RawDataset) -> No
             parts.stop()
 
     with pytest.MonkeyPatch.context() as monkey:
-        monkey.setattr("dcncodec.train.run.REPORT_SECONDS", 0.0)
+        monkey.setattr("dcncodec.train.engine.run.REPORT_SECONDS", 0.0)
         assert not parts.run(Budget(4), stop)
     assert trainer(tmp_path / "parts", frames).run(Budget(4), ignore)
     weights = [load_file(tmp_path / name / FILE) for name in ("whole", "parts")]

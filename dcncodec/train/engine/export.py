@@ -40,9 +40,9 @@ from torch import Tensor
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder
 from dcncodec.models.registry import open_folder
-from dcncodec.train.checkpoint import FILE, Header, read_average
-from dcncodec.train.log import read_log
-from dcncodec.train.run import LOG_FILE
+from dcncodec.train.engine.checkpoint import FILE, Header, read_average
+from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.run import LOG_FILE
 
 FORMAT = "dcn-weights-1"
 CURVE_ROWS = 10

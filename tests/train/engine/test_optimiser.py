@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dcncodec.train.optimiser import Optimiser, orthogonalise
-from dcncodec.train.recipes import RECIPES, Recipe
+from dcncodec.train.engine.optimiser import Optimiser, orthogonalise
+from dcncodec.train.engine.recipes import RECIPES, Recipe
 
 
 def net() -> nn.Module:

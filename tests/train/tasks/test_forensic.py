@@ -19,14 +19,14 @@ from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import INet
-from dcncodec.train import forensic
-from dcncodec.train.checkpoint import FILE, read_header
-from dcncodec.train.data import Dataset
-from dcncodec.train.forensic import CameraTrainer, ForensicLoss, ForensicTrainer
-from dcncodec.train.log import read_log
-from dcncodec.train.raw_data import RawDataset, load_frames
-from dcncodec.train.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
-from dcncodec.train.run import Budget
+from dcncodec.train.engine.checkpoint import FILE, read_header
+from dcncodec.train.engine.data import Dataset
+from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.raw_data import RawDataset, load_frames
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
+from dcncodec.train.engine.run import Budget
+from dcncodec.train.tasks import forensic
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicLoss, ForensicTrainer
 
 CLASSES = ("native", "gaussian", "jpeg")
 TINY = replace(FORENSIC_RECIPES["fast"], batch=2, patch=16, classes=CLASSES, warmup_steps=2)
@@ -146,7 +146,7 @@ def check_resume(folder: Path, make: Callable[[Path], ForensicTrainer]) -> None:
             parts.stop()
 
     with pytest.MonkeyPatch.context() as monkey:
-        monkey.setattr("dcncodec.train.run.REPORT_SECONDS", 0.0)
+        monkey.setattr("dcncodec.train.engine.run.REPORT_SECONDS", 0.0)
         assert not parts.run(Budget(4), stop)
     assert make(folder / "parts").run(Budget(4), ignore)
     weights = [load_file(folder / name / FILE) for name in ("whole", "parts")]

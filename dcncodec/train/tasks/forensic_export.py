@@ -12,8 +12,8 @@ from dcncodec.forensics.channel import CODEC, NONE
 from dcncodec.forensics.folder import CARD_FILE, FAN_FILE, open_forensic
 from dcncodec.formats.files import make_folder
 from dcncodec.models.registry import PIPELINE, TUNED
-from dcncodec.train.checkpoint import FILE, read_average
-from dcncodec.train.export import (
+from dcncodec.train.engine.checkpoint import FILE, read_average
+from dcncodec.train.engine.export import (
     check_export,
     describe_run,
     half_precision,
@@ -24,10 +24,10 @@ from dcncodec.train.export import (
     write_file,
     write_model,
 )
-from dcncodec.train.forensic import CameraTrainer, ForensicTrainer
-from dcncodec.train.log import read_log
-from dcncodec.train.recipes import PAPER_PATCH, ForensicRecipe
-from dcncodec.train.run import LOG_FILE
+from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.run import LOG_FILE
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
 
 FORMAT = "dcn-fan-1"
 

@@ -1,0 +1,1 @@
+"""What every training stands on: runs, checkpoints, optimiser, data, log, export."""

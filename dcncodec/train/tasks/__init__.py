@@ -1,0 +1,1 @@
+"""The trainings: codec, forensic network, camera pipeline; each with its setup."""
