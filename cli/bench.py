@@ -191,8 +191,9 @@ def figure5_command(
     output: Path,
 ) -> None:
     """Figure 5 of the paper: SSIM over bits per pixel, with fitted curves."""
-    from dcncodec.bench import figures, plots
+    from dcncodec.bench import plots
     from dcncodec.bench.codecs import specs
+    from dcncodec.bench.paper import figures
     from dcncodec.bench.results import Results
 
     chosen = specs(codecs or FIGURE_CODECS, device=device, precision=precision)
@@ -225,8 +226,9 @@ def figure6_command(
 
     The model is the first of --codec, by default that of medium quality.
     """
-    from dcncodec.bench import figures, plots, viewer
+    from dcncodec.bench import plots, viewer
     from dcncodec.bench.codecs import BaselineCodec, specs
+    from dcncodec.bench.paper import figures
 
     items = find_items(dataset, data_dir, crop or PAPER_CROP, limit)
     if unknown := set(names) - {item.name for item in items}:

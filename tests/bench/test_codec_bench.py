@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcncodec.bench import datasets, fse_speed, rd, runner
+from dcncodec.bench import datasets, rd, runner
 from dcncodec.bench.codecs import specs
+from dcncodec.bench.paper import fse_speed
 
 
 def test_entropy_of_blocks() -> None:

@@ -2,7 +2,8 @@
 
 Muon (Jordan et al., 2024) orthogonalises the momentum of every weight matrix before it steps, so
 that all directions of a layer learn at the same pace. With equal steps it trains these networks,
-which have no normalisation layers, much faster than Adam (``python -m dcncodec.bench.recipes``).
+which have no normalisation layers, much faster than Adam
+(``python -m dcncodec.bench.paper.recipes``).
 """
 
 from __future__ import annotations

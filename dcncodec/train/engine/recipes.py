@@ -1,6 +1,6 @@
 """Training recipes. ``paper`` follows section 3.4; ``fast`` needs far fewer steps.
 
-``python -m dcncodec.bench.recipes`` measures what each deviation of ``fast`` buys.
+``python -m dcncodec.bench.paper.recipes`` measures what each deviation of ``fast`` buys.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcncodec.bench import bpg_anchor
+from dcncodec.bench.paper import bpg_anchor
 from dcncodec.errors import DcnError, FormatError, ImageError, LimitError, UsageError
 from dcncodec.errors import MissingLibraryError as Missing
 from dcncodec.formats.peers import bpg

@@ -1,6 +1,6 @@
 """dJPEG beside libjpeg: Fig. 6 b-d of the NIP paper (CVPR 2019) as a plot.
 
-    python -m dcncodec.bench.djpeg --out DIR --data ../shared/data/kodak --limit 4
+    python -m dcncodec.bench.paper.djpeg --out DIR --data ../shared/data/kodak --limit 4
 
 A panel for every rounding: PSNR after dJPEG over PSNR after libjpeg, both against the original, for
 images at many qualities. The exact rounding lies on the diagonal; the sinusoidal one keeps more

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcncodec.bench import datasets, figures, plots
+from dcncodec.bench import datasets, plots
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, specs
 from dcncodec.bench.fits import fits, mean_curve
+from dcncodec.bench.paper import figures
 from dcncodec.bench.results import Results
 
 

@@ -1,6 +1,6 @@
 """Training recipes side by side: the same data, seed and steps (or minutes) for every variant.
 
-    python -m dcncodec.bench.recipes SOURCES... (--steps N | --minutes M) [--only NAME ...]
+    python -m dcncodec.bench.paper.recipes SOURCES... (--steps N | --minutes M) [--only NAME ...]
 
 The variants change one thing after the other between the presets ``paper`` and ``fast``, with the
 paper's loss, since losses must be the same to be compared. All are judged by it with one histogram

@@ -1,6 +1,6 @@
 """Entropy coding by channel or of all channels together, by size of the image (Table A.2).
 
-    python -m dcncodec.bench.entropy_modes --data DIR [--model NAME|PATH ...]
+    python -m dcncodec.bench.paper.entropy_modes --data DIR [--model NAME|PATH ...]
 
 Every image is cut into as many patches of 128, 256 and 512 pixels as fit; the table gives the mean
 bits per pixel of their bit-streams in either mode, and what the smaller of both (``auto``) saves.

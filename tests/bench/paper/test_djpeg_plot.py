@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from skimage import data
 
-from dcncodec.bench import djpeg
+from dcncodec.bench.paper import djpeg
 
 
 def test_figure_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Speed and size of the entropy coder beside zstandard level 1: one run, one thread.
 
-    python -m dcncodec.bench.fse_speed
+    python -m dcncodec.bench.paper.fse_speed
 
 Laplacian indices of 32 code words, in blocks of 4,096 symbols and in one block of 1 MiB. Absolute
 speeds say little on a shared machine; the ratio to zstandard, measured in turns in the same run,

@@ -14,8 +14,15 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
-from dcncodec.bench import entropy_modes, quantiser, recipes
-from dcncodec.bench.quantiser import GAUSSIAN, STUDENT, direct_bins, grid, laplacian, soft_bins
+from dcncodec.bench.paper import entropy_modes, quantiser, recipes
+from dcncodec.bench.paper.quantiser import (
+    GAUSSIAN,
+    STUDENT,
+    direct_bins,
+    grid,
+    laplacian,
+    soft_bins,
+)
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.run import Budget
 

@@ -1,6 +1,6 @@
 """The built-in BPG beside reference bpgenc: payload at equal PSNR, on the same images.
 
-    python -m dcncodec.bench.bpg_anchor --data ../shared/data/kodak \\
+    python -m dcncodec.bench.paper.bpg_anchor --data ../shared/data/kodak \\
         --anchors ../shared/anchors/rd_kodak.json
 
 Prints one line per image and quantiser, then the mean; exits with 1 when a point needs more than

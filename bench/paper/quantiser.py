@@ -1,6 +1,6 @@
 """The soft quantiser's entropy estimate: Fig. 3, A.1, A.2 and A.3 of the DCN paper as plots.
 
-    python -m dcncodec.bench.quantiser --out DIR [--data DIR --model NAME|PATH]
+    python -m dcncodec.bench.paper.quantiser --out DIR [--data DIR --model NAME|PATH]
 
 Random Laplacian latents of many scales are quantised softly and hard; the error is the entropy of
 the soft histogram over the hard one's. The scales reach as far beyond the codebook as the paper's.

@@ -1,0 +1,1 @@
+"""Redraws the paper's figures; each module runs as ``python -m dcncodec.bench.paper.NAME``."""
