@@ -26,9 +26,8 @@ from dcncodec.bench.points import Failure
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats import bitstream
-from dcncodec.models.dcn import STRIDE
+from dcncodec.formats.geometry import MAX_SIDE, STRIDE, Area
 from dcncodec.models.registry import find_model
-from dcncodec.runtime.windows import Area
 
 ROUNDS = 3
 SIZES = ("512x512", "768x512", "1920x1080")
@@ -197,7 +196,7 @@ def parts(codec: Codec, pixels: Pixels, threads: int) -> dict[str, float]:
     times = [time.perf_counter()]
     indices = codec.transforms.analyse(pixels, plane)
     times.append(time.perf_counter())
-    side = bitstream.MAX_SIDE
+    side = MAX_SIDE
     blocks = [
         bitstream.encode_block(
             np.ascontiguousarray(indices[:, top : top + side, left : left + side]), "auto", threads

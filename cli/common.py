@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from dcncodec.errors import DcnError, UsageError
+from dcncodec.formats.geometry import MAX_PIXELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,7 +59,7 @@ def file_options(command: Command) -> Command:
         click.option(
             "--max-pixels",
             type=click.IntRange(0),
-            default=400_000_000,
+            default=MAX_PIXELS,
             show_default=True,
             help="Refuse larger images; 0 for no limit.",
         ),

@@ -66,7 +66,8 @@ def command(
 
     work = jobs(paths, output_dir, suffixes_read(), ".dcn")
     set_threads(threads)
-    from dcncodec.codec import Codec, quality_of
+    from dcncodec.codec import Codec
+    from dcncodec.metrics import quality_of
     from dcncodec.models.registry import QUALITIES
 
     codec = Codec(model or QUALITIES[quality], device=device, precision=precision)

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from dcncodec.errors import DcnError
 
 if TYPE_CHECKING:
-    from dcncodec.codec import Codec, decode, decode_channels, encode
+    from dcncodec.codec import Codec, decode, encode
+    from dcncodec.formats.channels import decode_channels
     from dcncodec.formats.inspect import info
 
 __version__ = "0.1.0"
@@ -36,7 +37,7 @@ __all__ = ["Codec", "DcnError", "decode", "decode_channels", "encode", "info"]
 _HOMES = {
     "Codec": "dcncodec.codec",
     "decode": "dcncodec.codec",
-    "decode_channels": "dcncodec.codec",
+    "decode_channels": "dcncodec.formats.channels",
     "encode": "dcncodec.codec",
     "info": "dcncodec.formats.inspect",
 }

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from dcncodec.errors import FormatError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.files import atomic_write, read_bytes
-from dcncodec.formats.image import Picture, from_array, from_pil, read_image, to_array, to_pil
-from dcncodec.metrics import SSIM_WINDOW, psnr, ssim, to_unit
-from dcncodec.models.dcn import HALO, STRIDE
+from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
+from dcncodec.formats.image import Picture, as_picture, to_array, to_pil
+from dcncodec.models.dcn import HALO
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import QUALITIES, ModelFolder, find_by_prefix, find_model
-from dcncodec.quantise import CODEBOOK_MIN
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
-from dcncodec.runtime.windows import Area, Transforms
+from dcncodec.runtime.windows import Transforms
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,7 +36,7 @@ Entropy = Literal["auto", "channel", "global"]
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open, inside the image."""
 
-BARE_SIDE = bitstream.MAX_SIDE * STRIDE
+BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
 
 
@@ -82,7 +81,7 @@ class Codec:
         *,
         entropy: Entropy = "auto",
         keep_metadata: bool = True,
-        max_pixels: int | None = container.MAX_PIXELS,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> bytes:
         """Compress an image into a .dcn file.
 
@@ -132,7 +131,7 @@ class Codec:
         Raises:
             UsageError: the image needs more than one block, or has an alpha channel.
         """
-        picture = as_picture(image, container.MAX_PIXELS)
+        picture = as_picture(image, MAX_PIXELS)
         height, width = picture.pixels.shape[:2]
         if max(height, width) > BARE_SIDE:
             raise UsageError(
@@ -161,7 +160,7 @@ class Codec:
         data: bytes | memoryview,
         *,
         region: Region | None = None,
-        max_pixels: int | None = container.MAX_PIXELS,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> Picture:
         """The picture in a .dcn file, or a part of it.
 
@@ -227,40 +226,6 @@ class Codec:
                 f"holds {indices.shape[0]} latent channels, but model {self.model.name} has "
                 f"{self.model.latent_channels}"
             )
-
-
-def as_picture(image: object, max_pixels: int | None) -> Picture:
-    """A path, array, Pillow image or picture as a ``Picture``.
-
-    Raises:
-        ImageError: it is none of these, or cannot be read.
-        LimitError: it has more than ``max_pixels``.
-    """
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, np.ndarray):
-        return from_array(image)
-    if isinstance(image, str | os.PathLike | bytes):
-        return read_image(image, max_pixels=max_pixels)
-    return from_pil(image)  # type: ignore[arg-type]
-
-
-def quality_of(original: Picture, decoded: Picture) -> dict[str, float | None]:
-    """PSNR in dB and SSIM of a decoded picture, which may be padded at its right and bottom.
-
-    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels.
-    """
-    height, width = original.pixels.shape[:2]
-    reference, distorted = (
-        to_unit(torch.from_numpy(np.require(p.pixels[:height, :width], requirements=["C", "W"])))
-        for p in (original, decoded)
-    )
-    error = float(psnr(reference[None], distorted[None]))
-    small = min(height, width) < SSIM_WINDOW
-    return {
-        "psnr": None if error == float("inf") else error,
-        "ssim": None if small else float(ssim(reference[None], distorted[None])),
-    }
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -340,7 +305,7 @@ def decode(
     model: str | Path | None = None,
     device: str = "auto",
     precision: Precision = "auto",
-    max_pixels: int | None = container.MAX_PIXELS,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> NDArray[np.uint8] | Image.Image:
     """Decompress a .dcn file, given by its bytes or path.
 
@@ -360,31 +325,3 @@ def decode(
         codec = _shared_codec(find_model(model), device, precision)
     picture = codec.decode(data, region=region, max_pixels=max_pixels)
     return to_pil(picture) if kind == "pil" else to_array(picture)
-
-
-def decode_channels(
-    source: bytes | str | os.PathLike[str],
-    channels: list[int],
-    *,
-    max_pixels: int | None = container.MAX_PIXELS,
-) -> NDArray[np.int8]:
-    """Latent channels of a file, without a model and without decoding the other channels.
-
-    Args:
-        channels: numbers of the wanted channels, 0..N-1.
-
-    Returns:
-        int8 (len(channels), ceil(H / 8), ceil(W / 8)): code words, -15..16.
-
-    Raises:
-        FormatError: the file is damaged.
-        UsageError: there is no such channel.
-    """
-    data = source if isinstance(source, bytes) else read_bytes(Path(source))
-    file = container.read(data, max_pixels=max_pixels)
-    header = file.header
-    plane = np.empty((len(channels), header.latent_height, header.latent_width), np.int8)
-    for number, (top, left, rows, columns) in enumerate(header.block_areas()):
-        block = file.decode_channels(number, channels).astype(np.int8)
-        plane[:, top : top + rows, left : left + columns] = block + CODEBOOK_MIN
-    return plane

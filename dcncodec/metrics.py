@@ -6,9 +6,12 @@ SSIM to scikit-image's value.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from dcncodec.formats.image import Picture
 
 SSIM_WINDOW = 7
 SSIM_K1, SSIM_K2 = 0.01, 0.03
@@ -61,3 +64,21 @@ def to_unit(pixels: Tensor) -> Tensor:
 def to_bytes(pixels: Tensor) -> Tensor:
     """Float (..., 3, H, W) to uint8 (..., H, W, 3): clipped to [0, 1], rounded to the nearest."""
     return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1)
+
+
+def quality_of(original: Picture, decoded: Picture) -> dict[str, float | None]:
+    """PSNR in dB and SSIM of a decoded picture, which may be padded at its right and bottom.
+
+    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels.
+    """
+    height, width = original.pixels.shape[:2]
+    reference, distorted = (
+        to_unit(torch.from_numpy(np.require(p.pixels[:height, :width], requirements=["C", "W"])))
+        for p in (original, decoded)
+    )
+    error = float(psnr(reference[None], distorted[None]))
+    small = min(height, width) < SSIM_WINDOW
+    return {
+        "psnr": None if error == float("inf") else error,
+        "ssim": None if small else float(ssim(reference[None], distorted[None])),
+    }

@@ -22,9 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-CODEBOOK_MIN = -15
-CODEBOOK_MAX = 16
-CODEBOOK_SIZE = CODEBOOK_MAX - CODEBOOK_MIN + 1
+from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE
 
 WINDOW = 5
 """Code words looked at for a value inside the codebook.

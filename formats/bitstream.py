@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dcncodec.errors import FormatError, UsageError
+from dcncodec.formats.geometry import CODEBOOK_SIZE, MAX_SIDE
 from dcncodec.formats.sections import Buffer
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["channel", "global"]
 Coding = Literal["fse", "rle", "raw"]
-
-MAX_SIDE = 255
-"""Latents per side of a block and channels of a block: the header's uint8."""
-ALPHABET = 32
-"""Code words of the codebook -15..16, 5 bits per index."""
 
 _HEADER = struct.Struct("<BBBH")
 HEADER_BYTES = _HEADER.size
@@ -99,8 +95,8 @@ def encode_block(
         raise ValueError(f"indices are {indices.dtype} {indices.shape}, not uint8 (N, H, W)")
     if max(indices.shape) > MAX_SIDE:
         raise ValueError(f"indices of shape {indices.shape} exceed {MAX_SIDE} in a direction")
-    if int(indices.max()) >= ALPHABET:
-        raise ValueError(f"index {int(indices.max())} is above {ALPHABET - 1}")
+    if int(indices.max()) >= CODEBOOK_SIZE:
+        raise ValueError(f"index {int(indices.max())} is above {CODEBOOK_SIZE - 1}")
     indices = np.ascontiguousarray(indices)
     if mode == "global":
         return _encode_global(indices)
@@ -142,9 +138,9 @@ def _entropy_bytes(indices: Indices) -> float:
     """Bytes that an ideal coder with one table for all channels needs (Shannon)."""
     import numpy as np
 
-    counts = np.zeros(ALPHABET, np.int64)
+    counts = np.zeros(CODEBOOK_SIZE, np.int64)
     for plane in indices:  # bincount widens its input to 8 bytes per index
-        counts += np.bincount(plane.ravel(), minlength=ALPHABET)
+        counts += np.bincount(plane.ravel(), minlength=CODEBOOK_SIZE)
     shares = counts[counts > 0] / indices.size
     return float(-(shares * np.log2(shares)).sum() * indices.size / 8)
 
@@ -248,7 +244,9 @@ def decode_block(data: Buffer, threads: int = 1, *, bare: bool = False) -> Indic
     (whole,) = layout.coded
     content = data[whole.offset :]
     if whole.coding == "fse":
-        flat = np.frombuffer(fse.decompress(bytes(content), count, ALPHABET - 1), np.uint8).copy()
+        flat = np.frombuffer(
+            fse.decompress(bytes(content), count, CODEBOOK_SIZE - 1), np.uint8
+        ).copy()
     else:
         flat = _plain(content, count)
     return flat.reshape(layout.channels, layout.height, layout.width)
@@ -259,8 +257,8 @@ def _plain(content: Buffer, count: int) -> Indices:
     import numpy as np
 
     flat = np.frombuffer(content, np.uint8)
-    if int(flat.max()) >= ALPHABET:
-        raise FormatError(f"latent block holds index {int(flat.max())}, above {ALPHABET - 1}")
+    if int(flat.max()) >= CODEBOOK_SIZE:
+        raise FormatError(f"latent block holds index {int(flat.max())}, above {CODEBOOK_SIZE - 1}")
     return np.full(count, flat[0], np.uint8) if len(content) < count else flat.copy()
 
 
@@ -303,5 +301,5 @@ def _decode_planes(
         payload = b"".join(view[c.offset : c.offset + c.size] for c in chosen)
     sizes = np.array([c.size for c in chosen], np.uint32)
     count = layout.height * layout.width
-    planes = fse.decode_planes(payload, sizes, count, ALPHABET, threads)
+    planes = fse.decode_planes(payload, sizes, count, CODEBOOK_SIZE, threads)
     return planes.reshape(len(chosen), layout.height, layout.width)

@@ -25,10 +25,9 @@ from typing import IO, TYPE_CHECKING
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import packed, sections
+from dcncodec.formats.geometry import MAX_DIMENSION, MAX_PIXELS
 from dcncodec.formats.header import (
     MAX_BLOCK,
-    MAX_DIMENSION,
-    MAX_PIXELS,
     MIN_BLOCK,
     QUALITIES,
     VERSION,

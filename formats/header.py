@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dcncodec.errors import FormatError, LimitError, UsageError
+from dcncodec.formats.geometry import (
+    HASH_BYTES,
+    MAX_DIMENSION,
+    MAX_NAME,
+    MAX_SIDE,
+    NAME,
+    NAME_RULE,
+    STRIDE,
+)
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
 
 VERSION = 1
-STRIDE = 8
-"""Pixels per latent in each direction, the same for every model (DCN paper, Fig. 2)."""
-
-MAX_DIMENSION = 2**24 - 1
-"""Pixels per side: 4 bytes as a varint, and a product that fits 48 bits."""
-MAX_PIXELS = 400_000_000
-"""Pixels per image unless told otherwise: 20,000 x 20,000, 1.2 GB of RGB."""
-
-MIN_BLOCK, MAX_BLOCK = 16, 255
+MIN_BLOCK, MAX_BLOCK = 16, MAX_SIDE
 """Latents per side of a block in a file of several. The upper limit is the bit-stream's uint8;
 the lower keeps the number of sections below pixels / (16 * 8)**2."""
 
-HASH_BYTES = 8
-MAX_NAME = 32
-_NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{0,31}")
-_NAME_RULE = f"is not 1 to {MAX_NAME} of the characters a-z 0-9 . _ - with a letter or digit first"
 MAX_HEAD_BYTES = 2 + 4 + 4 + HASH_BYTES + 2 + MAX_NAME
 
 _GREY, _ALPHA, _SEVERAL = 0x01, 0x02, 0x04
@@ -80,8 +76,8 @@ class Header:
         for name, value in (("width", self.width), ("height", self.height)):
             if not 1 <= value <= MAX_DIMENSION:
                 raise FormatError(f"image {name} {value} is not in 1..{MAX_DIMENSION}")
-        if not _NAME.fullmatch(self.model.encode("utf-8", "surrogateescape")):
-            raise FormatError(f"model name {self.model!r} {_NAME_RULE}")
+        if not NAME.fullmatch(self.model):
+            raise FormatError(f"model name {self.model!r} is not {NAME_RULE}")
         if len(self.model_hash) != HASH_BYTES:
             raise FormatError(f"model hash has {len(self.model_hash)} bytes, not {HASH_BYTES}")
         if self.quality not in QUALITIES:
@@ -232,13 +228,13 @@ def parse_header(payload: Buffer) -> Header:
     block_height, block_width = payload[offset + HASH_BYTES : offset + fixed] if several else (0, 0)
     if several:
         _check_blocks(block_height, block_width)
-    name = bytes(payload[offset + fixed :])
-    if not _NAME.fullmatch(name):
-        raise FormatError(f"model name {_shown(name)} {_NAME_RULE}")
+    name = bytes(payload[offset + fixed :]).decode("ascii", "backslashreplace")
+    if not NAME.fullmatch(name):
+        raise FormatError(f"model name {name[: MAX_NAME + 1]!r} is not {NAME_RULE}")
     header = Header(
         width=width,
         height=height,
-        model=name.decode("ascii"),
+        model=name,
         model_hash=model_hash,
         grey=bool(flags & _GREY),
         alpha=bool(flags & _ALPHA),
@@ -254,7 +250,3 @@ def parse_header(payload: Buffer) -> Header:
             f"exceed {MAX_BLOCK} x {MAX_BLOCK}"
         )
     return header
-
-
-def _shown(name: bytes) -> str:
-    return repr(name[: MAX_NAME + 1].decode("ascii", "backslashreplace"))

@@ -67,6 +67,7 @@ from PIL import Image
 from dcncodec.errors import ImageError, LimitError, OutputError, UsageError
 from dcncodec.formats import colour, metadata
 from dcncodec.formats.files import atomic_write
+from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.guard import (
     Source,
     explained,
@@ -83,6 +84,7 @@ __all__ = [
     "MAX_PIXELS",
     "Picture",
     "Source",
+    "as_picture",
     "formats_read",
     "formats_written",
     "from_array",
@@ -94,7 +96,6 @@ __all__ = [
     "write_image",
 ]
 
-MAX_PIXELS = 400_000_000  # a 20,000 x 20,000 picture: 2.8 GB while it is read
 
 # Suffix (or value of `format`, with a dot put before it) to Pillow's name and options.
 _PPM: tuple[str, dict[str, Any]] = ("PPM", {})
@@ -231,6 +232,22 @@ def from_array(array: npt.ArrayLike) -> Picture:
     if samples.shape[2] == 4 and samples[..., 3].min() < 255:
         alpha = np.ascontiguousarray(samples[..., 3])
     return Picture(np.ascontiguousarray(samples[..., :3]), alpha)
+
+
+def as_picture(image: object, max_pixels: int | None) -> Picture:
+    """A path, array, Pillow image or picture as a ``Picture``.
+
+    Raises:
+        ImageError: it is none of these, or cannot be read.
+        LimitError: it has more than ``max_pixels``.
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, np.ndarray):
+        return from_array(image)
+    if isinstance(image, str | os.PathLike | bytes):
+        return read_image(image, max_pixels=max_pixels)
+    return from_pil(image)  # type: ignore[arg-type]
 
 
 def to_pil(picture: Picture) -> Image.Image:

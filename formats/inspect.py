@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream
-from dcncodec.formats.header import STRIDE, VERSION
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.formats.header import VERSION
 from dcncodec.formats.reader import Reader, read
 from dcncodec.formats.sections import Buffer
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dcncodec.errors import FormatError, ImageError, LimitError, MissingLibraryError, UsageError
 from dcncodec.formats.files import read_bytes
-from dcncodec.formats.image import MAX_PIXELS
+from dcncodec.formats.geometry import MAX_PIXELS
 
 if TYPE_CHECKING:
     import rawpy

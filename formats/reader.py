@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, overload
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream, packed, sections
-from dcncodec.formats.header import MAX_HEAD_BYTES, MAX_PIXELS, Header, check_pixels, parse_header
+from dcncodec.formats.geometry import MAX_PIXELS
+from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.sections import Buffer, Section
 

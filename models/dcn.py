@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-STRIDE = 8
-"""Pixels of the image per latent, in each direction."""
+from dcncodec.formats.geometry import MAX_SIDE
 
 HALO = 5
 """Latents around a window that can influence it, for either transform.
@@ -52,8 +51,8 @@ class DCN(nn.Module):
 
     def __init__(self, latent_channels: int) -> None:
         super().__init__()
-        if not 1 <= latent_channels <= 255:
-            raise ValueError(f"latent_channels must be in 1..255, not {latent_channels}")
+        if not 1 <= latent_channels <= MAX_SIDE:
+            raise ValueError(f"latent_channels must be in 1..{MAX_SIDE}, not {latent_channels}")
         self.latent_channels = latent_channels
         self.latent_scale = nn.Parameter(torch.tensor(LATENT_SCALE_INIT))
         self.analysis_net = nn.Sequential(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dcncodec.errors import ModelError
+from dcncodec.formats.geometry import HASH_BYTES, MAX_SIDE
 
 WEIGHTS = Path(__file__).parent / "weights"
 SEARCH_VARIABLE = "DCN_MODELS"
@@ -25,8 +26,6 @@ CODEC, PIPELINE = "dcn", "nip"
 FAMILIES = {CODEC: "codec", PIPELINE: "camera pipeline"}
 TUNED = "nip"
 """Sub-folder of a forensic folder with the camera pipeline that was tuned with its FAN."""
-PREFIX_BYTES = 8
-"""Bytes of the weight file's SHA-256 that a .dcn file records (formats/SPEC.md, HEAD)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ class ModelFolder:
     @property
     def prefix(self) -> bytes:
         """The part of the hash that a file records."""
-        return bytes.fromhex(self.sha256)[:PREFIX_BYTES]
+        return bytes.fromhex(self.sha256)[:HASH_BYTES]
 
     @property
     def weights(self) -> Path:
@@ -113,7 +112,7 @@ def open_folder(path: Path, family: str | None = CODEC) -> ModelFolder:
         valid = (
             folder.name.isascii()
             and folder.family in FAMILIES
-            and (folder.family != CODEC or 1 <= folder.latent_channels <= 255)
+            and (folder.family != CODEC or 1 <= folder.latent_channels <= MAX_SIDE)
             and (folder.family != PIPELINE or [len(row) for row in folder.to_srgb] == [3] * 3)
             and len(bytes.fromhex(folder.sha256)) == 32
         )
@@ -182,7 +181,7 @@ def find_by_prefix(name: str, prefix: bytes) -> ModelFolder:
 
     Args:
         name: the model's name as the file states it.
-        prefix: the first ``PREFIX_BYTES`` of its weight file's SHA-256.
+        prefix: the first ``HASH_BYTES`` of its weight file's SHA-256.
 
     Raises:
         ModelError: it is not installed; the message says which one is missing.

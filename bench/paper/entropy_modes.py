@@ -20,8 +20,7 @@ from dcncodec.bench.datasets import find
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.bitstream import Mode, encode_block
-from dcncodec.models.dcn import STRIDE
-from dcncodec.runtime.windows import Area
+from dcncodec.formats.geometry import STRIDE, Area
 
 SIDES = (128, 256, 512)
 MODES: tuple[Mode, Mode] = ("channel", "global")

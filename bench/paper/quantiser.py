@@ -29,9 +29,10 @@ from torch import Tensor
 
 from dcncodec.errors import DcnError
 from dcncodec.formats.files import make_folder
+from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE
 from dcncodec.metrics import to_unit
 from dcncodec.plotting import new_figure, save_figure
-from dcncodec.quantise import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE, Quantiser, quantise_hard
+from dcncodec.quantise import Quantiser, quantise_hard
 from dcncodec.quantise import entropy as histogram_entropy
 
 if TYPE_CHECKING:

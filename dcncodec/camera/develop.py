@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from dcncodec.camera.camera import Floats, develop_frame, recolour
+from dcncodec.formats.geometry import Area
 from dcncodec.formats.raw import Frame
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import Pipeline
 from dcncodec.models.registry import PIPELINE, find_model
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
-from dcncodec.runtime.windows import Area
 
 STANDARD = "standard"
 WINDOW = 512

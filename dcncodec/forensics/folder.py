@@ -35,10 +35,10 @@ from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import CODEC, parse_channel
 from dcncodec.forensics.manipulations import DEFAULTS
+from dcncodec.formats.geometry import HASH_BYTES
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import (
     PIPELINE,
-    PREFIX_BYTES,
     TUNED,
     find_by_prefix,
     find_model,
@@ -137,7 +137,7 @@ class ForensicFolder:
                     f"{self.codec_sha256[:16]}, not {folder.sha256[:16]}); export both again"
                 )
         else:
-            prefix = bytes.fromhex(self.codec_sha256)[:PREFIX_BYTES]
+            prefix = bytes.fromhex(self.codec_sha256)[:HASH_BYTES]
             folder = find_by_prefix(self.card["codec"]["name"], prefix)
         return Codec(folder, device=device)
 

@@ -6,16 +6,16 @@ image would give: no seams, and memory that depends on the window instead of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcncodec.formats.geometry import CODEBOOK_MIN, STRIDE, Area
 from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.models.dcn import DCN, HALO, STRIDE
-from dcncodec.quantise import CODEBOOK_MIN, quantise_hard
+from dcncodec.models.dcn import DCN, HALO
+from dcncodec.quantise import quantise_hard
 
 WINDOW = 128
 """Side of a window in latents (1,024 pixels): about 0.7 GiB at the widest layers in float32."""
@@ -23,44 +23,6 @@ SMALLEST_WINDOW = 32
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Area:
-    """A rectangle of the latent plane: rows top..bottom, columns left..right (half-open)."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def grown(self, margin: int, limit: Area) -> Area:
-        """The area with ``margin`` on all sides, cut at ``limit``."""
-        return Area(
-            max(self.top - margin, limit.top),
-            max(self.left - margin, limit.left),
-            min(self.bottom + margin, limit.bottom),
-            min(self.right + margin, limit.right),
-        )
-
-    def windows(self, side: int) -> Iterator[Area]:
-        """Areas of at most ``side`` x ``side``, of about equal size, that partition this one."""
-        for top, bottom in _spans(self.top, self.bottom, side):
-            for left, right in _spans(self.left, self.right, side):
-                yield Area(top, left, bottom, right)
-
-    def within(self, outer: Area, scale: int = 1) -> tuple[slice, slice]:
-        """Slices of this area in an array that holds ``outer``, ``scale`` elements a latent."""
-        return (
-            slice((self.top - outer.top) * scale, (self.bottom - outer.top) * scale),
-            slice((self.left - outer.left) * scale, (self.right - outer.left) * scale),
-        )
-
-
-def _spans(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
-    count = -(-(stop - start) // side)
-    for i in range(count):
-        yield start + (stop - start) * i // count, start + (stop - start) * (i + 1) // count
 
 
 class Transforms:

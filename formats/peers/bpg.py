@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.errors import DcnError, FormatError, ImageError, MissingLibraryError, UsageError
-from dcncodec.formats.header import MAX_PIXELS, check_pixels
+from dcncodec.formats.geometry import MAX_PIXELS
+from dcncodec.formats.header import check_pixels
 from dcncodec.formats.peers import bpg_colour, hevc_av
 from dcncodec.formats.peers.hevc_bits import PPS, SPS, START_CODE, VPS, Nal, split_nals
 from dcncodec.formats.peers.hevc_sets import (

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE
 from dcncodec.quantise import (
-    CODEBOOK_MAX,
-    CODEBOOK_MIN,
-    CODEBOOK_SIZE,
     Histogram,
     Kernel,
     Quantiser,

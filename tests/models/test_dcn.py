@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dcncodec.models.dcn import DCN, HALO, STRIDE
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.dcn import DCN, HALO
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dcncodec.errors import ModelError
+from dcncodec.formats.geometry import HASH_BYTES
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import (
     PIPELINE,
-    PREFIX_BYTES,
     TUNED,
     WEIGHTS,
     find_by_prefix,
@@ -42,7 +42,7 @@ def test_bundled_models_are_what_their_cards_say() -> None:
         codec = load_dcn(folder)
         assert codec.latent_channels == folder.latent_channels
         assert folder.weights.stat().st_size <= 16 * 2**20
-        assert folder.prefix.hex() == folder.sha256[: 2 * PREFIX_BYTES]
+        assert folder.prefix.hex() == folder.sha256[: 2 * HASH_BYTES]
 
 
 def test_found_by_path_name_and_hash(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,12 +76,12 @@ def test_other_weights_of_the_same_name_are_not_taken(
 ) -> None:
     monkeypatch.setenv("DCN_MODELS", str(model.parent))
     with pytest.raises(ModelError, match="has other weights"):
-        find_by_prefix(find_model(model).name, b"\0" * PREFIX_BYTES)
+        find_by_prefix(find_model(model).name, b"\0" * HASH_BYTES)
 
 
 def test_a_model_that_is_not_installed_is_named() -> None:
     with pytest.raises(ModelError, match=r"needs model my-own .weights 0000.*not installed"):
-        find_by_prefix("my-own", b"\0" * PREFIX_BYTES)
+        find_by_prefix("my-own", b"\0" * HASH_BYTES)
 
 
 def test_replaced_weights_are_refused(model: Path) -> None:

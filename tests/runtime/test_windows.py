@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dcncodec.models.dcn import DCN, HALO, STRIDE
-from dcncodec.runtime.windows import SMALLEST_WINDOW, Area, Transforms
+from dcncodec.formats.geometry import STRIDE, Area
+from dcncodec.models.dcn import DCN, HALO
+from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
 
 CHANNELS = 4
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +38,7 @@ from torch import Tensor
 
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder
+from dcncodec.formats.geometry import NAME, NAME_RULE
 from dcncodec.models.registry import open_folder
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average
 from dcncodec.train.engine.log import read_log
@@ -58,8 +58,6 @@ TITLES = {
     "nip_psnr": "pipeline's PSNR, dB",
 }
 """Columns of a card's learning curve, where it has them."""
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-"""What the header of a .dcn file can carry (formats/SPEC.md, HEAD)."""
 
 
 def check_export(folder: Path) -> None:
@@ -70,10 +68,7 @@ def check_export(folder: Path) -> None:
     """
     name = folder.resolve().name
     if not NAME.fullmatch(name):
-        raise UsageError(
-            f"--export {folder}: the folder's name is the model's; use up to 32 lower-case "
-            "letters, digits, dots, dashes and underscores"
-        )
+        raise UsageError(f"--export {folder}: the folder's name is the model's; use {NAME_RULE}")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--export {folder}: is a file; name a folder")
 

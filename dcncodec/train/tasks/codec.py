@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
-from dcncodec.models.dcn import DCN, STRIDE
+from dcncodec.models.dcn import DCN
 from dcncodec.quantise import Quantiser, quantise_in_training
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet, augment_gamma

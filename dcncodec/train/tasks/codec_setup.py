@@ -10,7 +10,8 @@ from safetensors.torch import load
 
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import make_folder
-from dcncodec.models.dcn import DCN, STRIDE
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.dcn import DCN
 from dcncodec.models.registry import find_model
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header

@@ -26,8 +26,8 @@ from dcncodec.forensics.channel import Channel, as_bytes
 from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.forensics.patches import varied_crops
+from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_unit
-from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
 from dcncodec.train.engine.checkpoint import FILE, Header

@@ -13,8 +13,8 @@ from dcncodec.forensics.channel import CODEC, Channel, parse_channel
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
+from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
-from dcncodec.models.dcn import STRIDE
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
 from dcncodec.models.registry import PIPELINE, ModelFolder, find_model

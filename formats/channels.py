@@ -1,0 +1,41 @@
+"""Single latent channels of a .dcn file, without its model (SPEC.md, section 1)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.formats import container
+from dcncodec.formats.files import read_bytes
+from dcncodec.formats.geometry import CODEBOOK_MIN, MAX_PIXELS
+
+
+def decode_channels(
+    source: bytes | str | os.PathLike[str],
+    channels: list[int],
+    *,
+    max_pixels: int | None = MAX_PIXELS,
+) -> NDArray[np.int8]:
+    """Latent channels of a file, without a model and without decoding the other channels.
+
+    Args:
+        channels: numbers of the wanted channels, 0..N-1.
+
+    Returns:
+        int8 (len(channels), ceil(H / 8), ceil(W / 8)): code words, -15..16.
+
+    Raises:
+        FormatError: the file is damaged.
+        UsageError: there is no such channel.
+    """
+    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    file = container.read(data, max_pixels=max_pixels)
+    header = file.header
+    plane = np.empty((len(channels), header.latent_height, header.latent_width), np.int8)
+    for number, (top, left, rows, columns) in enumerate(header.block_areas()):
+        block = file.decode_channels(number, channels).astype(np.int8)
+        plane[:, top : top + rows, left : left + columns] = block + CODEBOOK_MIN
+    return plane

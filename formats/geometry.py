@@ -1,0 +1,72 @@
+"""Plain facts of the format, and rectangles of its latent plane (SPEC.md, sections 1 and 11).
+
+Everything else may import this module; it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+STRIDE = 8
+"""Pixels per latent in each direction, the same for every model (DCN paper, Fig. 2)."""
+
+CODEBOOK_MIN, CODEBOOK_MAX = -15, 16
+"""Ends of the paper's codebook of integers (DCN paper, section 3.2)."""
+CODEBOOK_SIZE = CODEBOOK_MAX - CODEBOOK_MIN + 1
+"""Code words; an index, 0..31, is a code word less ``CODEBOOK_MIN``."""
+
+MAX_SIDE = 255
+"""Latents per side of a block and channels of a block: the bit-stream's uint8."""
+
+MAX_DIMENSION = 2**24 - 1
+"""Pixels per side of an image: 4 bytes as a varint, and a product that fits 48 bits."""
+MAX_PIXELS = 400_000_000
+"""Pixels per image unless told otherwise: 20,000 x 20,000, 1.2 GB of RGB, 2.8 GB while read."""
+
+HASH_BYTES = 8
+"""Bytes of a weight file's SHA-256 that a file records."""
+
+MAX_NAME = 32
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+"""Names of models, at most ``MAX_NAME`` characters."""
+NAME_RULE = f"1 to {MAX_NAME} of the characters a-z 0-9 . _ - with a letter or digit first"
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of the latent plane: rows top..bottom, columns left..right (half-open)."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def grown(self, margin: int, limit: Area) -> Area:
+        """The area with ``margin`` on all sides, cut at ``limit``."""
+        return Area(
+            max(self.top - margin, limit.top),
+            max(self.left - margin, limit.left),
+            min(self.bottom + margin, limit.bottom),
+            min(self.right + margin, limit.right),
+        )
+
+    def windows(self, side: int) -> Iterator[Area]:
+        """Areas of at most ``side`` x ``side``, of about equal size, that partition this one."""
+        for top, bottom in _spans(self.top, self.bottom, side):
+            for left, right in _spans(self.left, self.right, side):
+                yield Area(top, left, bottom, right)
+
+    def within(self, outer: Area, scale: int = 1) -> tuple[slice, slice]:
+        """Slices of this area in an array that holds ``outer``, ``scale`` elements a latent."""
+        return (
+            slice((self.top - outer.top) * scale, (self.bottom - outer.top) * scale),
+            slice((self.left - outer.left) * scale, (self.right - outer.left) * scale),
+        )
+
+
+def _spans(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
+    count = -(-(stop - start) // side)
+    for i in range(count):
+        yield start + (stop - start) * i // count, start + (stop - start) * (i + 1) // count
