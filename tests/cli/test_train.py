@@ -25,9 +25,10 @@ from dcncodec.train.engine.log import read_log
 QUICK = ["--patch", "16", "--batch", "2", "--threads", "1", "--device", "cpu"]
 
 EAGER = """
-from dcncodec.train import loop, run
+from dcncodec.train.engine import run
+from dcncodec.train.tasks import codec
 run.CHECKPOINT_SECONDS = run.VALIDATION_PAUSE = 0.0
-loop.VALIDATION_CROPS = 1
+codec.VALIDATION_CROPS = 1
 from dcncodec.cli.main import main
 main()
 """

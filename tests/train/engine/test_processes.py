@@ -21,8 +21,9 @@ import os, shutil, sys
 from pathlib import Path
 from safetensors.torch import save_file
 from dcncodec.cli.train import command
-from dcncodec.train import run as base
-from dcncodec.train import session, start
+from dcncodec.train.engine import run as base
+from dcncodec.train.engine import session
+from dcncodec.train.tasks import codec_setup as start
 
 pictures, folder, name = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 rank = os.environ["RANK"]
