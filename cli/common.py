@@ -1,30 +1,68 @@
-"""What the commands share: files in and out, options, one-line errors."""
+"""What the commands share: options, models' cards, the beginning of work with torch."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import math
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from dcncodec.errors import DcnError, UsageError
+from dcncodec.cli.lines import say_text
 from dcncodec.formats.geometry import MAX_PIXELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STREAM = "-"
+MAX_THREADS = 1024
+MAX_SEED = 2**63 - 1
+"""The largest that torch and NumPy both take."""
+
+
+class Finite(click.FloatRange):
+    """A range without infinity, and without what is no number."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As a float."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class Device(click.ParamType[str]):
+    """The name of a device; whether the machine has it is told when torch is loaded."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
+            self.fail(f"{value}: choose auto, cpu, cuda or cuda:N", param, ctx)
+        return str(value)
 
 
 def show_card(path: Path, card: dict[str, Any], as_json: bool) -> None:
     """Print the readable form of a model's card, which lies beside it; without it the card."""
     readable = path.with_suffix(".md")
     if as_json or not readable.exists():
-        click.echo(json.dumps(card, indent=2))
+        say_text(json.dumps(card, indent=2).replace("\x7f", ""))
     else:
-        click.echo(readable.read_text(encoding="utf-8"))
+        say_text(readable.read_text(encoding="utf-8", errors="replace"))
+
+
+def threads_option(command: Command) -> Command:
+    """``--threads``."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, MAX_THREADS),
+        help="CPU threads, at most one a core.  [default: all cores]",
+    )(command)
 
 
 def machine_options(command: Command) -> Command:
@@ -37,11 +75,10 @@ def machine_options(command: Command) -> Command:
             show_default=True,
             help="Number format of the networks; auto is bf16 where the hardware has it.",
         ),
-        click.option(
-            "--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]"
-        ),
+        threads_option,
         click.option(
             "--device",
+            type=Device(),
             default="auto",
             show_default=True,
             metavar="DEVICE",
@@ -52,9 +89,17 @@ def machine_options(command: Command) -> Command:
     return command
 
 
+def quiet_option(command: Command) -> Command:
+    """``--quiet``."""
+    return click.option(
+        "-q", "--quiet", is_flag=True, help="Show neither warnings nor progress; errors remain."
+    )(command)
+
+
 def file_options(command: Command) -> Command:
-    """``--output-dir``, ``--force``, ``--max-pixels`` and ``--json``."""
+    """``--output-dir``, ``--recursive``, ``--force``, ``--max-pixels``, ``--json``, ``--quiet``."""
     for option in (
+        quiet_option,
         click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout."),
         click.option(
             "--max-pixels",
@@ -64,141 +109,76 @@ def file_options(command: Command) -> Command:
             help="Refuse larger images; 0 for no limit.",
         ),
         click.option("-f", "--force", is_flag=True, help="Replace files that exist."),
+        click.option("-r", "--recursive", is_flag=True, help="Folders within folders, too."),
         click.option(
             "-d",
             "--output-dir",
             type=click.Path(path_type=Path),
-            help="Folder for the outputs of several inputs.",
+            help="Folder for the outputs of several inputs; made where it does not exist.",
         ),
     ):
         command = option(command)
     return command
 
 
-def set_threads(threads: int | None) -> None:
-    """Limit torch to a number of threads."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+STRIPPED = ("icc", "exif", "xmp")
 
 
-def jobs(
-    paths: Sequence[str], output_dir: Path | None, inputs: set[str], output: str
-) -> list[tuple[str, str]]:
-    """Input and output of every file.
+class StripCommand(click.Command):
+    """A command whose ``--strip`` may be followed by kinds of metadata, but needs not be.
 
-    ``IN``, ``IN OUT``, or any number of files, folders and quoted patterns with an output folder.
-
-    Args:
-        paths: the command's arguments.
-        output_dir: where the outputs of a batch go.
-        inputs: suffixes to look for in folders.
-        output: suffix of the outputs.
-
-    Raises:
-        UsageError: several inputs without a folder, or nothing found.
+    Click would take the next word for its value, whatever it is.
     """
-    if output_dir is None:
-        if len(paths) == 2 and not Path(paths[0]).is_dir():
-            return [(paths[0], paths[1])]
-        if len(paths) != 1 or Path(paths[0]).is_dir() or _is_pattern(paths[0]):
-            raise UsageError("several inputs, or a folder, need an output folder: --output-dir")
-        if paths[0] == STREAM:
-            return [(STREAM, STREAM)]
-        return [(paths[0], str(Path(paths[0]).with_suffix(output)))]
-    if not output_dir.is_dir():
-        raise UsageError(f"{output_dir}: no such folder; make it first")
-    found = [path for argument in paths for path in _expand(argument, inputs)]
-    return [(path, str(output_dir / (Path(path).stem + output))) for path in found]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With ``--strip`` as ``--strip=KINDS``."""
+        joined: list[str] = []
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                joined += [word, *words]
+            elif joined[-1:] == ["--strip"] and set(word.split(",")) <= set(STRIPPED):
+                joined[-1] = f"--strip={word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
 
 
-def _is_pattern(argument: str) -> bool:
-    return not Path(argument).exists() and any(sign in argument for sign in "*?[")
+class _Kinds(click.ParamType[frozenset[str]]):
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> frozenset[str]:
+        kinds = frozenset(str(value).lower().split(","))
+        if not kinds <= set(STRIPPED):
+            self.fail(f"{value}: choose {', '.join(STRIPPED)}, with commas between", param, ctx)
+        return kinds
 
 
-def _expand(argument: str, suffixes: set[str]) -> Iterator[str]:
-    path = Path(argument)
-    if path.is_dir():
-        found = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in suffixes)
-        if not found:
-            raise UsageError(f"{argument}: holds no files of a known kind")
-        yield from found
-    elif _is_pattern(argument):
-        found = sorted(str(p) for p in Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not found:
-            raise UsageError(f"{argument}: no file matches")
-        yield from found
-    else:
-        yield argument
+def strip_option(command: Command) -> Command:
+    """``--strip``; the command's class must be ``StripCommand``."""
+    return click.option(
+        "--strip",
+        type=_Kinds(),
+        is_flag=False,
+        flag_value=",".join(STRIPPED),
+        default=None,
+        metavar="[KINDS]",
+        help="Leave metadata out: all, or the given kinds of exif,xmp,icc. Without its ICC profile "
+        "a picture is converted to sRGB.",
+    )(command)
 
 
-def run_batch(
-    work: list[tuple[str, str]],
-    convert: Callable[[str, str], dict[str, Any]],
-    describe: Callable[[dict[str, Any]], str],
-    as_json: bool,
-) -> None:
-    """Convert every file; one that fails does not stop the others.
+def load_torch(threads: int | None) -> None:
+    """Import torch, for a number of threads (None: one a core), none of which waits in vain.
 
-    Exits with 1 (for a single file: with the error's code) if any failed.
+    Waiting threads spin, which makes an idle machine a fifth faster and a busy one several times
+    slower; the variable, which OpenMP reads when it is loaded, stays as the user has set it.
     """
-    taken: set[str] = set()
-    failures = 0
-    for source, target in _with_progress(work):
-        try:
-            if target != STREAM and target in taken:
-                raise UsageError(f"{target}: another input of this run has that output; skipped")
-            taken.add(target)
-            result = convert(source, target)
-        except DcnError as error:
-            name = "standard input" if source == STREAM else source
-            text = str(error)
-            if len(work) == 1:
-                raise type(error)(
-                    text if name in text or target in text else f"{name}: {text}"
-                ) from None
-            failures += 1
-            click.echo(
-                f"dcn: {text if name in text or target in text else f'{name}: {text}'}", err=True
-            )
-            continue
-        if as_json:
-            click.echo(json.dumps(result), err=target == STREAM)
-        elif target != STREAM:
-            click.echo(describe(result))
-    if failures:
-        click.echo(f"dcn: {failures} of {len(work)} files failed", err=True)
-        sys.exit(1)
+    cores = len(os.sched_getaffinity(0))
+    if os.getloadavg()[0] > cores / 2:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
 
-
-def _with_progress(work: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    if len(work) < 2 or not sys.stderr.isatty():
-        yield from work
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(work, description="files")
-
-
-def read_input(source: str) -> bytes:
-    """All bytes of a file or of standard input."""
-    if source == STREAM:
-        return sys.stdin.buffer.read()
-    from dcncodec.formats.files import read_bytes
-
-    return read_bytes(Path(source))
-
-
-def write_output(target: str, content: bytes, force: bool) -> None:
-    """Write a file whole or not at all, or standard output."""
-    if target == STREAM:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    from dcncodec.formats.files import atomic_write
-
-    with atomic_write(Path(target), overwrite=force) as file:
-        file.write(content)
+    torch.set_num_threads(min(threads or torch.get_num_threads(), cores))

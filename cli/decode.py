@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dcncodec.cli.batch import Batch, read_input
 from dcncodec.cli.common import (
+    StripCommand,
     file_options,
-    jobs,
+    load_torch,
     machine_options,
-    read_input,
-    run_batch,
-    set_threads,
-    write_output,
+    strip_option,
 )
-from dcncodec.errors import UsageError
+from dcncodec.cli.plan import Job, Kind, make_plan, read_head
+from dcncodec.cli.streams import STREAM, write_stream
+from dcncodec.errors import FormatError, UsageError
+from dcncodec.formats.files import make_folder
+from dcncodec.formats.reader import read_header
+from dcncodec.formats.sections import SIGNATURE
+from dcncodec.formats.suffixes import DCN, WRITTEN, begins_a_picture, is_picture
+from dcncodec.models.registry import ModelFolder, find_by_prefix, find_model
+
+if TYPE_CHECKING:
+    from dcncodec.codec import Codec
+    from dcncodec.formats.image import Picture
 
 
 def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -31,7 +43,16 @@ def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     return left, top, right, bottom
 
 
-@click.command()
+def _format(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    name = value.lower().removeprefix(".")
+    if f".{name}" not in WRITTEN:
+        raise click.BadParameter(f"{value}: choose one of {', '.join(s[1:] for s in WRITTEN)}")
+    return name
+
+
+@click.command(cls=StripCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="INPUT... [OUTPUT]")
 @click.option(
     "--region",
@@ -41,11 +62,11 @@ def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 )
 @click.option("--model", metavar="NAME|PATH", help="The model, where it is not installed.")
 @click.option("--bare", is_flag=True, help="INPUT is a bare bit-stream; needs --model.")
-@click.option("--strip", is_flag=True, help="Leave ICC, EXIF and XMP metadata out.")
+@strip_option
 @click.option(
     "--format",
     "file_format",
-    default=None,
+    callback=_format,
     metavar="FORMAT",
     help="png, jpg, tif, webp, bmp, ppm or pgm, instead of by the output's suffix.",
 )
@@ -56,12 +77,14 @@ def command(
     region: Any,
     model: str | None,
     bare: bool,
-    strip: bool,
+    strip: frozenset[str] | None,
     file_format: str | None,
     output_dir: Path | None,
+    recursive: bool,
     force: bool,
     max_pixels: int,
     as_json: bool,
+    quiet: bool,
     device: str,
     threads: int | None,
     precision: Any,
@@ -75,34 +98,47 @@ def command(
         raise UsageError("a bare stream does not name its model: give it with --model")
     if bare and region is not None:
         raise UsageError("--region needs a .dcn file, not a bare stream")
-    suffix = "." + (file_format or "png").lower().lstrip(".")
-    work = jobs(paths, output_dir, {".dcn"}, suffix)
-    set_threads(threads)
-    from dcncodec.codec import Codec, codec_for
-    from dcncodec.formats.image import Picture, write_image
+    given = find_model(model) if model else None
+    suffix = f".{file_format or 'png'}"
+    kind = Kind(
+        lambda: {DCN}, suffix, partial(_check_target, file_format), partial(_check_input, bare)
+    )
+    plan = make_plan(paths, output_dir, recursive, force, kind)
+    batch = Batch(plan, as_json, quiet)
 
-    given = Codec(model, device=device, precision=precision) if model else None
+    def read(job: Job) -> tuple[bytes, ModelFolder]:
+        data = read_input(job.source)
+        if given is not None:
+            return data, given
+        header = read_header(data)
+        return data, find_by_prefix(header.model, header.model_hash)
 
-    def convert(source: str, target: str) -> dict[str, Any]:
-        data = read_input(source)
+    def load() -> Callable[[Path], Codec]:
+        load_torch(threads)
+        from dcncodec.codec import Codec
+
+        # Files of a batch mostly name the same model.
+        return lru_cache(maxsize=4)(lambda path: Codec(path, device=device, precision=precision))
+
+    def convert(
+        job: Job, content: tuple[bytes, ModelFolder], codec_of: Callable[[Path], Codec]
+    ) -> dict[str, Any]:
+        data, folder = content
         begin = time.perf_counter()
-        codec = given or codec_for(data, device, precision)
+        codec = codec_of(folder.path)
         if bare:
             picture = codec.decode_bare(data)
         else:
             picture = codec.decode(data, region=region, max_pixels=max_pixels or None)
         seconds = time.perf_counter() - begin
         if strip:
+            from dcncodec.formats.image import Picture
+
             picture = Picture(picture.pixels, picture.alpha, picture.grey)
-        if target == "-":
-            buffer = io.BytesIO()
-            write_image(picture, buffer, format=file_format)
-            write_output(target, buffer.getvalue(), force)
-        else:
-            write_image(picture, Path(target), format=file_format, overwrite=force)
+        _write(job, picture, file_format, force)
         return {
-            "input": source,
-            "output": target,
+            "input": job.source,
+            "output": job.target,
             "bytes": len(data),
             "width": picture.width,
             "height": picture.height,
@@ -110,7 +146,53 @@ def command(
             "seconds": seconds,
         }
 
-    run_batch(work, convert, _describe, as_json)
+    batch.run(read, load, convert, _describe)
+
+
+def _write(job: Job, picture: Picture, file_format: str | None, force: bool) -> None:
+    from dcncodec.formats.image import write_image
+
+    if job.target == STREAM:
+        buffer = io.BytesIO()
+        write_image(picture, buffer, format=file_format)
+        write_stream(buffer.getbuffer())
+        return
+    make_folder(Path(job.target).parent)
+    write_image(picture, Path(job.target), format=file_format, overwrite=force)
+
+
+def _check_target(file_format: str | None, path: str) -> None:
+    """Refuse suffixes of what is not written, and of other formats than the one asked for."""
+    suffix = Path(path).suffix.lower()
+    if file_format is None:
+        if suffix not in WRITTEN:
+            raise UsageError(
+                f"{path}: no image format is called {suffix or '(no suffix)'!r}; choose one of "
+                f"{', '.join(WRITTEN)}, or say --format"
+            )
+    elif (is_picture(suffix) or suffix == DCN) and WRITTEN.get(suffix) != WRITTEN[
+        f".{file_format}"
+    ]:
+        raise UsageError(
+            f"{path}: would hold {file_format}, but {suffix} is the suffix of another format; "
+            "several inputs need an output folder: -d"
+        )
+    try:
+        taken = Path(path).is_file() and read_head(path).startswith(SIGNATURE)
+    except (OSError, ValueError):
+        return
+    if taken:
+        raise UsageError(
+            f"{path}: is a .dcn file and would be lost; name another output, or an output folder "
+            "with -d"
+        )
+
+
+def _check_input(bare: bool, path: str, head: bytes) -> None:
+    if not bare and begins_a_picture(head):
+        raise FormatError(
+            f"{path}: is a picture, not a .dcn file (no signature); 'dcn encode' makes one of it"
+        )
 
 
 def _describe(result: dict[str, Any]) -> str:

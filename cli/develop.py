@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.common import machine_options, set_threads
+from dcncodec.cli.common import load_torch, machine_options
 from dcncodec.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def command(
         raise UsageError(f"{source}: is input and output; name another --output")
     if target.exists() and not force:
         raise UsageError(f"{target}: exists; replace it with --force")
-    set_threads(threads)
+    load_torch(threads)
     if pipeline == LIBRAW:
         if size is not None or target.suffix.lower() == ".dng":
             raise UsageError("--pipeline libraw makes pictures of RAW files only")

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import (
+    StripCommand,
     file_options,
-    jobs,
+    load_torch,
     machine_options,
-    read_input,
-    run_batch,
-    set_threads,
-    write_output,
+    strip_option,
 )
+from dcncodec.cli.plan import Job, Kind, make_plan, read_head
+from dcncodec.errors import ImageError, UsageError
+from dcncodec.formats.sections import SIGNATURE
+from dcncodec.formats.suffixes import DCN, RAW, begins_a_picture, is_picture
+from dcncodec.models.registry import QUALITIES, find_model
+
+if TYPE_CHECKING:
+    from dcncodec.codec import Codec
+    from dcncodec.formats.image import Picture
 
 
-@click.command()
+@click.command(cls=StripCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="INPUT... [OUTPUT]")
 @click.option(
     "--quality",
@@ -37,7 +45,7 @@ from dcncodec.cli.common import (
     help="How channels are coded; auto takes the smaller.",
 )
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
-@click.option("--strip", is_flag=True, help="Leave ICC, EXIF and XMP metadata out.")
+@strip_option
 @click.option("--metrics", is_flag=True, help="Decode again and report PSNR and SSIM.")
 @file_options
 @machine_options
@@ -47,12 +55,14 @@ def command(
     model: str | None,
     entropy: Any,
     bare: bool,
-    strip: bool,
+    strip: frozenset[str] | None,
     metrics: bool,
     output_dir: Path | None,
+    recursive: bool,
     force: bool,
     max_pixels: int,
     as_json: bool,
+    quiet: bool,
     device: str,
     threads: int | None,
     precision: Any,
@@ -62,43 +72,83 @@ def command(
     One INPUT and OUTPUT (by default beside INPUT, with the suffix .dcn), or any number of files,
     folders and quoted patterns with --output-dir. A - stands for standard input or output.
     """
-    from dcncodec.formats.image import read_image, suffixes_read
+    folder = find_model(model or QUALITIES[quality])
+    plan = make_plan(paths, output_dir, recursive, force, KIND)
+    batch = Batch(plan, as_json, quiet)
 
-    work = jobs(paths, output_dir, suffixes_read(), ".dcn")
-    set_threads(threads)
-    from dcncodec.codec import Codec
-    from dcncodec.metrics import quality_of
-    from dcncodec.models.registry import QUALITIES
+    def read(job: Job) -> Picture:
+        from dcncodec.formats.image import read_image
 
-    codec = Codec(model or QUALITIES[quality], device=device, precision=precision)
+        return read_image(read_input(job.source), max_pixels=max_pixels or None, name=job.name)
 
-    def convert(source: str, target: str) -> dict[str, Any]:
-        name = "standard input" if source == "-" else source
-        content = read_input(source)
-        picture = read_image(content, max_pixels=max_pixels or None, name=name)
+    def load() -> Codec:
+        load_torch(threads)
+        from dcncodec.codec import Codec
+
+        return Codec(folder, device=device, precision=precision)
+
+    def convert(job: Job, picture: Picture, codec: Codec) -> dict[str, Any]:
+        area = picture.width * picture.height
         begin = time.perf_counter()
         if bare:
             data = codec.encode_bare(picture)
         else:
             data = codec.encode(picture, entropy=entropy, keep_metadata=not strip, max_pixels=None)
         seconds = time.perf_counter() - begin
-        write_output(target, data, force)
+        write_output(job.target, data, force)
         result = {
-            "input": source,
-            "output": target,
+            "input": job.source,
+            "output": job.target,
             "bytes": len(data),
-            "bpp": len(data) * 8 / (picture.width * picture.height),
+            "bpp": len(data) * 8 / area,
             "width": picture.width,
             "height": picture.height,
             "model": codec.model.name,
             "seconds": seconds,
         }
         if metrics:
+            from dcncodec.metrics import quality_of
+
             decoded = codec.decode_bare(data) if bare else codec.decode(data, max_pixels=None)
             result |= quality_of(picture, decoded)
         return result
 
-    run_batch(work, convert, _describe, as_json)
+    batch.run(read, load, convert, _describe)
+
+
+def _suffixes() -> set[str]:
+    from dcncodec.formats.guard import suffixes_read
+
+    return suffixes_read()
+
+
+def _check_target(path: str) -> None:
+    suffix = Path(path).suffix.lower()
+    if is_picture(suffix):
+        raise UsageError(
+            f"{path}: would hold a .dcn file, but {suffix} is the suffix of another format; "
+            "several inputs need an output folder: -d"
+        )
+    try:
+        taken = Path(path).is_file() and begins_a_picture(read_head(path))
+    except (OSError, ValueError):
+        return
+    if taken:
+        raise UsageError(
+            f"{path}: is a picture and would be lost; name another output, or an output folder "
+            "with -d"
+        )
+
+
+def _check_input(path: str, head: bytes) -> None:
+    suffix = Path(path).suffix.lower()
+    if head.startswith(SIGNATURE):
+        raise UsageError(f"{path}: is a .dcn file already; 'dcn decode' makes a picture of it")
+    if suffix in RAW:
+        raise ImageError(f"{path}: is a camera's RAW file; 'dcn develop' makes a picture of it")
+
+
+KIND = Kind(_suffixes, DCN, _check_target, _check_input)
 
 
 def _describe(result: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.common import set_threads, show_card, write_output
+from dcncodec.cli.batch import write_output
+from dcncodec.cli.common import load_torch, show_card
 from dcncodec.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def evaluate_command(
     from dcncodec.formats.files import make_folder
     from dcncodec.train.tasks.forensic_export import update_forensic
 
-    set_threads(threads)
+    load_torch(threads)
     chosen = [open_forensic(name) for name in names]
     sets = {name: Photos(folder, limit) for name, folder in _named(folders).items()}
     make_folder(output)
@@ -151,7 +152,7 @@ def detect_command(
     """
     from dcncodec.forensics.detect import detect, heat_map, open_photo
 
-    set_threads(threads)
+    load_torch(threads)
     pixels, folder = open_photo(photo, fan)
     detection = detect(pixels, folder)
     if heatmap is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from dcncodec.cli.common import read_input
-from dcncodec.errors import DcnError
+from dcncodec.cli.batch import read_input
+from dcncodec.cli.failures import explain, named
+from dcncodec.cli.lines import complain, json_line, say
 
 
 @click.command()
@@ -23,9 +23,11 @@ def command(paths: tuple[str, ...], channels: bool, verify: bool, as_json: bool)
     for path in paths:
         try:
             _show(path, channels, verify, as_json)
-        except DcnError as error:
-            text = str(error)
-            click.echo(f"dcn: {text if path in text else f'{path}: {text}'}", err=True)
+        except Exception as error:
+            text = named(explain(error)[0], path)
+            if as_json:
+                say(json_line({"file": path, "error": text}))
+            complain(text)
             failed = True
     if failed:
         sys.exit(1)
@@ -42,35 +44,35 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
         read(data, max_pixels=None).verify()
         facts["verified"] = True
     if as_json:
-        click.echo(json.dumps(facts))
+        say(json_line(facts))
         return
     latent = facts["latent"]
     kind = ("grey" if facts["grey"] else "RGB") + (" with alpha" if facts["alpha"] else "")
-    click.echo(
+    say(
         f"{path}: {facts['width']} x {facts['height']} px, {kind}, {facts['bytes']:,} bytes, "
         f"{facts['bpp']:.3f} bpp"
     )
-    click.echo(f"  model     {facts['model']} ({facts['model_hash']})")
-    click.echo(f"  latents   {latent['height']} x {latent['width']} x {latent['channels']}")
+    say(f"  model     {facts['model']} ({facts['model_hash']})")
+    say(f"  latents   {latent['height']} x {latent['width']} x {latent['channels']}")
     for name, size in facts["metadata"].items():
-        click.echo(f"  {name:<9} {size:,} bytes")
+        say(f"  {name:<9} {size:,} bytes")
     for number, block in enumerate(facts["blocks"]):
         _show_block(number, block)
     if verify:
-        click.echo("  ok        checksums and entropy codes of all sections")
+        say("  ok        checksums and entropy codes of all sections")
 
 
 def _show_block(number: int, block: dict[str, Any]) -> None:
     if not block["intact"]:
-        click.echo(f"  block {number}   damaged")
+        say(f"  block {number}   damaged")
         return
-    click.echo(
+    say(
         f"  block {number}   {block['height']} x {block['width']} latents at "
         f"({block['top']}, {block['left']}), {block['bytes']:,} bytes, {block['mode']}"
     )
     for channel in block.get("channels", ()):
         size = "shared" if channel["bytes"] is None else f"{channel['bytes']:6d} bytes"
-        click.echo(
+        say(
             f"    channel {channel['channel']:3d}  {size}  {channel['coding']}  "
             f"{channel['entropy']:.3f} bits per index"
         )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
 
 from dcncodec import __version__
+from dcncodec.cli.failures import explain
+from dcncodec.cli.lines import complain
+from dcncodec.cli.streams import Ended, ended_by_signals, standard_streams
 from dcncodec.errors import DcnError
 
 COMMANDS = {
@@ -65,25 +69,33 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line."""
+    code = 1
     try:
-        group.main(prog_name="dcn", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
-    except click.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with ended_by_signals(), standard_streams():
+            code = _run()
+    except Ended as end:
+        complain(f"ended by {signal.Signals(end.number).name}")
+        code = 128 + end.number
     except DcnError as error:
-        _fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        # Whoever read the output has left; Python would complain once more at exit.
-        sys.stderr.close()
-        sys.exit(1)
-    except MemoryError:
-        _fail("not enough memory; try fewer or smaller images", 1)
+        complain(str(error))
+    if code:
+        sys.exit(code)
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"dcn: {message}", err=True)
-    sys.exit(code)
+def _run() -> int:
+    """Run the command line; gives its exit code."""
+    try:
+        # What is no exit code is what a command returns: nothing.
+        return group.main(prog_name="dcn", standalone_mode=False) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except click.Abort:
+        complain("interrupted")
+        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except Exception as error:
+        message, code = explain(error)
+        complain(message)
+        return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dcncodec.cli.common import show_card
+from dcncodec.cli.lines import complain, json_line, say
 from dcncodec.errors import ModelError
 from dcncodec.models.registry import (
     CODEC,
@@ -38,9 +38,9 @@ def list_command(as_json: bool) -> None:
     for folder in list_models(None):
         facts = _facts(folder)
         if as_json:
-            click.echo(json.dumps(facts))
+            say(json_line(facts))
         else:
-            click.echo(
+            say(
                 f"{folder.name:<18} {facts['quality'] or '':<7} {facts['kind']:<18}  "
                 f"{folder.sha256[:16]}  {folder.path}"
             )
@@ -71,10 +71,10 @@ def verify_command(names: tuple[str, ...]) -> None:
             for folder in _parts(name, name in fans):
                 _ = folder.content
         except ModelError as error:
-            click.echo(f"dcn: {error}", err=True)
+            complain(str(error))
             failed = True
         else:
-            click.echo(f"{name}: ok")
+            say(f"{name}: ok")
     if failed:
         sys.exit(1)
 

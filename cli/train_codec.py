@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from dcncodec.cli.common import machine_options
-from dcncodec.cli.training import Finite, Training, run_training, training_options
+from dcncodec.cli.common import Finite, machine_options
+from dcncodec.cli.training import Training, run_training, training_options
 
 
 @click.command()

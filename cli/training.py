@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dcncodec.cli.common import set_threads
+from dcncodec.cli.common import MAX_SEED, Finite, load_torch
 from dcncodec.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,19 +40,6 @@ class Training:
     export: Callable[[Path, Path], str]
 
 
-class Finite(click.FloatRange):
-    """A range without infinity, and without what is no number."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """As a float."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
 def training_options(command: Command) -> Command:
     """SOURCES, ``--out`` (as ``folder``), ``--preset``, budget, batch, rate, seed, ``--export``."""
     for option in (
@@ -65,7 +51,7 @@ def training_options(command: Command) -> Command:
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0),
+            type=click.IntRange(0, MAX_SEED),
             help="Of weights and crops.  [default: 0, or that of the resumed run]",
         ),
         click.option("--learning-rate", type=Finite(0, min_open=True), help="The highest; Adam's."),
@@ -122,7 +108,7 @@ def run_training(
     threads, folder, export = options.pop("threads"), options["folder"], options["export"]
     if not options["sources"] and export is None:
         raise UsageError("nothing to train on: give SOURCES")
-    set_threads(threads)
+    load_torch(threads)
     training = load()
     if not options["sources"]:
         sha256 = training.export(folder, export)

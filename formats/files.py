@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import select
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,9 @@ _REMEDIES = {
     errno.EDQUOT: (OutputError, "the disk quota is used up; make room or write elsewhere"),
     errno.EFBIG: (OutputError, "the file is too large for this disk; write elsewhere"),
     errno.EIO: (OutputError, "the disk reports an error; write elsewhere"),
+    errno.EPIPE: (OutputError, "whoever read it has closed it; the output is not complete"),
+    errno.EBADF: (OutputError, "is closed; open it for writing"),
+    errno.ENXIO: (OutputError, "nobody reads it; choose another output"),
     errno.ENOENT: (OutputError, "its folder does not exist; create it first"),
     errno.ENOTDIR: (OutputError, "its folder is a file; choose another name"),
     errno.EACCES: (OutputError, "no permission to write there; write elsewhere"),
@@ -26,8 +31,20 @@ _REMEDIES = {
     errno.EISDIR: (UsageError, "is a folder; name a file in it"),
     errno.EEXIST: (UsageError, "exists already; overwrite it with --force or choose another name"),
 }
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF}
 """What writing itself can raise, in contrast to whatever else the caller does meanwhile."""
+_DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,9})")
+_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_PROC = Path("/proc/self/fd")
+
+
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file for which a name such as /dev/stdout or /dev/fd/3 stands."""
+    name = os.path.normpath(path)
+    if name in _STANDARD:
+        return _STANDARD[name]
+    found = _DESCRIPTOR.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 @contextmanager
@@ -35,10 +52,11 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
     """A binary file that appears under its name when the block ends, or not at all.
 
     The bytes go to a temporary file in the same folder, reach the disk, and then take the name
-    `path`. When the block raises (KeyboardInterrupt included), the temporary file is removed and
-    an existing `path` stays as it was. Without `overwrite` a file that appears under the name
-    while the block runs is kept too. A replaced file keeps its permissions; of a symbolic link
-    the target is replaced. Devices and pipes (/dev/null) are written directly.
+    `path`. The temporary file has no name where the disk can do that, so that nothing stays
+    behind, however the process ends. When the block raises (KeyboardInterrupt included), an
+    existing `path` stays as it was. Without `overwrite` a file that appears under the name while
+    the block runs is kept too. A replaced file keeps its permissions; of a symbolic link the
+    target is replaced. Devices, pipes and open files (/dev/null, /dev/fd/3) are written directly.
 
     Raises:
         UsageError: `path` exists and `overwrite` is false, or it is a folder.
@@ -46,17 +64,17 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
     """
     label = os.fspath(path)
     with _explained(label):
-        target, mode = _target(Path(path), overwrite)
-    if mode is not None and not stat.S_ISREG(mode):
+        number = descriptor_of(path)
+        target, mode = (Path(path), None) if number is not None else _target(Path(path), overwrite)
+    if number is not None or (mode is not None and not stat.S_ISREG(mode)):
         with _explained(label):
-            file: IO[bytes] = target.open("wb")
-        with _explained(label, _DISK), file:
+            # Opened anew, a file at which standard output points would begin again.
+            opened = os.dup(number) if number is not None else os.open(target, os.O_WRONLY)
+        with _explained(label, _DISK), os.fdopen(opened, "wb") as file:
             yield file
         return
-    temporary = target.with_name(f".dcn-{os.urandom(8).hex()}.tmp")
     with _explained(label):
-        # Not through `tempfile`, which hides its files from other users: the umask decides.
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor, temporary = _open_temporary(target.parent)
     try:
         with _explained(label, _DISK), os.fdopen(descriptor, "w+b") as file:
             yield file
@@ -64,11 +82,15 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
             if mode is not None:
                 os.fchmod(file.fileno(), stat.S_IMODE(mode))
             os.fsync(file.fileno())
-        with _explained(label):
-            _name(temporary, target, overwrite)
+            with _explained(label):
+                if temporary is not None:
+                    _rename(temporary, target, overwrite)
+                else:
+                    _give_name(file.fileno(), target, overwrite)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
 
 
 def _target(path: Path, overwrite: bool) -> tuple[Path, int | None]:
@@ -78,13 +100,71 @@ def _target(path: Path, overwrite: bool) -> tuple[Path, int | None]:
         mode = path.stat().st_mode
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "")
-    if mode is not None and stat.S_ISREG(mode) and not overwrite:
+    if mode is not None and not stat.S_ISREG(mode):
+        # Links to pipes lead nowhere by name.
+        return path, mode
+    if mode is not None and not overwrite:
         raise FileExistsError(errno.EEXIST, "")
     return (path.resolve() if path.is_symlink() else path), mode
 
 
-def _name(temporary: Path, target: Path, overwrite: bool) -> None:
-    """Give a complete file its name."""
+def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Tell at once what `atomic_write` would tell at its beginning, and touch nothing.
+
+    Raises:
+        UsageError: `path` exists and `overwrite` is false, or it is a folder.
+        OutputError: its folder does not exist, or may not be written.
+    """
+    label = os.fspath(path)
+    with _explained(label):
+        if descriptor_of(path) is not None:
+            return
+        target, mode = _target(Path(path), overwrite)
+        if mode is not None and not stat.S_ISREG(mode):
+            return
+        if not stat.S_ISDIR(target.parent.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "")
+
+
+def _temporary_name(folder: Path) -> Path:
+    return folder / f".dcn-{os.urandom(8).hex()}.tmp"
+
+
+def _open_temporary(folder: Path) -> tuple[int, Path | None]:
+    """A new file in a folder: its descriptor, and its name unless it has none."""
+    # Not through `tempfile`, which hides its files from other users: the umask decides.
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if hasattr(os, "O_TMPFILE") and _PROC.is_dir():
+        try:
+            return os.open(folder, flags | os.O_TMPFILE, 0o666), None
+        except OSError as error:
+            # What disks and kernels answer that do not know the flag.
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+                raise
+    name = _temporary_name(folder)
+    return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666), name
+
+
+def _give_name(descriptor: int, target: Path, overwrite: bool) -> None:
+    """Give a complete file without a name its name."""
+    source = _PROC / str(descriptor)
+    # With a folder's descriptor, which an absolute path does not need, Python follows the link.
+    if not overwrite:
+        os.link(source, target, src_dir_fd=descriptor, follow_symlinks=True)
+        return
+    temporary = _temporary_name(target.parent)
+    os.link(source, temporary, src_dir_fd=descriptor, follow_symlinks=True)
+    try:
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def _rename(temporary: Path, target: Path, overwrite: bool) -> None:
+    """Give a complete file its name instead of its temporary one."""
     if overwrite:
         temporary.replace(target)
         return
@@ -121,16 +201,32 @@ def _explained(label: str, numbers: Container[int] | None = None) -> Iterator[No
         raise UsageError(f"{label!r}: not a file name ({error})") from error
 
 
+def write_whole(descriptor: int, content: bytes | memoryview, label: str) -> None:
+    """Write all bytes to an open file, however many calls and waits that takes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    view = memoryview(content)
+    with _explained(label):
+        while view:
+            try:
+                view = view[os.write(descriptor, view) :]
+            except BlockingIOError:
+                select.select([], [descriptor], [])
+
+
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """A file's content.
 
     Raises:
-        UsageError: it is missing, a folder, or may not be read.
+        UsageError: it is missing, a folder, an endless device, or may not be read.
         FormatError: it is empty.
     """
     label = os.fspath(path)
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = read_finite(file, label)
     except FileNotFoundError as error:
         raise UsageError(f"{label}: no such file; check the name") from error
     except IsADirectoryError as error:
@@ -143,6 +239,31 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def read_finite(file: IO[bytes], label: str) -> bytes:
+    """All bytes of an open file; of a device, such as /dev/zero, they might never end.
+
+    Raises:
+        UsageError: it is such a device.
+        OSError: as reading.
+    """
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file.read()
+    device = stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not file.isatty())
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(file.fileno(), 1 << 20)
+        except BlockingIOError:
+            select.select([file], [], [])
+            continue
+        if part and device:
+            raise UsageError(f"{label}: is a device without an end; name a file")
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they do not exist.
 
@@ -151,5 +272,6 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); name another") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: cannot be made ({reason}); name another") from None

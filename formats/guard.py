@@ -18,22 +18,10 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError, features
 
 from dcncodec.errors import DcnError, ImageError, LimitError
+from dcncodec.formats.suffixes import READ
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
-# Name, suffixes, Pillow's name. Formats that Pillow identifies by guessing, or reads by running
-# other programs (EPS), are left out on purpose.
-_READ = (
-    ("PNG", ".png .apng", "PNG"),
-    ("JPEG", ".jpg .jpeg .jpe .mpo", "JPEG"),
-    ("TIFF", ".tif .tiff", "TIFF"),
-    ("WebP", ".webp", "WEBP"),
-    ("GIF", ".gif", "GIF"),
-    ("BMP", ".bmp", "BMP"),
-    ("PPM, PGM, PBM", ".ppm .pgm .pbm .pnm", "PPM"),
-    ("JPEG 2000", ".jp2 .j2k .jpx", "JPEG2000"),
-    ("AVIF", ".avif", "AVIF"),
-)
 _OPTIONAL = {"JPEG2000": "jpg_2000", "AVIF": "avif", "WEBP": "webp"}
 
 
@@ -58,7 +46,7 @@ def formats_read() -> str:
 
 
 def _readable() -> list[tuple[str, str, str]]:
-    return [row for row in _READ if row[2] not in _OPTIONAL or features.check(_OPTIONAL[row[2]])]
+    return [row for row in READ if row[2] not in _OPTIONAL or features.check(_OPTIONAL[row[2]])]
 
 
 def open_image(file: IO[bytes]) -> Image.Image:

@@ -25,17 +25,12 @@ from numpy.typing import NDArray
 from dcncodec.errors import FormatError, ImageError, LimitError, MissingLibraryError, UsageError
 from dcncodec.formats.files import read_bytes
 from dcncodec.formats.geometry import MAX_PIXELS
+from dcncodec.formats.suffixes import RAW
 
 if TYPE_CHECKING:
     import rawpy
 
 Floats = NDArray[np.float32]
-
-SUFFIXES = frozenset(
-    [".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos",
-     ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"]
-)  # fmt: skip
-"""Of RAW files, in lower case."""
 
 PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
 """Colours of the filter's first 2x2 pixels, row by row."""
@@ -126,7 +121,7 @@ def raw_files(folder: Path) -> list[Path]:
     """The RAW files in a folder and those below it, by suffix; none of what is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in RAW and p.is_file())
 
 
 def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Frame:

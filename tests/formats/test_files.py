@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from dcncodec.errors import DcnError, FormatError, OutputError, UsageError
 from dcncodec.formats import files
-from dcncodec.formats.files import atomic_write, read_bytes
+from dcncodec.formats.files import atomic_write, check_output, read_bytes, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -32,7 +33,7 @@ def test_writes(tmp_path: Path) -> None:
         file.write(b"ab")
         file.seek(0)
         assert file.read() == b"ab"
-        assert names(tmp_path) != ["a"]
+        assert "a" not in names(tmp_path)
     assert (tmp_path / "a").read_bytes() == b"ab"
     assert names(tmp_path) == ["a"]
 
@@ -64,12 +65,17 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_file_that_appears_meanwhile_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    if not links:
+@pytest.fixture(params=["unnamed", "named", "without links"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the disk can do: files without names, links, or neither."""
+    if request.param != "unnamed":
+        monkeypatch.delattr(os, "O_TMPFILE")
+    if request.param == "without links":
         monkeypatch.setattr(Path, "hardlink_to", _no_links)
+    return str(request.param)
+
+
+def test_file_that_appears_meanwhile_is_kept(tmp_path: Path, disk: str) -> None:
     path = tmp_path / "a"
 
     def race() -> None:
@@ -87,17 +93,27 @@ def _no_links(*_: object) -> None:
     raise fail(errno.EPERM)
 
 
-def test_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "hardlink_to", _no_links)
+def test_every_disk(tmp_path: Path, disk: str) -> None:
     write(tmp_path / "a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x"
+    write(tmp_path / "a", b"y", overwrite=True)
+    assert (tmp_path / "a").read_bytes() == b"y"
     assert names(tmp_path) == ["a"]
+
+
+def test_nothing_is_there_while_writing(tmp_path: Path) -> None:
+    """So that nothing stays behind, however the process ends."""
+    with atomic_write(tmp_path / "a", overwrite=False) as file:
+        file.write(b"x" * 100_000)
+        file.flush()
+        assert names(tmp_path) == []
 
 
 def test_disk_without_links_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise fail(errno.ENOSPC)
 
+    monkeypatch.delattr(os, "O_TMPFILE")
     monkeypatch.setattr(Path, "hardlink_to", _no_links)
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match="disk is full"):
@@ -157,6 +173,75 @@ def test_full_disk(tmp_path: Path) -> None:
 def test_devices_are_written_and_not_replaced() -> None:
     write(Path("/dev/null"), b"x")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_open_files_are_written_where_they_stand(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("w+b", buffering=0) as file:
+        file.write(b"12")
+        name = Path(f"/dev/fd/{file.fileno()}")
+        write(name, b"34")
+        assert (tmp_path / "a").read_bytes() == b"1234"
+    with pytest.raises(OutputError, match="is closed"):
+        write(name, b"x")
+    assert names(tmp_path) == ["a"]
+
+
+def test_links_to_pipes_are_written(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    (tmp_path / "pipe").symlink_to(f"/proc/self/fd/{writer}")
+    write(tmp_path / "pipe", b"x")
+    assert os.read(reader, 10) == b"x"
+    os.close(reader)
+    with pytest.raises(OutputError, match="has closed it"):
+        write(tmp_path / "pipe", b"x")
+    os.close(writer)
+
+
+def test_whole_through_a_pipe_that_is_full() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    content = os.urandom(300_000)
+    received: list[bytes] = []
+
+    def read() -> None:
+        while part := os.read(reader, 10_000):
+            received.append(part)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    write_whole(writer, content, "pipe")
+    os.close(writer)
+    thread.join()
+    os.close(reader)
+    assert b"".join(received) == content
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_check_output_tells_what_writing_would(tmp_path: Path, force: bool) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "folder", "b", "none/b", "a/b", "x" * 300, "/dev/full", "/dev/stdout", "\0"):
+        outcomes = []
+        for attempt in (check_output, write_nothing):
+            try:
+                attempt(tmp_path / name, overwrite=force)
+            except DcnError as error:
+                outcomes.append(str(error))
+            else:
+                outcomes.append("")
+        assert outcomes[0] == outcomes[1], name
+        (tmp_path / "b").unlink(missing_ok=True)
+
+
+def write_nothing(path: Path, *, overwrite: bool) -> None:
+    write(path, b"", overwrite=overwrite)
+
+
+def test_devices_without_an_end_are_not_read() -> None:
+    with pytest.raises(UsageError, match="without an end"):
+        read_bytes("/dev/zero")
+    with pytest.raises(FormatError, match="is empty"):
+        read_bytes("/dev/null")
 
 
 def test_symbolic_links_stay(tmp_path: Path) -> None:
@@ -227,6 +312,6 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: object) -> bytes:
         raise fail(errno.EACCES)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UsageError, match="Permission denied"):
         read_bytes(path)

@@ -1,0 +1,239 @@
+"""Runs a plan, every file by itself: results and errors as lines or JSON, progress on terminals."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dcncodec.cli.failures import explain, named
+from dcncodec.cli.lines import complain, escaped, json_line, say
+from dcncodec.cli.plan import Job, Plan
+from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
+from dcncodec.errors import UsageError
+from dcncodec.formats.files import atomic_write, make_folder, read_bytes
+from dcncodec.notices import Notice
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+Content = TypeVar("Content")
+Loaded = TypeVar("Loaded")
+
+LARGE_PIXELS = 4_000_000
+"""Pictures from this size on have a progress bar of their own."""
+
+
+class Display:
+    """What people see of a batch: results, errors, notices, and a progress bar below them.
+
+    Used as a context manager, it shows the bar where standard error is a terminal.
+
+    Args:
+        total: number of files.
+        quiet: show neither notices nor progress.
+    """
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self._total, self._quiet = total, quiet
+        self._stack = ExitStack()
+        self._bar: Progress | None = None
+        self._files: TaskID | None = None
+        self._windows: TaskID | None = None
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> Display:
+        if on_terminal() and not self._quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            # Results go to standard output, which may be a file: rich must not take them over.
+            self._bar = self._stack.enter_context(
+                Progress(
+                    TextColumn("{task.description}", markup=False),
+                    BarColumn(),
+                    TextColumn("{task.percentage:>3.0f}%"),
+                    TimeRemainingColumn(),
+                    console=Console(stderr=True),
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+            )
+            if self._total > 1:
+                self._files = self._bar.add_task("files", total=self._total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self._bar = None
+
+    def result(self, text: str) -> None:
+        """A line on standard output."""
+        if self._bar is not None and sys.stdout.isatty():
+            self._above(text)
+        else:
+            say(text)
+
+    def error(self, text: str) -> None:
+        """A line on standard error."""
+        if self._bar is not None:
+            self._above(f"dcn: {text}")
+        else:
+            complain(text)
+
+    def notice(self, notice: Notice) -> None:
+        """A line on standard error unless the user wants quiet; kept for JSON either way."""
+        self.warnings.append(str(notice))
+        if not self._quiet:
+            self.error(f"warning: {notice}")
+
+    def _above(self, text: str) -> None:
+        assert self._bar is not None
+        # Not through rich's own printing, which folds lines at the terminal's width.
+        self._bar.console.print(
+            escaped(text), markup=False, highlight=False, soft_wrap=True, emoji=False
+        )
+
+    def file_done(self) -> None:
+        """One more file is finished, or has failed."""
+        if self._bar is None:
+            return
+        if self._files is not None:
+            self._bar.advance(self._files)
+        if self._windows is not None:
+            self._bar.remove_task(self._windows)
+            self._windows = None
+
+    def begin(self, name: str, pixels: int) -> None:
+        """The work on a picture begins: ``advance`` will count up to its pixels."""
+        if self._bar is not None and pixels >= LARGE_PIXELS:
+            self._windows = self._bar.add_task(escaped(Path(name).name), total=pixels)
+
+    def advance(self, pixels: int) -> None:
+        """So many pixels are finished."""
+        if self._bar is not None and self._windows is not None:
+            self._bar.advance(self._windows, pixels)
+
+
+class Batch:
+    """The files of one command.
+
+    Args:
+        plan: what to do.
+        as_json: print JSON objects instead of lines.
+        quiet: show no notices.
+    """
+
+    def __init__(self, plan: Plan, as_json: bool, quiet: bool) -> None:
+        self.plan, self.as_json = plan, as_json
+        self.display = Display(plan.total, quiet)
+        self._failed = 0
+        self._code = 0
+
+    def run(
+        self,
+        read: Callable[[Job], Content],
+        load: Callable[[], Loaded],
+        convert: Callable[[Job, Content, Loaded], dict[str, Any]],
+        describe: Callable[[dict[str, Any]], str],
+    ) -> None:
+        """Convert every file; one that fails does not stop the others.
+
+        Args:
+            read: gives what is in an input.
+            load: gives what conversions need, called once when the first input has been read. What
+                it raises ends the batch.
+            convert: writes the output, gives the facts for JSON.
+            describe: those facts as a line.
+
+        Raises:
+            SystemExit: 1 if any file failed; for a single file the error's code.
+        """
+        with self.display:
+            if self.plan.skipped_line:
+                self.display.notice(Notice("skipped", self.plan.skipped_line))
+            for job, error in self.plan.failures:
+                self._fail(job, error)
+            loaded: list[Loaded] = []
+            taken: set[str] = set()
+            for job in self.plan.jobs:
+                self.display.warnings.clear()
+                try:
+                    place = self._reserve(job, taken)
+                    content = read(job)
+                except Exception as error:
+                    self._fail(job, error)
+                    continue
+                if not loaded:
+                    loaded.append(load())
+                try:
+                    result = convert(job, content, loaded[0])
+                except Exception as error:
+                    self._fail(job, error)
+                    continue
+                finally:
+                    del content
+                taken.add(place)
+                self.display.file_done()
+                self._show(job, result, describe)
+        if self._failed and self.plan.total > 1:
+            complain(f"{self._failed} of {self.plan.total} files failed")
+        if self._failed:
+            sys.exit(1 if self.plan.total > 1 else self._code)
+
+    def _reserve(self, job: Job, taken: set[str]) -> str:
+        """The output's place, which no input of this run has."""
+        place = job.target if job.target == STREAM else os.path.realpath(job.target)
+        if place in taken and job.target != STREAM:
+            raise UsageError(f"{job.target}: another input of this run has that output; skipped")
+        return place
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        text, self._code = explain(error)
+        text = named(text, job.name, job.target)
+        self._failed += 1
+        self.display.file_done()
+        if self.as_json:
+            facts = {"input": job.source, "output": job.target, "error": text}
+            self._print_json(job, facts | {"warnings": list(self.display.warnings)})
+        self.display.error(text)
+
+    def _show(
+        self, job: Job, result: dict[str, Any], describe: Callable[[dict[str, Any]], str]
+    ) -> None:
+        if self.as_json:
+            self._print_json(job, result | {"warnings": list(self.display.warnings)})
+        elif job.target != STREAM:
+            self.display.result(describe(result))
+
+    def _print_json(self, job: Job, facts: dict[str, Any]) -> None:
+        text = json_line(facts)
+        if job.target == STREAM:
+            # Standard output holds the file itself.
+            click.echo(text, err=True)
+        else:
+            self.display.result(text)
+
+
+def read_input(source: str) -> bytes:
+    """All bytes of a file, or of standard input (``-``)."""
+    return read_stream() if source == STREAM else read_bytes(source)
+
+
+def write_output(target: str, content: bytes | memoryview, force: bool) -> None:
+    """Write a file whole or not at all, or standard output (``-``).
+
+    A folder that does not exist is made.
+    """
+    if target == STREAM:
+        write_stream(content)
+        return
+    make_folder(Path(target).parent)
+    with atomic_write(target, overwrite=force) as file:
+        file.write(content)

@@ -1,0 +1,63 @@
+"""Lines for people: on standard output and error, with nothing in them that a terminal obeys."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from contextlib import suppress
+
+import click
+
+_UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode's control characters, lone surrogates (bytes of file names that are no UTF-8), and the
+separators of lines and paragraphs."""
+_DIRECTIONS = {
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+    "\u200e",
+    "\u200f",
+}
+"""Marks that turn the direction of writing: with them a name shows other than it is."""
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""Text whose control characters are written as escapes, such as ``\x1b``.
+
+    Args:
+        text: file names, entries of cards, messages of libraries.
+        keep: control characters that stay, such as the line feeds of a longer text.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in keep else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    if unicodedata.category(character) not in _UNSHOWN and character not in _DIRECTIONS:
+        return character
+    if "\udc80" <= character <= "\udcff":
+        # A byte of a file name that is no UTF-8 (PEP 383).
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    click.echo(escaped(text))
+
+
+def say_text(text: str) -> None:
+    """Lines of a longer text on standard output."""
+    click.echo(escaped(text, keep="\n\t"))
+
+
+def json_line(facts: object) -> str:
+    """Facts as JSON in one line, without control characters."""
+    return json.dumps(facts).replace("\x7f", "\\u007f")
+
+
+def complain(text: str) -> None:
+    """One line on standard error: an error, a warning, what is going on."""
+    # Where nobody can be told, the exit code still tells.
+    with suppress(OSError, ValueError):
+        click.echo(f"dcn: {escaped(text)}", err=True)

@@ -1,0 +1,293 @@
+"""What a command over many files will do, with all that can be checked before the work begins.
+
+Nothing here opens a picture or imports what does: a missing input or an output that exists is told
+at once, not after the networks have been loaded.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dcncodec.cli.streams import INPUT_NAME, STREAM, check_output_stream, is_stream
+from dcncodec.errors import DcnError, UsageError
+from dcncodec.formats.files import check_output
+
+MANY = "several inputs, or a folder, need an output folder: --output-dir (-d)"
+FOLDERS, LINKS, SPECIAL = "folders", "links to folders", "special files"
+"""What else is skipped in folders, beside files of other kinds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to convert.
+
+    Attributes:
+        source: the input's path, or ``-``.
+        target: the output's path, or ``-``.
+    """
+
+    source: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """How messages call the input."""
+        return INPUT_NAME if self.source == STREAM else self.source
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a command converts.
+
+    Attributes:
+        inputs: gives the suffixes that it looks for in folders, in lower case.
+        suffix: of the outputs that it names itself.
+        check_target: raises UsageError for the path of an output that another kind of file has.
+        check_input: raises DcnError for the path of a file and its first bytes, where they are
+            those of something else.
+    """
+
+    inputs: Callable[[], set[str]]
+    suffix: str
+    check_target: Callable[[str], None]
+    check_input: Callable[[str, bytes], None]
+
+
+HEAD_BYTES = 64
+"""Of a file, for ``Kind.check_input``."""
+
+
+@dataclass
+class Plan:
+    """What to do.
+
+    Attributes:
+        jobs: inputs and outputs, in order.
+        failures: jobs that cannot be done, and why.
+        skipped: files in folders that are left out, by kind.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    failures: list[tuple[Job, DcnError]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """Jobs, and those that have failed before they begin."""
+        return len(self.jobs) + len(self.failures)
+
+    @property
+    def skipped_line(self) -> str:
+        """How many files are left out, by kind; empty for none."""
+        count = self.skipped.total()
+        if not count:
+            return ""
+        kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.skipped.items()))
+        return f"{count} file{'s' * (count > 1)} skipped ({kinds})"
+
+
+def make_plan(
+    paths: Sequence[str], output_dir: Path | None, recursive: bool, force: bool, kind: Kind
+) -> Plan:
+    """Input and output of every file.
+
+    ``IN``, ``IN OUT``, or any number of files, folders and quoted patterns with an output folder.
+
+    Args:
+        paths: the command's arguments.
+        output_dir: where the outputs of a batch go.
+        recursive: whether folders within folders are searched, too.
+        force: whether outputs may replace files.
+        kind: what the command converts.
+
+    Raises:
+        UsageError: several inputs without a folder, nothing found, an output that is an input, or
+            one that has the suffix of another kind of file.
+    """
+    plan = Plan()
+    if output_dir is None:
+        wanted = [_single(paths, kind)]
+    else:
+        if not _is_folder(output_dir) and os.path.lexists(output_dir):
+            raise UsageError(f"{output_dir}: is a file; name a folder with --output-dir")
+        wanted = list(_batch(paths, output_dir, recursive, kind, plan))
+    ready = list(_checked(wanted, plan, lambda job: _check_source(job.source, kind)))
+    _check_not_inputs(ready, wanted)
+    many = output_dir is not None
+    plan.jobs = list(_checked(ready, plan, lambda job: _check_target(job.target, force, many)))
+    return plan
+
+
+def _checked(jobs: list[Job], plan: Plan, check: Callable[[Job], None]) -> Iterator[Job]:
+    """Those that pass; the others are failures of the plan."""
+    for job in jobs:
+        try:
+            check(job)
+        except DcnError as error:
+            plan.failures.append((job, error))
+        else:
+            yield job
+
+
+def _single(paths: Sequence[str], kind: Kind) -> Job:
+    if len(paths) > 2 or (len(paths) == 2 and _is_folder(paths[0])):
+        raise UsageError(MANY)
+    source = STREAM if is_stream(paths[0], 0) else paths[0]
+    if len(paths) == 2:
+        if is_stream(paths[1], 1):
+            check_output_stream()
+            return Job(source, STREAM)
+        kind.check_target(paths[1])
+        return Job(source, paths[1])
+    if _is_folder(source) or _is_pattern(source):
+        raise UsageError(MANY)
+    if source == STREAM:
+        check_output_stream()
+        return Job(STREAM, STREAM)
+    return Job(source, str(Path(source).parent / (_stem(source) + kind.suffix)))
+
+
+def _stem(path: str) -> str:
+    return Path(path).stem or "output"
+
+
+def _is_folder(path: str | Path) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        # A name that is too long, for one.
+        return False
+
+
+def _batch(
+    paths: Sequence[str], folder: Path, recursive: bool, kind: Kind, plan: Plan
+) -> Iterator[Job]:
+    for argument in paths:
+        if is_stream(argument, 0):
+            raise UsageError(f"{INPUT_NAME}: cannot be one of several inputs; name files")
+        if _is_folder(argument):
+            found = list(_in_folder(argument, recursive, kind.inputs(), plan, folder))
+            if not found and not plan.failures:
+                line = plan.skipped_line
+                raise UsageError(
+                    f"{argument}: holds no files of a known kind" + (f"; {line}" if line else "")
+                )
+            for path in found:
+                within = Path(path).relative_to(argument).parent
+                yield Job(path, str(folder / within / (_stem(path) + kind.suffix)))
+            continue
+        matches = [argument]
+        if _is_pattern(argument):
+            # Other than pathlib's, it leaves hidden files out.
+            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+            if not matches:
+                raise UsageError(f"{argument}: no file matches")
+        for path in matches:
+            if path != argument and _is_folder(path):
+                plan.skipped[FOLDERS] += 1
+            else:
+                yield Job(path, str(folder / (_stem(path) + kind.suffix)))
+
+
+def _is_pattern(argument: str) -> bool:
+    return any(sign in argument for sign in "*?[") and not os.path.lexists(argument)
+
+
+def _in_folder(
+    folder: str, recursive: bool, suffixes: set[str], plan: Plan, output_dir: Path
+) -> Iterator[str]:
+    """Files of the wanted kinds in a folder, by name; hidden ones are left out."""
+    try:
+        with os.scandir(folder) as content:
+            entries = sorted(content, key=lambda entry: entry.name)
+    except OSError as error:
+        reason = UsageError(f"{folder}: cannot be read ({error.strerror}); check its permissions")
+        plan.failures.append((Job(folder, str(output_dir)), reason))
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if recursive:
+                yield from _in_folder(entry.path, True, suffixes, plan, output_dir)
+            else:
+                plan.skipped[FOLDERS] += 1
+        elif entry.is_dir():
+            # Followed, links could lead round in circles.
+            plan.skipped[LINKS] += 1
+        elif (suffix := Path(entry.name).suffix.lower()) not in suffixes:
+            plan.skipped[suffix or "without suffix"] += 1
+        elif entry.is_symlink() or entry.is_file():
+            yield entry.path
+        else:
+            # Nobody may ever write into a pipe.
+            plan.skipped[SPECIAL] += 1
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells whether two names are one file; None for what is missing or no regular file."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _check_not_inputs(jobs: list[Job], wanted: list[Job]) -> None:
+    """Refuse outputs that are inputs, by whatever names and links."""
+    sources = {_identity(job.source): job.source for job in wanted if job.source != STREAM}
+    sources.pop(None, None)
+    for job in jobs:
+        if job.target != STREAM and (found := sources.get(_identity(job.target))) is not None:
+            known = "" if found == job.target else f" ({found})"
+            raise UsageError(
+                f"{job.target}: is an input{known} and would be lost; name another output, or an "
+                "output folder with -d"
+            )
+
+
+def _check_target(target: str, force: bool, many: bool) -> None:
+    """Raise what writing would raise after minutes of work; folders of batches will be made."""
+    if target != STREAM and (not many or os.path.lexists(target)):
+        check_output(target, overwrite=force)
+
+
+def _check_source(source: str, kind: Kind) -> None:
+    """Raise what reading would raise after the networks have been loaded."""
+    if source == STREAM:
+        return
+    try:
+        mode = Path(source).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{source}: is a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            return
+        head = read_head(source)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{source}: no such file; check the name") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{source}: cannot be read ({reason}); check its permissions") from None
+    kind.check_input(source, head)
+
+
+def read_head(path: str) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def same_file(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    """Whether two names are one existing file, through whatever links."""
+    found = _identity(os.fspath(first))
+    return found is not None and found == _identity(os.fspath(second))
