@@ -9,6 +9,7 @@ from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Summary, equal_rate, summaries
 from dcncodec.bench.results import Results
 from dcncodec.errors import UsageError
+from dcncodec.models.card import update_card
 
 OTHERS = ("jpeg", "jpeg2000", "bpg")
 """Codecs whose SSIM at the model's rate a card states, where the run has them."""
@@ -40,13 +41,9 @@ def update(codec: DcnCodec, results: Results) -> None:
         UsageError: the run knows no JPEG to compare with.
         DcnError: a card cannot be written.
     """
-    from dcncodec.train.engine.export import update_card
-
     if not any(point.codec == "jpeg" for point in results.points):
         raise UsageError("--update-card: the cards compare with JPEG; add --codec jpeg")
     name = f"{results.dataset}{results.crop or ''}"
     for summary in summaries(results.points):
         if summary.codec == codec.name:
-            update_card(
-                codec.models[summary.setting].path, {name: figures(summary, results.points)}
-            )
+            update_card(codec.models[summary.setting], {name: figures(summary, results.points)})

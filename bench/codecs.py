@@ -30,7 +30,8 @@ from dcncodec.formats.peers import (
 )
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models import dcn
-from dcncodec.models.registry import QUALITIES, ModelFolder, find_model, list_models
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.registry import QUALITIES, find_model, list_models
 from dcncodec.runtime import windows as transform
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 

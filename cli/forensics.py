@@ -48,10 +48,10 @@ def list_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
 def show_command(name: str, as_json: bool) -> None:
     """Print the card of forensic model NAME (or of a folder)."""
-    from dcncodec.forensics.folder import CARD_FILE, open_forensic
+    from dcncodec.forensics.folder import open_forensic
 
     folder = open_forensic(name)
-    show_card(folder.path / CARD_FILE, folder.card, as_json)
+    show_card(folder.model.card_path, folder.card, as_json)
 
 
 @command.command("evaluate")
@@ -97,7 +97,7 @@ def evaluate_command(
     from dcncodec.forensics.folder import open_forensic
     from dcncodec.forensics.photos import Photos
     from dcncodec.formats.files import make_folder
-    from dcncodec.train.tasks.forensic_export import update_forensic
+    from dcncodec.models import card
 
     load_torch(threads)
     chosen = [open_forensic(name) for name in names]
@@ -112,7 +112,7 @@ def evaluate_command(
             if not as_json:
                 click.echo(_line(found[-1]))
             if update_card:
-                update_forensic(folder.path, {data: found[-1].figures()})
+                card.update_card(folder.model, {data: found[-1].figures()})
             results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
             text = json.dumps(results, indent=2) + "\n"
             write_output(str(output / "results.json"), text.encode(), force=True)

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from dcncodec.cli.common import show_card
 from dcncodec.cli.lines import complain, json_line, say
 from dcncodec.errors import ModelError
-from dcncodec.models.registry import (
-    CODEC,
-    FAMILIES,
-    QUALITIES,
-    TUNED,
-    ModelFolder,
-    find_model,
-    list_models,
-    open_folder,
-)
-
-if TYPE_CHECKING:
-    from dcncodec.forensics.folder import ForensicFolder
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.registry import QUALITIES, find_all, find_model, list_models
+from dcncodec.models.roles import Role
 
 
 @click.group()
@@ -52,24 +40,22 @@ def list_command(as_json: bool) -> None:
 def show_command(name: str, as_json: bool) -> None:
     """Print the card of model NAME (or of a weight folder)."""
     folder = find_model(name, None)
-    show_card(folder.path / "card.json", folder.card, as_json)
+    show_card(folder.card_path, folder.card, as_json)
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
 def verify_command(names: tuple[str, ...]) -> None:
-    """Compare the weights of models (all by default) with the hashes in their cards.
+    """Compare the files of models (all by default) with the hashes in their cards.
 
-    Those of forensic models (dcn forensics list) are among them.
+    A forensic model is checked with the networks that were tuned with it.
     """
-    from dcncodec.forensics.folder import list_forensic
-
-    fans = [folder.name for folder in list_forensic()]
     failed = False
-    for name in names or sorted({*fans, *(folder.name for folder in list_models(None))}):
+    for name in names or dict.fromkeys(folder.name for folder in list_models(None)):
         try:
-            for folder in _parts(name, name in fans):
-                _ = folder.content
+            for folder in find_all(name):
+                for part in folder.parts:
+                    folder.part(part)
         except ModelError as error:
             complain(str(error))
             failed = True
@@ -79,25 +65,14 @@ def verify_command(names: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
-def _parts(name: str, forensic: bool) -> list[ModelFolder | ForensicFolder]:
-    """What a name or path stands for: a model, or a FAN with the networks tuned with it."""
-    from dcncodec.forensics.folder import CARD_FILE, open_forensic
-
-    if not forensic and not (Path(name) / CARD_FILE).is_file():
-        return [find_model(name, None)]
-    fan = open_forensic(name)
-    tuned = [path for path in (fan.path, fan.path / TUNED) if (path / "card.json").exists()]
-    return [fan, *(open_folder(path, None) for path in tuned)]
-
-
 def _facts(folder: ModelFolder) -> dict[str, object]:
-    codec = folder.family == CODEC
+    channels = folder.geometry.channels if folder.role is Role.CODEC else None
     return {
         "name": folder.name,
         "family": folder.family,
         "quality": next((q for q, name in QUALITIES.items() if name == folder.name), None),
-        "latent_channels": folder.latent_channels if codec else None,
-        "kind": f"{folder.latent_channels:3d} channels" if codec else FAMILIES[folder.family],
+        "latent_channels": channels,
+        "kind": folder.role.value if channels is None else f"{channels:3d} channels",
         "sha256": folder.sha256,
         "path": str(folder.path),
     }

@@ -39,7 +39,7 @@ def command(**options: Any) -> None:
     Examples:
       dcn train photos/ shards/*.tar --out runs/a --max-minutes 60 --export my-model
       dcn train --out runs/a --export my-model
-      dcn encode --model my-model photo.png photo.dcn
+      dcn encode --model ./my-model photo.png photo.dcn
     """
     run_training(options, ("latent_channels", "init"), _load, _describe, _validation)
 

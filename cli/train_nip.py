@@ -29,7 +29,7 @@ def command(**options: Any) -> None:
     \b
     Examples:
       dcn train nip --network inet pristine/ --out runs/inet --export my-inet
-      dcn develop photo.nef -o photo.png --pipeline my-inet
+      dcn develop photo.nef -o photo.png --pipeline ./my-inet
     """
     run_training(options, ("init",), _load, _describe, _validation)
 

@@ -23,9 +23,10 @@ from dcncodec.formats import bitstream, container
 from dcncodec.formats.files import atomic_write, read_bytes
 from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
 from dcncodec.formats.image import Picture, as_picture, to_array, to_pil
-from dcncodec.models.dcn import HALO
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.families.dcn import HALO
 from dcncodec.models.load import load_dcn
-from dcncodec.models.registry import QUALITIES, ModelFolder, find_by_prefix, find_model
+from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 from dcncodec.runtime.windows import Transforms
 
@@ -207,7 +208,7 @@ class Codec:
 
     def _gather(self, file: container.Reader, numbers: list[int], outer: Area) -> NDArray[np.uint8]:
         """The indices of an area of the latent plane from the blocks that it touches."""
-        shape = (self.model.latent_channels, outer.bottom - outer.top, outer.right - outer.left)
+        shape = (self.model.geometry.channels, outer.bottom - outer.top, outer.right - outer.left)
         indices = np.empty(shape, np.uint8)
         for number in numbers:
             decoded = file.decode_block(number, torch.get_num_threads())
@@ -221,10 +222,10 @@ class Codec:
         return indices
 
     def _check_channels(self, indices: NDArray[np.uint8]) -> None:
-        if indices.shape[0] != self.model.latent_channels:
+        if indices.shape[0] != self.model.geometry.channels:
             raise FormatError(
                 f"holds {indices.shape[0]} latent channels, but model {self.model.name} has "
-                f"{self.model.latent_channels}"
+                f"{self.model.geometry.channels}"
             )
 
 

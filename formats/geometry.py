@@ -35,6 +35,35 @@ NAME_RULE = f"1 to {MAX_NAME} of the characters a-z 0-9 . _ - with a letter or d
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """What a model's latents are; its card says so, without any network.
+
+    Attributes:
+        channels: N, 1..255.
+        halo: latents around a window that can influence it, for either transform.
+        first: the smallest code word.
+        words: number of code words.
+        stride: pixels per latent in each direction.
+    """
+
+    channels: int
+    halo: int
+    first: int = CODEBOOK_MIN
+    words: int = CODEBOOK_SIZE
+    stride: int = STRIDE
+
+    @property
+    def last(self) -> int:
+        """The largest code word."""
+        return self.first + self.words - 1
+
+    @property
+    def has_codebook(self) -> bool:
+        """Whether the code words are those of the paper's codebook, which the bit-stream codes."""
+        return (self.first, self.words) == (CODEBOOK_MIN, CODEBOOK_SIZE)
+
+
+@dataclass(frozen=True)
 class Area:
     """A rectangle of the latent plane: rows top..bottom, columns left..right (half-open)."""
 
@@ -42,6 +71,16 @@ class Area:
     left: int
     bottom: int
     right: int
+
+    @property
+    def rows(self) -> int:
+        """From top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def columns(self) -> int:
+        """From left to right."""
+        return self.right - self.left
 
     def grown(self, margin: int, limit: Area) -> Area:
         """The area with ``margin`` on all sides, cut at ``limit``."""

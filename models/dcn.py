@@ -10,14 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dcncodec.formats.geometry import MAX_SIDE
-
-HALO = 5
-"""Latents around a window that can influence it, for either transform.
-
-Analysis: 2 + 2*2 + 6*4 + 2*4 = 38 pixels (two 5x5/2, six 3x3 at stride 4, one 5x5/2).
-Synthesis: 8 + 6*4 + 4 + 2 = 38 pixels (3x3 at stride 8, six at 4, one at 4, one at 2).
-Both round up to 5 latents of 8 pixels.
-"""
+from dcncodec.models.network import Network
 
 LEAK = 0.2
 RESIDUAL_INIT = 0.1
@@ -41,13 +34,16 @@ class ResidualBlock(nn.Module):
         return x + residual
 
 
-class DCN(nn.Module):
+class DCN(Network):
     """Analysis and synthesis transforms around a latent of ``latent_channels`` features.
 
     Args:
         latent_channels: N, 16 / 32 / 64 for the low, medium and high quality models (1..255,
             the bit-stream's limit).
     """
+
+    analysis_net: nn.Sequential
+    synthesis_net: nn.Sequential
 
     def __init__(self, latent_channels: int) -> None:
         super().__init__()
@@ -97,11 +93,12 @@ class DCN(nn.Module):
         with torch.no_grad():
             output.weight.mul_(OUTPUT_INIT)  # the first pictures are a plain grey, not noise
 
-    def analysis(self, pixels: Tensor) -> Tensor:
+    def analysis(self, pixels: Tensor, rate: Tensor | None = None) -> Tensor:
         """RGB to the latent.
 
         Args:
             pixels: float32 (B, 3, H, W) in [0, 1], H and W multiples of 8.
+            rate: ignored, there is one.
 
         Returns:
             float32 (B, N, H/8, W/8), whatever the precision of the network's weights.
@@ -111,11 +108,12 @@ class DCN(nn.Module):
         latent: Tensor = self.analysis_net((pixels * 2 - 1).to(first.dtype))
         return latent.float() * self.latent_scale
 
-    def synthesis(self, latent: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, rate: Tensor | None = None) -> Tensor:
         """Dequantised latent to RGB.
 
         Args:
             latent: float32 (B, N, h, w), code words.
+            rate: ignored.
 
         Returns:
             float32 (B, 3, 8h, 8w) around [0, 1], not clipped.

@@ -1,201 +1,193 @@
 """Finds models on disk: the bundled ones, those in ``$DCN_MODELS``, or any weight folder.
 
-A weight folder holds ``model.safetensors`` (float16), ``card.json`` and ``card.md``. Its card names
-the family: ``dcn`` for codecs, ``nip`` for camera pipelines; they are never mixed up. Nothing here
-imports torch, so that ``dcn info`` and ``dcn models`` start at once.
+One registry for models of all roles (``models.families``), which are never mixed up. A name finds
+bundled models first; a path has a separator (or is a ``Path``), so that nothing in the working
+directory is taken by accident; a hash finds its model in any folder. A damaged folder is skipped
+with a notice. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dcncodec.errors import ModelError
-from dcncodec.formats.geometry import HASH_BYTES, MAX_SIDE
+from dcncodec.formats.geometry import HASH_BYTES
+from dcncodec.models.card import CARD_FILE, FAN_CARD, ModelFolder, read_model
+from dcncodec.models.families import find_family, names
+from dcncodec.models.roles import Role
+from dcncodec.notices import Notice, Notify, warn
 
-WEIGHTS = Path(__file__).parent / "weights"
+# Resolved: in an editable installation the package's files may be links.
+WEIGHTS = Path(__file__).resolve().parent / "weights"
 SEARCH_VARIABLE = "DCN_MODELS"
 QUALITIES = {"low": "dcn-16c", "medium": "dcn-32c", "high": "dcn-64c"}
 """The model behind each quality: more latent channels, more bits."""
-CODEC, PIPELINE = "dcn", "nip"
-FAMILIES = {CODEC: "codec", PIPELINE: "camera pipeline"}
 TUNED = "nip"
 """Sub-folder of a forensic folder with the camera pipeline that was tuned with its FAN."""
+PLACES = (CARD_FILE, FAN_CARD, f"{TUNED}/{CARD_FILE}")
+"""Where cards lie in a folder."""
 
 
-@dataclass(frozen=True, eq=False)
-class ModelFolder:
-    """A weight folder with a readable card.
-
-    Attributes:
-        path: the folder.
-        card: the contents of ``card.json``.
-    """
-
-    path: Path
-    card: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The name that files encoded with this model carry."""
-        return str(self.card["name"])
-
-    @property
-    def family(self) -> str:
-        """A key of ``FAMILIES``."""
-        return str(self.card["architecture"]["family"])
-
-    @property
-    def latent_channels(self) -> int:
-        """N, the channels of a codec's latent."""
-        return int(self.card["architecture"]["latent_channels"])
-
-    @property
-    def to_srgb(self) -> list[list[float]]:
-        """A camera pipeline's colours, rows of camera RGB to linear sRGB (``formats.raw``)."""
-        return [[float(value) for value in row] for row in self.card["to_srgb"]]
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of the weight file that the card states, in hexadecimal."""
-        return str(self.card["sha256"])
-
-    @property
-    def prefix(self) -> bytes:
-        """The part of the hash that a file records."""
-        return bytes.fromhex(self.sha256)[:HASH_BYTES]
-
-    @property
-    def weights(self) -> Path:
-        """The weight file."""
-        return self.path / "model.safetensors"
-
-    @cached_property
-    def content(self) -> bytes:
-        """The bytes of the weight file, checked against the card.
-
-        Raises:
-            ModelError: the file is missing or is not the one that the card describes.
-        """
-        try:
-            content = self.weights.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{self.weights}: cannot be read ({error.strerror})") from None
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
-            raise ModelError(
-                f"{self.weights}: damaged or replaced (SHA-256 {found[:16]}, the card says "
-                f"{self.sha256[:16]}); install the model again"
-            )
-        return content
-
-
-def open_folder(path: Path, family: str | None = CODEC) -> ModelFolder:
-    """A weight folder, with its card checked for the entries that loading needs.
+def open_folder(path: Path, role: Role | None = Role.CODEC) -> ModelFolder:
+    """The model in a weight folder.
 
     Args:
         path: the folder.
-        family: that it must be of; None for any.
+        role: of the model; None for the first that the folder holds.
 
     Raises:
-        ModelError: there is no card, it lacks something, or it is of another family.
+        ModelError: there is none of that role, or its card is damaged.
     """
-    card_path = path / "card.json"
-    try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        folder = ModelFolder(path, card)
-        valid = (
-            folder.name.isascii()
-            and folder.family in FAMILIES
-            and (folder.family != CODEC or 1 <= folder.latent_channels <= MAX_SIDE)
-            and (folder.family != PIPELINE or [len(row) for row in folder.to_srgb] == [3] * 3)
-            and len(bytes.fromhex(folder.sha256)) == 32
-        )
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path}: not a model folder (no card.json); 'dcn train --export' writes one"
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{card_path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
-        valid = False
-    if not valid:
-        raise ModelError(f"{card_path}: damaged model card; install the model again")
-    if family not in {None, folder.family}:
-        raise ModelError(
-            f"{path}: is a {FAMILIES[folder.family]}, not a {FAMILIES[family or CODEC]}"
-        )
-    return folder
+    other = None
+    for place in PLACES:
+        if (path / place).is_file():
+            folder = read_model(path / place)
+            if role in {None, folder.role}:
+                return folder
+            other = other or folder
+    if other is not None:
+        raise ModelError(f"{path}: is a {other.role.value}, not a {(role or Role.CODEC).value}")
+    card = FAN_CARD if role is Role.FAN else CARD_FILE
+    raise ModelError(f"{path}: not a model folder (no {card}); '{_maker(role)}' makes one")
+
+
+def _maker(role: Role | None) -> str:
+    """The command that makes models of a role."""
+    families = (find_family(name) for name in names())
+    return next(f.MAKER for f in families if f.ROLE is (role or Role.CODEC))
 
 
 def search_path() -> list[Path]:
-    """Folders that hold weight folders: those in ``$DCN_MODELS``, then the bundled ones."""
+    """Folders that hold weight folders: the bundled ones, then those in ``$DCN_MODELS``."""
     extra = os.environ.get(SEARCH_VARIABLE, "")
-    return [Path(part) for part in extra.split(os.pathsep) if part] + [WEIGHTS]
+    return [WEIGHTS, *(Path(part) for part in extra.split(os.pathsep) if part)]
 
 
-def list_models(family: str | None = CODEC) -> list[ModelFolder]:
-    """Every installed model of a family (None: of any), by name; the search path's first win."""
-    found: dict[str, ModelFolder] = {}
+def _installed(notify: Notify) -> Iterator[tuple[str, ModelFolder]]:
+    """Every installed model with the name by which it is found, in the order of the search."""
     for root in search_path():
-        if root.is_dir():
-            for path in sorted(root.iterdir()):
-                if (path / "card.json").exists():
-                    folder = open_folder(path, None)
-                    if family in {None, folder.family}:
-                        found.setdefault(folder.name, folder)
-    return [found[name] for name in sorted(found)]
+        try:
+            folders = sorted(path for path in root.iterdir() if path.is_dir())
+        except OSError as error:
+            if root != WEIGHTS:
+                notify(Notice("model", f"cannot be read ({error.strerror})", str(root)))
+            continue
+        for path in folders:
+            for place in PLACES:
+                card_path = path / place
+                if not card_path.is_file():
+                    continue
+                try:
+                    model = read_model(card_path)
+                except ModelError as error:
+                    text = str(error).removeprefix(f"{card_path}: ")
+                    notify(Notice("model", f"skipped: {text}", str(card_path)))
+                    continue
+                # A pipeline that was tuned goes by the name of the folder around it.
+                yield (path.name if card_path.parent != path else model.name), model
 
 
-def find_model(name_or_path: str | Path, family: str | None = CODEC) -> ModelFolder:
-    """An installed model of a family (None: of any) by name, or a weight folder by path.
+def list_models(role: Role | None = Role.CODEC, notify: Notify = warn) -> list[ModelFolder]:
+    """Every installed model of a role (None: of any), by name; the search path's first win.
 
-    A camera pipeline that was tuned with a FAN goes by its forensic folder's name or path.
+    Args:
+        role: of the models.
+        notify: told of folders that are damaged, and skipped.
+    """
+    found: dict[tuple[str, str], ModelFolder] = {}
+    for name, model in _installed(notify):
+        if role in {None, model.role}:
+            found.setdefault((name, model.role.name), model)
+    return [found[key] for key in sorted(found)]
+
+
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether what a user gave is a path instead of a name: it has a separator."""
+    return isinstance(name_or_path, Path) or any(
+        sign in name_or_path for sign in {os.sep, os.altsep or os.sep}
+    )
+
+
+def find_model(
+    name_or_path: str | Path, role: Role | None = Role.CODEC, notify: Notify = warn
+) -> ModelFolder:
+    """An installed model of a role (None: of any) by name, or a weight folder by path.
+
+    Args:
+        name_or_path: a text with a separator, or a ``Path``, is a path.
+        role: of the model.
+        notify: told of folders that are damaged, and skipped.
 
     Raises:
         ModelError: there is none of that name, or the folder is not such a model.
     """
-    path = Path(name_or_path)
-    if family == PIPELINE:
-        for place in (path, *(root / path for root in search_path())):
-            if (place / TUNED / "card.json").is_file():
-                return open_folder(place / TUNED, family)
-    if path.is_dir():
-        return open_folder(path, family)
-    models = list_models(family)
-    for folder in models:
-        if folder.name == str(name_or_path):
-            return folder
-    known = ", ".join(folder.name for folder in models) or "none"
-    hint = "; 'dcn train nip' makes others" if family == PIPELINE else ""
-    raise ModelError(f"{name_or_path}: no such model or model folder; installed are: {known}{hint}")
+    if is_path(name_or_path):
+        return open_folder(Path(name_or_path), role)
+    for name, model in _installed(notify):
+        if name == name_or_path and role in {None, model.role}:
+            return model
+    known = ", ".join(dict.fromkeys(m.name for m in list_models(role, lambda _: None))) or "none"
+    kind = role.value if role in {Role.PIPELINE, Role.FAN} else "model"
+    hint = f"; '{_maker(role)}' makes others"
+    if any((Path(name_or_path) / place).is_file() for place in PLACES):
+        hint = f"; for the folder of that name write .{os.sep}{name_or_path}"
+    raise ModelError(f"{name_or_path}: no such {kind}; installed are: {known}{hint}")
 
 
-def find_by_prefix(name: str, prefix: bytes) -> ModelFolder:
-    """The installed model with which a file was encoded.
+def find_all(name_or_path: str | Path, notify: Notify = warn) -> list[ModelFolder]:
+    """All models that a name or a path stands for: those in one folder.
+
+    Raises:
+        ModelError: there is none, or a card is damaged.
+    """
+    first = find_model(name_or_path, None, notify)
+    home = first.path.parent if first.path.name == TUNED else first.path
+    return [read_model(home / place) for place in PLACES if (home / place).is_file()]
+
+
+def find_by_hash(
+    name: str, sha256: str, role: Role = Role.CODEC, notify: Notify = warn
+) -> ModelFolder:
+    """The installed model with certain weights, in whatever folder, by whatever name.
 
     Args:
-        name: the model's name as the file states it.
-        prefix: the first ``HASH_BYTES`` of its weight file's SHA-256.
+        name: the model's name as a file or card states it.
+        sha256: of its weight file, in hexadecimal, or the beginning of it.
+        role: of the model.
+        notify: told of folders that are damaged, and skipped.
 
     Raises:
         ModelError: it is not installed; the message says which one is missing.
     """
-    models = list_models()
-    for folder in models:
-        if folder.prefix == prefix:
-            return folder
-    if any(folder.name == name for folder in models):
+    same_name = False
+    for _, model in _installed(notify):
+        if model.role is role:
+            if model.sha256.startswith(sha256):
+                return model
+            same_name |= model.name == name
+    short = sha256[: 2 * HASH_BYTES]
+    if same_name:
         raise ModelError(
-            f"needs model {name} with weights {prefix.hex()}, but the installed {name} has other "
+            f"needs model {name} with weights {short}, but the installed {name} has other "
             f"weights; give the right folder with --model or in ${SEARCH_VARIABLE}"
         )
     raise ModelError(
-        f"needs model {name} (weights {prefix.hex()}), which is not installed; give its folder "
+        f"needs model {name} (weights {short}), which is not installed; give its folder "
         f"with --model or in ${SEARCH_VARIABLE}"
     )
+
+
+def find_by_prefix(name: str, prefix: bytes, notify: Notify = warn) -> ModelFolder:
+    """The installed codec with which a file was encoded; see ``find_by_hash``.
+
+    Args:
+        name: as the file states it.
+        prefix: the first ``HASH_BYTES`` of its weight file's SHA-256.
+        notify: told of folders that are damaged, and skipped.
+
+    Raises:
+        ModelError: it is not installed; the message says which one is missing.
+    """
+    return find_by_hash(name, prefix.hex(), Role.CODEC, notify)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from dcncodec.camera.camera import Floats, develop_frame, recolour
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.raw import Frame
+from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import Pipeline
-from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 
-STANDARD = "standard"
 WINDOW = 512
 """Side of a window in pixels of the stack, a multiple of ``ALIGNMENT``."""
 ALIGNMENT = 16
@@ -46,7 +47,7 @@ class Developer:
         self.to_srgb: NDArray[np.float64] | None = None
         if str(pipeline) == STANDARD:
             return
-        folder = find_model(pipeline, PIPELINE)
+        folder = find_model(pipeline, Role.PIPELINE)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = load_nip(folder).to(self.device)

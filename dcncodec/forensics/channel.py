@@ -14,7 +14,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.quantise import Histogram, Quantiser, quantise_in_training
 
 JPEG = re.compile(r"jpeg:(\d{1,3})")
-NONE, CODEC = "none", "dcn"
+NONE, DCN_FILE = "none", "dcn"
 
 
 def parse_channel(text: str) -> int | None:
@@ -32,7 +32,7 @@ def parse_channel(text: str) -> int | None:
     found = JPEG.fullmatch(text)
     if found and 1 <= int(found[1]) <= 100:
         return int(found[1])
-    if text not in {NONE, CODEC}:
+    if text not in {NONE, DCN_FILE}:
         raise UsageError(f"channel {text}: choose dcn, none, or jpeg:QF with a quality of 1 to 100")
     return None
 
@@ -66,7 +66,7 @@ class Channel(nn.Module):
     ) -> None:
         super().__init__()
         quality = parse_channel(kind)
-        if (kind == CODEC) != (codec is not None):
+        if (kind == DCN_FILE) != (codec is not None):
             raise ValueError("a dcn channel has a codec, others have none")
         self.kind, self.downsample = kind, downsample
         self.histogram, self.straight_through = histogram, straight_through

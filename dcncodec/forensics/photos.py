@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from dcncodec.camera.acquisition import acquire
 from dcncodec.camera.camera import develop_frame
-from dcncodec.camera.develop import STANDARD, Developer
+from dcncodec.camera.develop import Developer
 from dcncodec.errors import UsageError
 from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 from dcncodec.formats.raw import Frame, raw_files, read_raw
+from dcncodec.models.families.nip import STANDARD
 
 Pixels = NDArray[np.uint8]
 

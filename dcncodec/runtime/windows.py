@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dcncodec.formats.geometry import CODEBOOK_MIN, STRIDE, Area
 from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.models.dcn import DCN, HALO
+from dcncodec.models.dcn import DCN
+from dcncodec.models.families.dcn import HALO
 from dcncodec.quantise import quantise_hard
 
 WINDOW = 128

@@ -307,6 +307,8 @@ def test_verify_knows_fans(dcn: Runner, tmp_path: Path, monkeypatch: pytest.Monk
         "downsample": False,
         "codec": None,
         "nip": None,
+        "trainable": [],
+        "patch": 128,
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }
     folder = tmp_path / "models" / "some-fan"

@@ -104,7 +104,7 @@ def test_bad_input(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
     assert not (tmp_path / "text.png").exists()
     code, error = dcn("develop", photo, "-o", tmp_path / "x.png", "--pipeline", "nonsense")
     assert code == 1
-    one_line(error, "nonsense: no such model")
+    one_line(error, "nonsense: no such camera pipeline")
     code, error = dcn("develop", photo, "-o", tmp_path / "x.png", "--pipeline", "unet")
     assert code == 1
     one_line(error, "'dcn train nip' makes others")
@@ -171,7 +171,7 @@ def test_train_develop_list(
     ("arguments", "expected"),
     [
         (["--patch", "40"], "--patch 40: choose a multiple of 32"),
-        (["--network", "inet", "--init", "dcn-16c"], "no such model"),
+        (["--network", "inet", "--init", "dcn-16c"], "no such camera pipeline"),
         (["--export", "Bad Name"], "the folder's name is the model's"),
     ],
 )

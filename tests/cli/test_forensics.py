@@ -196,7 +196,7 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["evaluate", "absent", "--data", "."], 1, "absent: no forensic model or folder"),
+        (["evaluate", "absent", "--data", "."], 1, "absent: no such forensic network"),
         (["evaluate", "tiny-fan", "--data", "nowhere"], 2, "nowhere: no such folder"),
         (["detect", "nothing.dcn"], 2, "nothing.dcn: no such file"),
     ],

@@ -120,7 +120,7 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         (["--lambda-c", "nan"], 2, "not a finite number"),
         (["--lambda-c", "inf"], 2, "not a finite number"),
         (["--channel", "none", "--nip", "inet", "--patch", "48"], 2, "a multiple of 32"),
-        (["--channel", "none", "--nip", "tiny"], 1, "tiny: no such model"),
+        (["--channel", "none", "--nip", "tiny"], 1, "tiny: no such camera pipeline"),
         (["--lambda-c", "-1"], 2, "-1"),
         (["--model", "absent"], 1, "absent: no such model"),
         (["--channel", "none", "--export", "Bad Name"], 2, "the folder's name is the model's"),

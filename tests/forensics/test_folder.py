@@ -14,14 +14,16 @@ import torch
 
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
+from dcncodec.models.card import update_card
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import WEIGHTS, list_models, open_folder
+from dcncodec.models.roles import Role
 from dcncodec.train.engine.checkpoint import FILE, Header, Progress, save_checkpoint
 from dcncodec.train.engine.optimiser import Optimiser
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES
 from dcncodec.train.tasks.forensic import ForensicTrainer
-from dcncodec.train.tasks.forensic_export import export_forensic, update_forensic
+from dcncodec.train.tasks.forensic_export import export_forensic
 
 RECIPE = replace(
     FORENSIC_RECIPES["fast"], classes=("native", "jpeg", "median"), muon=False, trainable=("dcn",)
@@ -115,8 +117,10 @@ def test_without_a_codec(tmp_path: Path) -> None:
 def test_results_are_added(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(exported, folder)
-    update_forensic(folder, {"pristine": {"accuracy": 0.5}})
-    update_forensic(folder, {"pristine": {"accuracy": 0.75}, "other": {"bpp": 1}})
+    update_card(open_folder(folder, Role.FAN), {"pristine": {"accuracy": 0.5}})
+    update_card(
+        open_folder(folder, Role.FAN), {"pristine": {"accuracy": 0.75}, "other": {"bpp": 1}}
+    )
     results = open_forensic(folder).card["results"]
     assert results["pristine"] == {"accuracy": 0.75}
     assert results["other"] == {"bpp": 1}
@@ -130,7 +134,7 @@ def test_the_readable_card(exported: Path, tmp_path: Path) -> None:
         "classes": ["native", "jpeg", "median"],
         "confusion": [[4, 0, 0], [1, 3, 0], [0, 2, 2]],
     }
-    update_forensic(folder, {"pristine": figures})
+    update_card(open_folder(folder, Role.FAN), {"pristine": figures})
     lines = (folder / "forensic.md").read_text().splitlines()
     assert lines[0] == "# tiny-forensic"
     assert "- Learnt with the FAN: dcn" in lines
@@ -174,7 +178,7 @@ def test_damaged_weights(exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(exported, folder)
     change(classes=["native", "jpeg"])(folder)
-    with pytest.raises(ModelError, match="does not fit the classes"):
+    with pytest.raises(ModelError, match="does not fit the architecture"):
         open_forensic(folder).load_fan()
     (folder / "fan.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="damaged or replaced"):
@@ -206,7 +210,7 @@ def test_finished_photos_come_first(
 
 
 def test_unknown_folders(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no forensic model or folder"):
+    with pytest.raises(ModelError, match=r"not a model folder \(no forensic\.json\)"):
         open_forensic(tmp_path)
     with pytest.raises(ModelError, match="no installed FAN was trained on"):
         find_for_codec("00" * 32)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.dcn import DCN, HALO
+from dcncodec.models.dcn import DCN
+from dcncodec.models.families.dcn import HALO
 
 
 @pytest.fixture(scope="module")

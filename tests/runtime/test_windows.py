@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dcncodec.formats.geometry import STRIDE, Area
-from dcncodec.models.dcn import DCN, HALO
+from dcncodec.models.dcn import DCN
+from dcncodec.models.families.dcn import HALO
 from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
 
 CHANNELS = 4

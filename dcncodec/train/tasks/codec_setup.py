@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.models.dcn import DCN
+from dcncodec.models.load import read_weights
 from dcncodec.models.registry import find_model
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
@@ -131,12 +130,9 @@ def start_from(codec: DCN, name_or_path: str) -> str:
         ModelError: there is no such model, it is damaged, or nothing fits.
     """
     folder = find_model(name_or_path)
-    try:
-        weights = load(folder.content)
-    except SafetensorError:
-        raise ModelError(f"{folder.weights}: damaged weights; install the model again") from None
+    weights = read_weights(folder)
     own = codec.state_dict()
-    channels, own_channels = folder.latent_channels, codec.latent_channels
+    channels, own_channels = folder.geometry.channels, codec.latent_channels
     taken = {}
     for name, tensor in weights.items():
         if name in own and own[name].shape == tensor.shape:

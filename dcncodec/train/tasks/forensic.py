@@ -33,7 +33,12 @@ from dcncodec.models.nip import Pipeline
 from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import Dataset, ImageSet
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
-from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.recipes import (
+    LEARNS_CODEC,
+    LEARNS_NIP,
+    PAPER_PATCH,
+    ForensicRecipe,
+)
 from dcncodec.train.engine.run import Run
 from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss
 
@@ -80,7 +85,7 @@ class ForensicLoss(nn.Module):
         """
         recipe = self.recipe
         mixed = self.precision != torch.float32
-        learns, develops = ("dcn" in recipe.trainable), ("nip" in recipe.trainable)
+        learns, develops = (LEARNS_CODEC in recipe.trainable), (LEARNS_NIP in recipe.trainable)
         grad = torch.is_grad_enabled()
         with torch.set_grad_enabled(develops and grad):
             developed = photos
@@ -175,17 +180,17 @@ class ForensicTrainer(Run):
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
         codec = channel.codec
-        if codec is not None and "dcn" in recipe.trainable:
+        if codec is not None and LEARNS_CODEC in recipe.trainable:
             trained["codec"] = codec
         elif codec is not None:
             codec.requires_grad_(False)
-        if nip is not None and "nip" in recipe.trainable:
+        if nip is not None and LEARNS_NIP in recipe.trainable:
             trained["nip"] = nip
         elif nip is not None:
             nip.requires_grad_(False)
         latent_channels = codec.latent_channels if codec is not None else 0
         origins = origins or {}
-        init = str(origins.get("dcn", {}).get("name", ""))
+        init = str(origins.get(LEARNS_CODEC, {}).get("name", ""))
         header = Header(latent_channels, recipe, seed, data.sources, init, origins=origins)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
         super().__init__(trained, objective, header, folder, len(data.training), shares)
@@ -194,7 +199,7 @@ class ForensicTrainer(Run):
         """Whether the run gives the codec gauges, now or, where it is resumed, when it began."""
         codec = self.channel.codec
         # An encoder at rest would not show a pipeline before it what the FAN needs.
-        if not recipe.gauges or recipe.trainable != ("dcn",) or codec is None:
+        if not recipe.gauges or recipe.trainable != (LEARNS_CODEC,) or codec is None:
             return False
         if codec.latent_channels < len(GAUGES):
             return False

@@ -7,23 +7,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dcncodec.camera.develop import STANDARD
 from dcncodec.errors import TrainingError, UsageError
-from dcncodec.forensics.channel import CODEC, Channel, parse_channel
+from dcncodec.forensics.channel import DCN_FILE, Channel, parse_channel
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
-from dcncodec.models.registry import PIPELINE, ModelFolder, find_model
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.export import check_export
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.recipes import (
+    FORENSIC_RECIPES,
+    LEARNS_CODEC,
+    LEARNS_NIP,
+    PAPER_PATCH,
+    ForensicRecipe,
+)
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
@@ -78,15 +86,15 @@ def prepare(
     seed = settings.seed_of(header)
     folders = weight_folders(settings, recipe, header)
     codec, nip = None, None
-    if CODEC in folders:
-        codec = load_dcn(folders[CODEC]).requires_grad_(True)
-    if PIPELINE in folders:
-        nip = load_nip(folders[PIPELINE]).requires_grad_(True)
+    if LEARNS_CODEC in folders:
+        codec = load_dcn(folders[LEARNS_CODEC]).requires_grad_(True)
+    if LEARNS_NIP in folders:
+        nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     make_folder(settings.folder)
     torch.manual_seed(seed)
     if header is not None:
         notify(f"resuming {checkpoint} at step {header.progress.step:,}")
-    data = _load_data(settings, recipe, seed, folders.get(PIPELINE), notify)
+    data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     channel = Channel(
@@ -124,13 +132,13 @@ def weight_folders(
         TrainingError: the run to resume began with other weights.
     """
     found = {}
-    if recipe.channel == CODEC:
+    if recipe.channel == DCN_FILE:
         model = settings.model or (header.init if header else None)
         if model is None:
             raise UsageError("the channel dcn needs a codec: --model NAME")
-        found[CODEC] = find_model(model)
+        found[LEARNS_CODEC] = find_model(model)
     if recipe.nip not in {"", STANDARD}:
-        found[PIPELINE] = find_model(settings.nip or recipe.nip, PIPELINE)
+        found[LEARNS_NIP] = find_model(settings.nip or recipe.nip, Role.PIPELINE)
     if header is None:
         return found
     for family, folder in found.items():
@@ -198,15 +206,15 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         kept = {name: getattr(header.recipe, name) for name in CHOSEN}
         recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = replace(recipe, **settings.overrides)
-    if header is None and "trainable" not in settings.overrides and recipe.channel == CODEC:
-        recipe = replace(recipe, trainable=(CODEC,))
-    if recipe.trainable != (CODEC,):
+    if header is None and "trainable" not in settings.overrides and recipe.channel == DCN_FILE:
+        recipe = replace(recipe, trainable=(LEARNS_CODEC,))
+    if recipe.trainable != (LEARNS_CODEC,):
         recipe = replace(recipe, gauges=False)
     if settings.nip == STANDARD:
         recipe = replace(recipe, nip=STANDARD)
     elif settings.nip is not None:
-        recipe = replace(recipe, nip=find_model(settings.nip, PIPELINE).name)
-    if not set(recipe.trainable) <= {CODEC, PIPELINE}:
+        recipe = replace(recipe, nip=find_model(settings.nip, Role.PIPELINE).name)
+    if not set(recipe.trainable) <= {LEARNS_CODEC, LEARNS_NIP}:
         raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose of dcn, nip, or none")
     if settings.max_steps is not None:
         recipe = replace(recipe, max_steps=settings.max_steps)
@@ -218,11 +226,11 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         raise UsageError(f"--classes {','.join(unknown)}: choose from {', '.join(DEFAULTS)}")
     if len(recipe.classes) < 2 or len(set(recipe.classes)) < len(recipe.classes):
         raise UsageError("--classes: name at least two different ones")
-    if "dcn" in recipe.trainable and recipe.channel != CODEC:
+    if LEARNS_CODEC in recipe.trainable and recipe.channel != DCN_FILE:
         raise UsageError(f"--trainable dcn needs the channel dcn, not {recipe.channel}")
-    if PIPELINE in recipe.trainable and recipe.nip in {"", STANDARD}:
+    if LEARNS_NIP in recipe.trainable and recipe.nip in {"", STANDARD}:
         raise UsageError("--trainable nip needs a neural camera pipeline: --nip NAME")
-    if settings.model is not None and recipe.channel != CODEC:
+    if settings.model is not None and recipe.channel != DCN_FILE:
         raise UsageError(
             f"--model {settings.model}: the channel {recipe.channel} has no codec; leave it out"
         )

@@ -11,7 +11,8 @@ from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import NETWORKS, make_nip
-from dcncodec.models.registry import PIPELINE, find_model
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.engine.export import check_export, describe_run, write_model
@@ -61,7 +62,7 @@ def prepare(
     seed = settings.seed_of(header)
     start = None
     if header is None and settings.init is not None:
-        start = find_model(settings.init, PIPELINE)
+        start = find_model(settings.init, Role.PIPELINE)
         network = start.card["architecture"]["network"]
         if network != recipe.network:
             raise UsageError(f"--init {settings.init}: is another network; add --network {network}")
@@ -139,5 +140,5 @@ def export_nip(run: Path, folder: Path) -> str:
     rows = read_log(run / LOG_FILE, NipTrainer.COLUMNS)
     description = {"to_srgb": [list(row) for row in recipe.to_srgb]}
     description |= describe_run(header, rows, ("psnr", "ssim"))
-    architecture = {"family": PIPELINE, "network": recipe.network}
+    architecture = {"family": "nip", "network": recipe.network}
     return write_model(folder, average, architecture, description)

@@ -11,12 +11,14 @@ import torch
 from safetensors import safe_open
 
 from dcncodec.errors import ModelError, OutputError, TrainingError, UsageError
+from dcncodec.models.card import update_card
 from dcncodec.models.dcn import DCN
+from dcncodec.models.families import dcn
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import open_folder
 from dcncodec.train.engine.checkpoint import FILE, Header, Progress, read_average, save_checkpoint
 from dcncodec.train.engine.data import Source
-from dcncodec.train.engine.export import card_text, export_model, update_card
+from dcncodec.train.engine.export import export_model
 from dcncodec.train.engine.log import Log
 from dcncodec.train.engine.optimiser import Optimiser
 from dcncodec.train.engine.recipes import RECIPES
@@ -51,7 +53,7 @@ def _stepped(codec: DCN) -> Optimiser:
 def test_the_averaged_weights_in_half_precision(tmp_path: Path, run_folder: Path) -> None:
     sha256 = export_model(run_folder, tmp_path / "new" / "my-model")
     folder = open_folder(tmp_path / "new" / "my-model")
-    assert (folder.name, folder.latent_channels) == ("my-model", 4)
+    assert (folder.name, folder.geometry.channels) == ("my-model", 4)
     assert folder.sha256 == sha256 == hashlib.sha256(folder.weights.read_bytes()).hexdigest()
     weights = load_dcn(folder).state_dict()
     average, _ = read_average(run_folder / FILE)
@@ -74,15 +76,15 @@ def test_the_card(tmp_path: Path, run_folder: Path) -> None:
     assert (steps[0], steps[-1]) == (100, 2500)
     assert steps == sorted(set(steps))
     text = (tmp_path / "m" / "card.md").read_text()
-    assert text == card_text(card)
+    assert text == dcn.text(card)
     for fact in ("| photos | 40 | 12.5 |", "2,500 steps in 6.0 minutes", card["sha256"]):
         assert fact in text
 
 
 def test_results_are_added(tmp_path: Path, run_folder: Path) -> None:
     export_model(run_folder, tmp_path / "m")
-    update_card(tmp_path / "m", {"kodak512": {"bpp": 0.8, "psnr": 31.0, "ssim": 0.92}})
-    update_card(tmp_path / "m", {"kodak512": {"bpp": 0.7, "psnr": 32.0, "ssim": 0.93}})
+    update_card(open_folder(tmp_path / "m"), {"kodak512": {"bpp": 0.8, "psnr": 31.0, "ssim": 0.92}})
+    update_card(open_folder(tmp_path / "m"), {"kodak512": {"bpp": 0.7, "psnr": 32.0, "ssim": 0.93}})
     folder = open_folder(tmp_path / "m")
     assert folder.card["results"]["kodak512"] == {"bpp": 0.7, "psnr": 32.0, "ssim": 0.93}
     assert "validation" in folder.card["results"]
@@ -140,6 +142,6 @@ def test_weights_beyond_half_precision(tmp_path: Path) -> None:
 
 def test_a_card_that_says_too_little(tiny_model: Path) -> None:
     before = (tiny_model / "card.json").read_bytes()
-    with pytest.raises(ModelError, match="damaged model card"):
-        update_card(tiny_model, {"kodak512": {"bpp": 1.0}})
+    with pytest.raises(ModelError, match="damaged card"):
+        update_card(open_folder(tiny_model), {"kodak512": {"bpp": 1.0}})
     assert (tiny_model / "card.json").read_bytes() == before

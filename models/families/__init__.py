@@ -1,0 +1,107 @@
+"""Families of models, one module each, found by its name.
+
+A family's module says what its cards hold (``models.card``) and builds its networks. A card names
+its family; so whoever adds a family adds its module here, and its network beside this package.
+Importing these modules does not import torch: only building a network does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from dcncodec.formats.geometry import Geometry
+from dcncodec.models.roles import Role
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dcncodec.formats.coder import Coder
+    from dcncodec.models.card import ModelFolder
+    from dcncodec.models.network import Network
+
+
+class Family(Protocol):
+    """What a family's module holds.
+
+    Attributes:
+        ROLE: what its models are for.
+        TITLE: what they are called.
+        MAKER: the command that makes one.
+    """
+
+    ROLE: Role
+    TITLE: str
+    MAKER: str
+
+    def check(self, card: Mapping[str, Any]) -> bool:
+        """Whether a card has what loading needs; KeyError, TypeError and ValueError also mean no.
+
+        Its name and the hashes of its parts are checked for all families (``models.card``).
+        """
+        ...
+
+    def text(self, card: Mapping[str, Any]) -> str:
+        """The card made readable, as Markdown."""
+        ...
+
+    def network(self, folder: ModelFolder) -> nn.Module:
+        """The network with its weights, in float32, ready for inference.
+
+        Raises:
+            ModelError: the weights are missing, damaged, or do not fit the card.
+        """
+        ...
+
+
+class CodecFamily(Family, Protocol):
+    """What the module of a family of codecs holds besides; its networks are ``Network``."""
+
+    def geometry(self, card: Mapping[str, Any]) -> Geometry:
+        """What the latents of a model are."""
+        ...
+
+    def network(self, folder: ModelFolder) -> Network:
+        """See ``Family``."""
+        ...
+
+    def coder(self, folder: ModelFolder) -> Coder | None:
+        """The coder that a model brings along, None without one.
+
+        Raises:
+            ModelError: its weights are missing or damaged.
+        """
+        ...
+
+
+@cache
+def names() -> list[str]:
+    """The names of all families."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find_family(name: str) -> Family:
+    """The family of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    # Only what lies in this package: names come from cards, which anybody may have written.
+    if name not in names():
+        raise ValueError(f"no family of models is called {name!r}")
+    return cast(Family, importlib.import_module(f"{__name__}.{name}"))
+
+
+def find_codec(name: str) -> CodecFamily:
+    """The family of codecs of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    family = find_family(name)
+    if family.ROLE is not Role.CODEC:
+        raise ValueError(f"models of the family {name!r} are no codecs")
+    return cast(CodecFamily, family)

@@ -1,0 +1,96 @@
+"""Forensic analysis networks (DCN paper, Table 6), networks in ``models.fan``.
+
+Their cards, ``forensic.json``, hold beside what every card does::
+
+    classes      list of str, in the order of the FAN's outputs (``forensics.manipulations``)
+    channel      "dcn", "jpeg:QF" or "none"
+    downsample   bool, whether the channel halves pictures first
+    codec        {"name", "sha256"} of a dcn channel's weights, else null
+    nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
+                   pipeline the name alone), else null
+    lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
+    patch        int, side in pixels of the patches that it judges
+    fan_sha256   str, of fan.safetensors in hexadecimal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dcncodec.models.card import FAN_FILE, MAX_PATCH, is_sha256, is_whole, run_lines, table
+from dcncodec.models.families.nip import STANDARD
+from dcncodec.models.roles import Role
+
+if TYPE_CHECKING:
+    from dcncodec.models.card import ModelFolder
+    from dcncodec.models.fan import FAN
+
+ROLE = Role.FAN
+TITLE = "forensic network"
+MAKER = "dcn train forensic"
+
+
+def check(card: Mapping[str, Any]) -> bool:
+    """See ``Family``."""
+    classes, codec, nip = card["classes"], card["codec"], card["nip"]
+    return (
+        all(isinstance(name, str) for name in [*classes, *card["trainable"], card["channel"]])
+        and len(set(classes)) == len(classes) >= 2
+        and isinstance(card["downsample"], bool)
+        and is_whole(card["patch"], 1, MAX_PATCH)
+        and (card["channel"] == "dcn") == bool(codec)
+        and (not codec or (isinstance(codec["name"], str) and is_sha256(codec["sha256"])))
+        and (not nip or nip["name"] == STANDARD or is_sha256(nip["sha256"]))
+        and (not nip or isinstance(nip["name"], str))
+    )
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """See ``Family``; with the confusion on each test set in percent."""
+    channel = card["channel"]
+    if card["codec"]:
+        channel += f" ({card['codec']['name']}, weights {card['codec']['sha256'][:16]})"
+    if card["downsample"]:
+        channel += ", after halving"
+    lines = [
+        f"# {card['name']}",
+        "",
+        "Forensic analysis network (Korus & Memon, ICLR 2020): tells how a photo was manipulated.",
+        "",
+        f"- Channel: {channel}",
+    ]
+    if card["nip"]:
+        nip = card["nip"]["name"]
+        if nip != STANDARD:
+            nip += f", weights {card['nip']['sha256'][:16]}"
+        lines.append(f"- Camera pipeline before it: {nip}")
+    origin = f"the FAN of {card['recipe']['fan']}" if card["recipe"]["fan"] else ""
+    lines += [
+        f"- Learnt with the FAN: {', '.join(card['trainable']) or 'nothing'}",
+        f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
+        *run_lines(card, origin),
+    ]
+    for name, figures in card["results"].items():
+        if "confusion" in figures:
+            classes = figures["classes"]
+            rows = []
+            for true, counts in zip(classes, figures["confusion"], strict=True):
+                shares = (f"{100 * count / sum(counts):.0f}" for count in counts)
+                rows.append({"": true, **dict(zip(classes, shares, strict=True))})
+            lines += ["", f"## Confusion on {name}, % of each true class", ""]
+            lines += table(["true class", *classes], rows, ["", *classes])
+    return "\n".join(lines) + "\n"
+
+
+def network(folder: ModelFolder) -> FAN:
+    """See ``Family``."""
+    import torch
+
+    from dcncodec.models.fan import FAN
+    from dcncodec.models.load import fill
+
+    with torch.device("meta"):
+        fan = FAN(len(folder.card["classes"]))
+    fill(fan, folder)
+    return fan
