@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -13,6 +17,7 @@ from dcncodec.cli.failures import explain
 from dcncodec.cli.lines import complain
 from dcncodec.cli.streams import Ended, ended_by_signals, standard_streams
 from dcncodec.errors import DcnError
+from dcncodec.notices import DcnWarning
 
 COMMANDS = {
     "encode": "Compress images into .dcn files.",
@@ -71,7 +76,7 @@ def main() -> None:
     """Run the command line; every error that a user can cause ends in one line."""
     code = 1
     try:
-        with ended_by_signals(), standard_streams():
+        with ended_by_signals(), standard_streams(), notices_shown():
             code = _run()
     except Ended as end:
         complain(f"ended by {signal.Signals(end.number).name}")
@@ -80,6 +85,24 @@ def main() -> None:
         complain(str(error))
     if code:
         sys.exit(code)
+
+
+@contextmanager
+def notices_shown() -> Iterator[None]:
+    """Notices that no command takes (`notices.warn`) are lines on standard error, each once."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *more: Any, **others: Any) -> None:
+        if not issubclass(category, DcnWarning):
+            usual(message, category, *more, **others)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            complain(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DcnWarning)
+        usual, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _run() -> int:

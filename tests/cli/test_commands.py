@@ -290,6 +290,22 @@ def test_models(dcn: Runner, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) 
     one_line(dcn("models", "show", "nonsense"), "no such model")
 
 
+def test_a_damaged_model_does_not_stop_the_others(
+    dcn: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "e\x1b[31mvil").mkdir(parents=True)
+    (tmp_path / "models" / "e\x1b[31mvil" / "card.json").write_text("[" * 100_000)
+    monkeypatch.setenv("DCN_MODELS", str(tmp_path / "models"))
+    result = dcn("models", "list")
+    assert result.code == 0
+    assert "dcn-32c" in result.out
+    (line,) = result.err.splitlines()
+    assert line.startswith("dcn: warning: ")
+    assert line.endswith(r"e\x1b[31mvil/card.json: skipped: damaged card; install the model again")
+    result = dcn("models", "verify", "dcn-16c")
+    assert (result.code, result.out, result.err) == (0, "dcn-16c: ok\n", "")
+
+
 def test_verify_finds_replaced_weights(dcn: Runner, tiny_model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
