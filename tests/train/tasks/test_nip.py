@@ -17,6 +17,7 @@ from dcncodec.formats.dng import write_dng
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import DNet, INet
 from dcncodec.models.registry import open_folder
+from dcncodec.models.roles import Role
 from dcncodec.train.engine.checkpoint import FILE
 from dcncodec.train.engine.raw_data import RawDataset, RawSet, load_frames
 from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe
@@ -145,7 +146,7 @@ def test_export(tmp_path: Path, frames: RawDataset, network: str) -> None:
     run = trainer(tmp_path / "run", frames, network)
     run.run(Budget(3), ignore)
     export_nip(tmp_path / "run", tmp_path / f"my-{network}")
-    folder = open_folder(tmp_path / f"my-{network}", "nip")
+    folder = open_folder(tmp_path / f"my-{network}", Role.PIPELINE)
     assert folder.card["architecture"] == {"family": "nip", "network": network}
     assert folder.card["steps"] == 3
     assert np.allclose(folder.to_srgb, MEAN_CAMERA, atol=1e-5)
