@@ -26,7 +26,7 @@ lint: $(VENV)/ready
 	@ln -s $(CURDIR)/dcncodec/* build/house/dcncodec/
 	@ln -s $(CURDIR)/formats $(CURDIR)/models $(CURDIR)/cli $(CURDIR)/bench build/house/dcncodec/
 	MYPYPATH=build/house $(BIN)/mypy -p dcncodec
-	$(BIN)/clang-format --dry-run --Werror csrc/fse/*.c csrc/fse/*.h
+	$(BIN)/clang-format --dry-run --Werror csrc/*/*.c csrc/*/*.h
 
 # The entropy coder on mutated input under AddressSanitizer and UBSan.
 asan:
@@ -40,11 +40,11 @@ fuzz:
 	    echo "fuzz: clang is not installed, skipped"; \
 	fi
 
-$(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/fse/*.[ch] csrc/fse/*.py)
+$(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/*.[ch] csrc/*/*.py)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build out *.egg-info dcncodec/_fse*.so dcncodec/_fse.c
+	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,5 +1,10 @@
-"""The one thing that pyproject.toml cannot say: the extension that cffi builds."""
+"""The one thing that pyproject.toml cannot say: the extensions that cffi builds."""
 
 from setuptools import setup
 
-setup(cffi_modules=["csrc/fse/build_ffi.py:ffibuilder"])
+setup(
+    cffi_modules=[
+        "csrc/fse/build_ffi.py:ffibuilder",
+        "csrc/context/build_ffi.py:ffibuilder",
+    ]
+)

@@ -1,0 +1,151 @@
+/* What the parts of the context coder share: the prepared model, the state of one place, and the
+ * functions that exist once for each set of instructions. */
+#ifndef DCN_CONTEXT_COMMON_H
+#define DCN_CONTEXT_COMMON_H
+
+#include <string.h>
+
+#include "context.h"
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define HAS_X86_PATHS 1
+#else
+#define HAS_X86_PATHS 0
+#endif
+
+#define CONTEXT_ERROR(code) ((size_t)0 - (size_t)(code))
+
+/* Rows of weights are padded with zeros to whole vectors of 16 sums of 32 bits. */
+enum { LANES = 16, ALIGNMENT = 64 };
+#define PADDED(n) (((size_t)(n) + LANES - 1) / LANES * LANES)
+
+/* rANS with 16-bit words: a state below 1 << 24 takes one more word, which lifts it above, since
+ * no step divides it by more than 1 << 16. */
+enum { STATE_BITS = 24, STATE_BYTES = 5, WORD_BITS = 16 };
+#define STATE_START ((uint64_t)1 << STATE_BITS)
+
+/* An escape is followed by a sign, the length of a number and the number without its highest bit.
+ * The number is how far a latent lies beyond the radius: at most 65535, the largest difference
+ * between two latents, so that the length is 0..15. */
+enum { LENGTH_BITS = 4 };
+
+/* The first symbol that a slot's highest bits leave possible. */
+enum { HINT_BITS = 6, HINT_SHIFT = DCN_CONTEXT_PRECISION - HINT_BITS };
+
+typedef struct {
+    uint32_t start; /* of this table's cumulative frequencies, symbols + 1 of them */
+    uint8_t radius;
+    uint8_t low_bits;
+    uint8_t hints[1 << HINT_BITS];
+} table;
+
+struct dcn_context {
+    uint32_t channels, hidden, neighbours, knots, scales;
+    int32_t limit; /* largest magnitude that makes a difference: squash_size - 1 */
+    const struct kernels *kernels;
+    int8_t offsets[DCN_CONTEXT_MAX_NEIGHBOURS][2];
+    /* Channel c has the units units[c]..units[c + 1] - 1 and, in the arrays of pairs, the columns
+     * pairs[c]..pairs[c + 1] - 1; an odd unit is paired with zeros. */
+    uint16_t units[DCN_CONTEXT_MAX_CHANNELS + 1];
+    uint16_t pairs[DCN_CONTEXT_MAX_CHANNELS + 1];
+    size_t unit_rows, output_rows, linear_rows; /* padded H, 2 N and N */
+    const int16_t *squash;
+    const int16_t *neighbour_columns, *before_columns; /* (inputs, unit_rows) */
+    const int16_t *linear_neighbour_columns, *linear_before_columns; /* (inputs, linear_rows) */
+    const int16_t *hidden_pairs; /* (pairs, unit_rows, 2) */
+    const int16_t *output_pairs; /* (pairs, output_rows, 2): rows are mean 0, scale 0, mean 1... */
+    const int32_t *first_bias;   /* (knots, unit_rows) */
+    const int32_t *hidden_bias;  /* (unit_rows) */
+    const int32_t *output_bias;  /* (knots, output_rows) */
+    const uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
+    const table *tables; /* (scales, fractions) */
+    const uint16_t *cumulative;
+};
+
+typedef struct {
+    uint16_t column;
+    int16_t squashed, clamped;
+} input;
+
+/* A non-zero latent of a place. A list of them begins with an entry whose channel is their
+ * number, and has room for one in every channel. */
+typedef struct {
+    uint16_t channel;
+    int16_t value;
+} entry;
+
+/* The sums of one place. */
+typedef struct {
+    _Alignas(ALIGNMENT) int32_t first[PADDED(DCN_CONTEXT_MAX_HIDDEN)];
+    _Alignas(ALIGNMENT) int32_t second[PADDED(DCN_CONTEXT_MAX_HIDDEN)];
+    _Alignas(ALIGNMENT) int32_t output[PADDED(2 * DCN_CONTEXT_MAX_CHANNELS)];
+    _Alignas(ALIGNMENT) int32_t linear[PADDED(DCN_CONTEXT_MAX_CHANNELS)];
+} sums;
+
+typedef struct {
+    uint64_t state;
+    const uint8_t *at, *end;
+} stream;
+
+/* A block with its workspace. */
+typedef struct {
+    const dcn_context *model;
+    size_t rows, columns;
+    unsigned active;  /* channels that are coded */
+    unsigned streams; /* row y belongs to stream y modulo this */
+    int32_t *first_bias, *output_bias; /* interpolated for the rate */
+    int16_t *latents;
+    entry *lists; /* decoding: the places of the last `list_rows` rows */
+    size_t list_rows, list_stride;
+    uint32_t *progress; /* decoding: places of each row that are known */
+    int failed;         /* decoding: the first error, a dcn_context_error */
+    stream *coded;
+} block;
+
+/* What a thread needs for itself. */
+typedef struct {
+    sums sums;
+    input inputs[DCN_CONTEXT_MAX_NEIGHBOURS * DCN_CONTEXT_MAX_CHANNELS];
+    int32_t means[DCN_CONTEXT_MAX_CHANNELS];
+    uint8_t scales[DCN_CONTEXT_MAX_CHANNELS];
+} worker;
+
+/* Lists of the places of a row, or NULL outside of the block. */
+typedef struct {
+    const entry *rows[3]; /* this row and the two above */
+} surroundings;
+
+typedef struct kernels {
+    dcn_context_path path;
+    /* Means and scales of the active channels of a place whose latents are all known. */
+    void (*predict_place)(const block *b, worker *w, const surroundings *around, size_t x);
+    /* Decode a row; wait for the row above where another thread decodes it. Returns an error. */
+    dcn_context_error (*decode_row)(block *b, worker *w, size_t y);
+} kernels;
+
+extern const kernels dcn_context_plain;
+#if HAS_X86_PATHS
+extern const kernels dcn_context_avx2;
+extern const kernels dcn_context_vnni;
+#endif
+
+/* Wait until `needed` places of a row are known; 0 if decoding has failed meanwhile. */
+int dcn_context_wait(const block *b, size_t row, uint32_t needed);
+
+static inline int32_t clamp(int64_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : value > high ? high : (int32_t)value;
+}
+
+/* Shift right, rounding down also where the compiler's shift might not. */
+static inline int32_t shifted(int32_t value, unsigned shift)
+{
+    return value < 0 ? ~(~value >> shift) : value >> shift;
+}
+
+static inline const table *table_of(const dcn_context *m, int32_t mean, uint8_t scale)
+{
+    return m->tables + (size_t)scale * DCN_CONTEXT_FRACTIONS + (mean & 15);
+}
+
+#endif

@@ -1,0 +1,441 @@
+/* Checking the parameters of a model and laying them out for evaluation. */
+#include "context_common.h"
+
+int dcn_context_is_error(size_t result)
+{
+    return result > CONTEXT_ERROR(DCN_CONTEXT_LATENT_WRONG + 1);
+}
+
+dcn_context_error dcn_context_error_code(size_t result)
+{
+    return dcn_context_is_error(result) ? (dcn_context_error)((size_t)0 - result) : DCN_CONTEXT_OK;
+}
+
+const char *dcn_context_error_name(dcn_context_error code)
+{
+    switch (code) {
+    case DCN_CONTEXT_OK: return "no error";
+    case DCN_CONTEXT_SHAPE_WRONG: return "a size is out of range";
+    case DCN_CONTEXT_OFFSET_WRONG: return "a neighbour is too far or not known yet";
+    case DCN_CONTEXT_SQUASH_WRONG: return "the squash table is not 0 at 0 or negative";
+    case DCN_CONTEXT_SHIFT_WRONG: return "a shift is above 31";
+    case DCN_CONTEXT_MASK_WRONG: return "a weight uses what is not known yet";
+    case DCN_CONTEXT_OVERFLOW: return "a sum might not fit 32 bits";
+    case DCN_CONTEXT_TABLE_WRONG: return "a table of frequencies is not valid";
+    case DCN_CONTEXT_MEMORY_TOO_SMALL: return "too little memory was given";
+    case DCN_CONTEXT_PATH_MISSING: return "the processor lacks these instructions";
+    case DCN_CONTEXT_BLOCK_WRONG: return "rows, columns or rate out of range";
+    case DCN_CONTEXT_DST_TOO_SMALL: return "destination too small";
+    case DCN_CONTEXT_HEADER_CORRUPT: return "damaged stream table";
+    case DCN_CONTEXT_STREAM_CORRUPT: return "damaged stream";
+    case DCN_CONTEXT_LATENT_WRONG: return "latent outside 16 bits";
+    }
+    return "unknown error";
+}
+
+/* The first unit of channel c: units of degree c are those with c H <= u N < (c + 1) H. */
+static unsigned first_unit(const dcn_context_parameters *p, unsigned c)
+{
+    return (c * p->hidden + p->channels - 1) / p->channels;
+}
+
+static size_t symbols(const dcn_context_parameters *p, size_t scale)
+{
+    return 2 * (size_t)p->radius[scale] + 2;
+}
+
+/* Hands out parts of the memory, or only counts them where there is none. */
+typedef struct {
+    uint8_t *memory;
+    size_t used;
+} arena;
+
+static void *take(arena *a, size_t count, size_t size)
+{
+    void *const part = a->memory == NULL ? NULL : a->memory + a->used;
+    /* Counts are products of the sizes below, which are far below 1 << 32. */
+    a->used += (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return part;
+}
+
+/* The arrays of a model, before they are constant. */
+typedef struct {
+    dcn_context *model;
+    int16_t *squash, *neighbour_columns, *before_columns;
+    int16_t *linear_neighbour_columns, *linear_before_columns, *hidden_pairs, *output_pairs;
+    int32_t *first_bias, *hidden_bias, *output_bias;
+    uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
+    table *tables;
+    uint16_t *cumulative;
+} arrays;
+
+static size_t sizes_fit(const dcn_context_parameters *p)
+{
+    if (p->channels < 1 || p->channels > DCN_CONTEXT_MAX_CHANNELS || p->hidden < 1 ||
+        p->hidden > DCN_CONTEXT_MAX_HIDDEN || p->neighbours < 1 ||
+        p->neighbours > DCN_CONTEXT_MAX_NEIGHBOURS ||
+        p->knots < 1 || p->knots > DCN_CONTEXT_MAX_KNOTS || p->scales < 1 ||
+        p->scales > DCN_CONTEXT_MAX_SCALES || p->squash_size < 2 ||
+        p->squash_size > DCN_CONTEXT_MAX_SQUASH) {
+        return CONTEXT_ERROR(DCN_CONTEXT_SHAPE_WRONG);
+    }
+    size_t count = 0;
+    for (size_t s = 0; s < p->scales; s++) {
+        if (p->radius[s] > DCN_CONTEXT_MAX_RADIUS || p->low_bits[s] > DCN_CONTEXT_MAX_LOW_BITS) {
+            return CONTEXT_ERROR(DCN_CONTEXT_TABLE_WRONG);
+        }
+        count += DCN_CONTEXT_FRACTIONS * symbols(p, s);
+    }
+    return count == p->frequency_count ? 0 : CONTEXT_ERROR(DCN_CONTEXT_TABLE_WRONG);
+}
+
+static void lay_out(arrays *r, arena *a, const dcn_context_parameters *p)
+{
+    const size_t inputs = (size_t)p->neighbours * p->channels;
+    const size_t unit_rows = PADDED(p->hidden), output_rows = PADDED(2 * p->channels);
+    const size_t linear_rows = PADDED(p->channels);
+    size_t pairs = 0;
+    for (unsigned c = 0; c < p->channels; c++) {
+        pairs += (first_unit(p, c + 1) - first_unit(p, c) + 1) / 2;
+    }
+    r->model = take(a, 1, sizeof *r->model);
+    r->squash = take(a, p->squash_size, sizeof *r->squash);
+    r->neighbour_columns = take(a, inputs * unit_rows, sizeof *r->neighbour_columns);
+    r->before_columns = take(a, p->channels * unit_rows, sizeof *r->before_columns);
+    r->linear_neighbour_columns =
+        take(a, inputs * linear_rows, sizeof *r->linear_neighbour_columns);
+    r->linear_before_columns =
+        take(a, p->channels * linear_rows, sizeof *r->linear_before_columns);
+    r->hidden_pairs = take(a, pairs * unit_rows * 2, sizeof *r->hidden_pairs);
+    r->output_pairs = take(a, pairs * output_rows * 2, sizeof *r->output_pairs);
+    r->first_bias = take(a, p->knots * unit_rows, sizeof *r->first_bias);
+    r->hidden_bias = take(a, unit_rows, sizeof *r->hidden_bias);
+    r->output_bias = take(a, p->knots * output_rows, sizeof *r->output_bias);
+    r->first_shift = take(a, p->hidden, 1);
+    r->hidden_shift = take(a, p->hidden, 1);
+    r->output_shift = take(a, 2 * p->channels, 1);
+    r->linear_shift = take(a, p->channels, 1);
+    r->tables = take(a, p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->tables);
+    r->cumulative = take(a, p->frequency_count + p->scales * DCN_CONTEXT_FRACTIONS,
+                         sizeof *r->cumulative);
+}
+
+size_t dcn_context_model_size(const dcn_context_parameters *p)
+{
+    const size_t error = sizes_fit(p);
+    if (error != 0) {
+        return error;
+    }
+    arrays r;
+    arena a = {NULL, ALIGNMENT - 1}; /* so that any memory can be aligned */
+    lay_out(&r, &a, p);
+    return a.used;
+}
+
+static int offsets_fit(const dcn_context_parameters *p)
+{
+    for (unsigned k = 0; k < p->neighbours; k++) {
+        const int row = p->offsets[2 * k], column = p->offsets[2 * k + 1];
+        if (row < -2 || row > 0 || column < -2 || column > 2 || (row == 0 && column >= 0)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int squash_fits(const dcn_context_parameters *p)
+{
+    for (size_t i = 0; i < p->squash_size; i++) {
+        if (p->squash[i] < 0) {
+            return 0;
+        }
+    }
+    return p->squash[0] == 0;
+}
+
+static int shifts_fit(const uint8_t *shifts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (shifts[i] > 31) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int zero(const int16_t *weights, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++) {
+        if (weights[i] != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int masks_hold(const dcn_context_parameters *p)
+{
+    const size_t N = p->channels, H = p->hidden;
+    for (unsigned c = 0; c < N; c++) {
+        /* Units below `end` have degree c or less. */
+        const size_t end = first_unit(p, c + 1);
+        for (size_t u = first_unit(p, c); u < end; u++) {
+            if (!zero(p->before_weight + u * N, c, N) || !zero(p->hidden_weight + u * H, end, H)) {
+                return 0;
+            }
+        }
+        if (!zero(p->mean_weight + c * H, end, H) || !zero(p->scale_weight + c * H, end, H) ||
+            !zero(p->linear_before_weight + c * N, c, N)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static uint64_t norm(const int16_t *weights, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += (uint64_t)(weights[i] < 0 ? -(int32_t)weights[i] : weights[i]);
+    }
+    return total;
+}
+
+/* The largest magnitude of a row's bias over all knots. */
+static uint64_t largest(const int32_t *bias, size_t rows, size_t knots)
+{
+    int64_t most = 0;
+    for (size_t k = 0; k < knots; k++) {
+        const int64_t value = bias[k * rows];
+        most = (value < 0 ? -value : value) > most ? (value < 0 ? -value : value) : most;
+    }
+    return (uint64_t)most;
+}
+
+/* Norms are below (12 * 255 + 255) << 15 < 1 << 27, so that the products fit 64 bits. */
+static int sums_fit(const dcn_context_parameters *p)
+{
+    const uint64_t limit = INT32_MAX;
+    const size_t N = p->channels, H = p->hidden, inputs = p->neighbours * N;
+    uint64_t squash = 0;
+    for (size_t i = 0; i < p->squash_size; i++) {
+        squash = (uint64_t)p->squash[i] > squash ? (uint64_t)p->squash[i] : squash;
+    }
+    const uint64_t activation = (uint64_t)1 << 15, latent = p->squash_size - 1;
+    for (size_t u = 0; u < H; u++) {
+        const uint64_t weights =
+            norm(p->neighbour_weight + u * inputs, inputs) + norm(p->before_weight + u * N, N);
+        if (weights * squash + largest(p->first_bias + u, H, p->knots) > limit ||
+            norm(p->hidden_weight + u * H, H) * activation + largest(p->hidden_bias + u, H, 1) >
+                limit) {
+            return 0;
+        }
+    }
+    for (size_t c = 0; c < N; c++) {
+        const uint64_t linear = norm(p->linear_neighbour_weight + c * inputs, inputs) +
+                                norm(p->linear_before_weight + c * N, N);
+        if (linear * latent > limit ||
+            norm(p->mean_weight + c * H, H) * activation + largest(p->mean_bias + c, N, 1) >
+                limit ||
+            norm(p->scale_weight + c * H, H) * activation +
+                    largest(p->scale_bias + c, N, p->knots) >
+                limit) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static dcn_context_error check(const dcn_context_parameters *p)
+{
+    if (!offsets_fit(p)) {
+        return DCN_CONTEXT_OFFSET_WRONG;
+    }
+    if (!squash_fits(p)) {
+        return DCN_CONTEXT_SQUASH_WRONG;
+    }
+    if (!shifts_fit(p->first_shift, p->hidden) || !shifts_fit(p->hidden_shift, p->hidden) ||
+        !shifts_fit(p->mean_shift, p->channels) || !shifts_fit(p->scale_shift, p->channels) ||
+        !shifts_fit(p->linear_shift, p->channels)) {
+        return DCN_CONTEXT_SHIFT_WRONG;
+    }
+    if (!masks_hold(p)) {
+        return DCN_CONTEXT_MASK_WRONG;
+    }
+    return sums_fit(p) ? DCN_CONTEXT_OK : DCN_CONTEXT_OVERFLOW;
+}
+
+/* Cumulative frequencies and hints; 0 if a table is not valid. */
+static int fill_tables(arrays *r, const dcn_context_parameters *p)
+{
+    const uint32_t whole = 1U << DCN_CONTEXT_PRECISION;
+    const uint16_t *frequency = p->frequencies;
+    uint32_t start = 0;
+    for (size_t cell = 0; cell < (size_t)p->scales * DCN_CONTEXT_FRACTIONS; cell++) {
+        const size_t scale = cell / DCN_CONTEXT_FRACTIONS;
+        const size_t count = symbols(p, scale);
+        table *const t = r->tables + cell;
+        uint16_t *const cumulative = r->cumulative + start;
+        t->start = start;
+        t->radius = p->radius[scale];
+        t->low_bits = p->low_bits[scale];
+        uint32_t total = 0;
+        for (size_t s = 0; s < count; s++) {
+            cumulative[s] = (uint16_t)total;
+            if (frequency[s] == 0 || frequency[s] > whole - total) {
+                return 0;
+            }
+            total += frequency[s];
+        }
+        if (total != whole) {
+            return 0;
+        }
+        cumulative[count] = (uint16_t)total;
+        size_t symbol = 0;
+        for (uint32_t h = 0; h < 1U << HINT_BITS; h++) {
+            while (cumulative[symbol + 1] <= h << HINT_SHIFT) {
+                symbol++;
+            }
+            t->hints[h] = (uint8_t)symbol;
+        }
+        frequency += count;
+        start += (uint32_t)count + 1;
+    }
+    return 1;
+}
+
+static void transpose(int16_t *columns, size_t stride, const int16_t *weights, size_t rows,
+                      size_t count)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < count; i++) {
+            columns[i * stride + r] = weights[r * count + i];
+        }
+    }
+}
+
+static void fill_pairs(arrays *r, const dcn_context_parameters *p)
+{
+    const dcn_context *const m = r->model;
+    const size_t H = p->hidden;
+    for (unsigned c = 0; c < p->channels; c++) {
+        for (size_t u = m->units[c]; u < m->units[c + 1]; u++) {
+            const size_t column = m->pairs[c] + (u - m->units[c]) / 2, half = (u - m->units[c]) % 2;
+            int16_t *const hidden = r->hidden_pairs + column * m->unit_rows * 2 + half;
+            int16_t *const output = r->output_pairs + column * m->output_rows * 2 + half;
+            for (size_t row = 0; row < H; row++) {
+                hidden[2 * row] = p->hidden_weight[row * H + u];
+            }
+            for (size_t row = 0; row < p->channels; row++) {
+                output[4 * row] = p->mean_weight[row * H + u];
+                output[4 * row + 2] = p->scale_weight[row * H + u];
+            }
+        }
+    }
+}
+
+static void fill(arrays *r, const dcn_context_parameters *p)
+{
+    dcn_context *const m = r->model;
+    const size_t N = p->channels, H = p->hidden, inputs = p->neighbours * N;
+    m->channels = p->channels;
+    m->hidden = p->hidden;
+    m->neighbours = p->neighbours;
+    m->knots = p->knots;
+    m->scales = p->scales;
+    m->limit = (int32_t)p->squash_size - 1;
+    m->unit_rows = PADDED(H);
+    m->output_rows = PADDED(2 * N);
+    m->linear_rows = PADDED(N);
+    memcpy(m->offsets, p->offsets, 2 * (size_t)p->neighbours);
+    for (unsigned c = 0; c <= N; c++) {
+        m->units[c] = (uint16_t)first_unit(p, c);
+        m->pairs[c] = c == 0 ? 0 : (uint16_t)(m->pairs[c - 1] +
+                                              (m->units[c] - m->units[c - 1] + 1) / 2);
+    }
+    memcpy(r->squash, p->squash, p->squash_size * sizeof *r->squash);
+    transpose(r->neighbour_columns, m->unit_rows, p->neighbour_weight, H, inputs);
+    transpose(r->before_columns, m->unit_rows, p->before_weight, H, N);
+    transpose(r->linear_neighbour_columns, m->linear_rows, p->linear_neighbour_weight, N, inputs);
+    transpose(r->linear_before_columns, m->linear_rows, p->linear_before_weight, N, N);
+    fill_pairs(r, p);
+    memcpy(r->hidden_bias, p->hidden_bias, H * sizeof *r->hidden_bias);
+    memcpy(r->first_shift, p->first_shift, H);
+    memcpy(r->hidden_shift, p->hidden_shift, H);
+    memcpy(r->linear_shift, p->linear_shift, N);
+    for (size_t k = 0; k < p->knots; k++) {
+        memcpy(r->first_bias + k * m->unit_rows, p->first_bias + k * H, H * sizeof *r->first_bias);
+        for (size_t c = 0; c < N; c++) {
+            r->output_bias[k * m->output_rows + 2 * c] = p->mean_bias[c];
+            r->output_bias[k * m->output_rows + 2 * c + 1] = p->scale_bias[k * N + c];
+        }
+    }
+    for (size_t c = 0; c < N; c++) {
+        r->output_shift[2 * c] = p->mean_shift[c];
+        r->output_shift[2 * c + 1] = p->scale_shift[c];
+    }
+    m->squash = r->squash;
+    m->neighbour_columns = r->neighbour_columns;
+    m->before_columns = r->before_columns;
+    m->linear_neighbour_columns = r->linear_neighbour_columns;
+    m->linear_before_columns = r->linear_before_columns;
+    m->hidden_pairs = r->hidden_pairs;
+    m->output_pairs = r->output_pairs;
+    m->first_bias = r->first_bias;
+    m->hidden_bias = r->hidden_bias;
+    m->output_bias = r->output_bias;
+    m->first_shift = r->first_shift;
+    m->hidden_shift = r->hidden_shift;
+    m->output_shift = r->output_shift;
+    m->linear_shift = r->linear_shift;
+    m->tables = r->tables;
+    m->cumulative = r->cumulative;
+}
+
+static const kernels *choose(dcn_context_path path)
+{
+#if HAS_X86_PATHS
+    if ((path == DCN_CONTEXT_AUTO || path == DCN_CONTEXT_VNNI) &&
+        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
+        return &dcn_context_vnni;
+    }
+    if ((path == DCN_CONTEXT_AUTO || path == DCN_CONTEXT_AVX2) && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("bmi2")) {
+        return &dcn_context_avx2;
+    }
+#endif
+    return path == DCN_CONTEXT_AUTO || path == DCN_CONTEXT_PLAIN ? &dcn_context_plain : NULL;
+}
+
+size_t dcn_context_init(const dcn_context **model, void *memory, size_t size,
+                        const dcn_context_parameters *p, dcn_context_path path)
+{
+    *model = NULL;
+    const size_t needed = dcn_context_model_size(p);
+    if (dcn_context_is_error(needed)) {
+        return needed;
+    }
+    const dcn_context_error error = check(p);
+    if (error != DCN_CONTEXT_OK) {
+        return CONTEXT_ERROR(error);
+    }
+    const kernels *const chosen = choose(path);
+    if (chosen == NULL) {
+        return CONTEXT_ERROR(DCN_CONTEXT_PATH_MISSING);
+    }
+    if (size < needed) {
+        return CONTEXT_ERROR(DCN_CONTEXT_MEMORY_TOO_SMALL);
+    }
+    memset(memory, 0, needed);
+    arrays r;
+    arena a = {memory, (size_t)(0 - (uintptr_t)memory) % ALIGNMENT};
+    lay_out(&r, &a, p);
+    fill(&r, p);
+    r.model->kernels = chosen;
+    if (!fill_tables(&r, p)) {
+        return CONTEXT_ERROR(DCN_CONTEXT_TABLE_WRONG);
+    }
+    *model = r.model;
+    return 0;
+}

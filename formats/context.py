@@ -1,0 +1,357 @@
+"""The context coder in C (``csrc/context``) for Python: integer latents to bytes and back.
+
+    model = ContextModel.from_bytes(weight_file)       # a safetensors file, names `context.*`
+    block = model.encode(latents, rate)                # int16 (N, rows, columns)
+    latents = model.decode(block, rows, columns, rate)
+    bits = model.bits(latents, rate)                   # estimate for searches
+
+Everything is integers and the same on every machine (SPEC.md, section 11). Torch is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from dcncodec.errors import FormatError, MissingLibraryError, ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Latents = NDArray[np.int16]
+
+PREFIX = "context."
+"""Of the tensors' names in a weight file, beside those of the networks."""
+MAX_SIDE = 255
+"""Rows and columns of a block; channels too."""
+FRACTIONS = 16
+"""A mean is given in 1/16 code words."""
+PRECISION = 15
+"""The frequencies of a table add up to 1 << 15."""
+
+TENSORS: dict[str, tuple[type[np.generic], str]] = {
+    "offsets": (np.int8, "K2"),
+    "squash": (np.int16, "T"),
+    "neighbours.weight": (np.int16, "HI"),
+    "before.weight": (np.int16, "HN"),
+    "first.bias": (np.int32, "QH"),
+    "first.shift": (np.uint8, "H"),
+    "hidden.weight": (np.int16, "HH"),
+    "hidden.bias": (np.int32, "H"),
+    "hidden.shift": (np.uint8, "H"),
+    "mean.weight": (np.int16, "NH"),
+    "mean.bias": (np.int32, "N"),
+    "mean.shift": (np.uint8, "N"),
+    "scale.weight": (np.int16, "NH"),
+    "scale.bias": (np.int32, "QN"),
+    "scale.shift": (np.uint8, "N"),
+    "linear_neighbours.weight": (np.int16, "NI"),
+    "linear_before.weight": (np.int16, "NN"),
+    "linear.shift": (np.uint8, "N"),
+    "radius": (np.uint8, "S"),
+    "low_bits": (np.uint8, "S"),
+    "frequencies": (np.uint16, "F"),
+}
+"""Type and shape of every tensor, in the order of the hash. N channels, H hidden units, K
+neighbours, I = K N inputs, Q knots of the rate, S scales, T entries of the squash table, F
+frequencies."""
+
+Path = Literal["auto", "plain", "avx2", "vnni"]
+
+
+@cache
+def _extension() -> Any:
+    try:
+        from dcncodec import _context
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"the context coder is not built ({error}); install dcncodec with pip, which needs a "
+            "C compiler"
+        ) from None
+    return _context
+
+
+class ContextModel:
+    """A checked model; it may be used by several threads at once.
+
+    Args:
+        tensors: every tensor of ``TENSORS`` by its name, without prefix.
+        path: which instructions evaluate the network; all give the same results.
+
+    Attributes:
+        tensors: as given, read-only.
+        channels: N.
+        sha256: of all tensors, see ``digest``.
+
+    Raises:
+        ModelError: a tensor is missing, or its type, shape or values are not valid.
+    """
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], path: Path = "auto") -> None:
+        self.tensors = {name: _checked(tensors, name) for name in TENSORS}
+        sizes = _sizes(self.tensors)
+        self.channels = sizes["N"]
+        self.sha256 = digest(self.tensors)
+        extension = _extension()
+        self._ffi, self._lib = extension.ffi, extension.lib
+        parameters = self._parameters(sizes)
+        size = self._valid(self._lib.dcn_context_model_size(parameters))
+        self._memory = self._ffi.new("uint8_t[]", size)
+        model = self._ffi.new("dcn_context **")
+        self._valid(
+            self._lib.dcn_context_init(
+                model,
+                self._memory,
+                size,
+                parameters,
+                getattr(self._lib, f"DCN_CONTEXT_{path.upper()}"),
+            )
+        )
+        self._model = model[0]
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: Path = "auto") -> ContextModel:
+        """The model in a weight file, beside whatever else the file holds.
+
+        Args:
+            content: a safetensors file.
+
+        Raises:
+            ModelError: the file is damaged or has no valid context model.
+        """
+        try:
+            stored = load(content)
+        except SafetensorError as error:
+            raise ModelError(f"context model: not a weight file ({error})") from None
+        own = {n.removeprefix(PREFIX): t for n, t in stored.items() if n.startswith(PREFIX)}
+        if not own:
+            raise ModelError("the weight file has no context model")
+        unknown = sorted(own.keys() - TENSORS.keys())
+        if unknown:
+            raise ModelError(f"context model: unknown tensor {unknown[0]}")
+        return cls(own, path)
+
+    def to_tensors(self) -> dict[str, NDArray[Any]]:
+        """All tensors under the names that a weight file has."""
+        return {PREFIX + name: tensor for name, tensor in self.tensors.items()}
+
+    def encode(self, latents: Latents, rate: int = 0, threads: int = 1) -> bytes:
+        """A block of any code words.
+
+        Args:
+            latents: int16 (N, rows, columns), rows and columns 1..255.
+            rate: 0..255; models of one rate ignore it.
+            threads: how many threads may share the work; the bytes do not depend on it.
+
+        Raises:
+            ValueError: latents of another type or shape, or a rate out of range.
+        """
+        latents, rows, columns = self._block(latents)
+        bound = self._lib.dcn_context_bound(self._model, rows, columns)
+        # Hardly a block needs a byte per latent; the bound allows for seven.
+        for capacity in (latents.size + 4096, bound):
+            block = np.empty(capacity, np.uint8)
+            result = self._run(
+                "encode",
+                rows,
+                columns,
+                rate,
+                threads,
+                self._ffi.from_buffer("uint8_t[]", block),
+                capacity,
+                self._ffi.from_buffer("int16_t[]", latents),
+            )
+            if not self._lib.dcn_context_is_error(result):
+                return block[:result].tobytes()
+        raise ValueError(self._message(result))
+
+    def decode(
+        self,
+        block: bytes | bytearray | memoryview,
+        rows: int,
+        columns: int,
+        rate: int = 0,
+        threads: int = 1,
+    ) -> Latents:
+        """The code words of a block, int16 (N, rows, columns).
+
+        Args:
+            block: all of its bytes and no more.
+            rows, columns: of the block, 1..255.
+            rate: as it was encoded, 0..255.
+            threads: how many threads may share the work.
+
+        Raises:
+            FormatError: the block is damaged.
+            ValueError: rows, columns or rate out of range.
+        """
+        if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
+            raise ValueError(f"a block of {rows} x {columns} latents; sides are 1 to {MAX_SIDE}")
+        latents = np.empty((self.channels, rows, columns), np.int16)
+        result = self._run(
+            "decode",
+            rows,
+            columns,
+            rate,
+            threads,
+            self._ffi.from_buffer("int16_t[]", latents),
+            self._ffi.from_buffer("uint8_t[]", block),
+            len(block),
+        )
+        if self._lib.dcn_context_is_error(result):
+            raise FormatError(f"context-coded data: {self._message(result)}")
+        return latents
+
+    def predict(
+        self, latents: Latents, rate: int = 0, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """What the network says of every latent, for counting.
+
+        Returns:
+            Means in 1/16 code words, int32, and indices of scales, uint8, both (N, rows, columns).
+
+        Raises:
+            ValueError: as ``encode``.
+        """
+        latents, rows, columns = self._block(latents)
+        means = np.empty(latents.shape, np.int32)
+        scales = np.empty(latents.shape, np.uint8)
+        self._run(
+            "predict",
+            rows,
+            columns,
+            rate,
+            threads,
+            self._ffi.from_buffer("int32_t[]", means),
+            self._ffi.from_buffer("uint8_t[]", scales),
+            self._ffi.from_buffer("int16_t[]", latents),
+        )
+        return means, scales
+
+    def bits(self, latents: Latents, rate: int = 0, threads: int = 1) -> NDArray[np.float32]:
+        """Bits that every latent takes, float32 (N, rows, columns), without the streams' ends.
+
+        Channels behind the last one that is not all zero take none.
+
+        Raises:
+            ValueError: as ``encode``.
+        """
+        latents, rows, columns = self._block(latents)
+        bits = np.empty(latents.shape, np.float32)
+        self._run(
+            "bits",
+            rows,
+            columns,
+            rate,
+            threads,
+            self._ffi.from_buffer("float[]", bits),
+            self._ffi.from_buffer("int16_t[]", latents),
+        )
+        return bits
+
+    def _parameters(self, sizes: dict[str, int]) -> Any:
+        """The C structure over the tensors, which outlive it."""
+        parameters = self._ffi.new("dcn_context_parameters *")
+        fields = {"channels": "N", "hidden": "H", "neighbours": "K", "knots": "Q"} | {
+            "scales": "S",
+            "squash_size": "T",
+            "frequency_count": "F",
+        }
+        for field, letter in fields.items():
+            setattr(parameters, field, sizes[letter])
+        for name, (kind, _) in TENSORS.items():
+            field = name.replace("neighbours.", "neighbour_").replace(".", "_")
+            pointer = self._ffi.from_buffer(f"{np.dtype(kind).name}_t[]", self.tensors[name])
+            setattr(parameters, field, pointer)
+        return parameters
+
+    def _block(self, latents: Latents) -> tuple[Latents, int, int]:
+        if latents.dtype != np.int16 or latents.ndim != 3 or latents.shape[0] != self.channels:
+            raise ValueError(
+                f"latents are {latents.dtype} {latents.shape}, not int16 ({self.channels}, H, W)"
+            )
+        _, rows, columns = latents.shape
+        if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
+            raise ValueError(f"latents of shape {latents.shape}; sides are 1 to {MAX_SIDE}")
+        return np.ascontiguousarray(latents), rows, columns
+
+    def _run(
+        self, name: str, rows: int, columns: int, rate: int, threads: int, *arguments: Any
+    ) -> int:
+        """Call a function of the library with its workspace."""
+        if not 0 <= rate <= 255:
+            raise ValueError(f"rate {rate} is not in 0..255")
+        threads = min(max(1, threads), 16)
+        size = self._lib.dcn_context_workspace_size(self._model, rows, columns, threads)
+        workspace = np.empty(size, np.uint8)
+        return int(
+            getattr(self._lib, f"dcn_context_{name}")(
+                self._model,
+                *arguments,
+                rows,
+                columns,
+                rate,
+                threads,
+                self._ffi.from_buffer("uint8_t[]", workspace),
+                size,
+            )
+        )
+
+    def _valid(self, result: int) -> int:
+        if self._lib.dcn_context_is_error(result):
+            raise ModelError(f"context model: {self._message(result)}")
+        return result
+
+    def _message(self, result: int) -> str:
+        code = self._lib.dcn_context_error_code(result)
+        name: bytes = self._ffi.string(self._lib.dcn_context_error_name(code))
+        return name.decode()
+
+
+def digest(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """The SHA-256 of a model: for each tensor of ``TENSORS`` in order its sizes, uint32, and its
+    elements, all little-endian (SPEC.md, section 11)."""
+    total = hashlib.sha256()
+    for name in TENSORS:
+        tensor = np.ascontiguousarray(tensors[name])
+        total.update(np.array(tensor.shape, "<u4").tobytes())
+        total.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+    return total.digest()
+
+
+def _checked(tensors: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """A tensor of the right type and number of dimensions, as a read-only copy."""
+    kind, shape = TENSORS[name]
+    if name not in tensors:
+        raise ModelError(f"context model: tensor {name} is missing")
+    tensor = tensors[name]
+    if tensor.dtype != kind or tensor.ndim != len(shape) or not tensor.size:
+        raise ModelError(
+            f"context model: tensor {name} is {tensor.dtype} {tensor.shape}, not "
+            f"{np.dtype(kind).name} with {len(shape)} dimensions"
+        )
+    copy = np.array(tensor, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def _sizes(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """What the letters of ``TENSORS`` stand for, the same in all tensors."""
+    sizes = {"2": 2}
+    sizes["N"], sizes["H"] = tensors["mean.weight"].shape
+    sizes["K"] = tensors["offsets"].shape[0]
+    sizes["I"] = sizes["K"] * sizes["N"]
+    for name, (_, shape) in TENSORS.items():
+        for letter, size in zip(shape, tensors[name].shape, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ModelError(
+                    f"context model: tensor {name} has shape {tensors[name].shape}, which does "
+                    f"not fit the others"
+                )
+    return sizes
