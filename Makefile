@@ -28,14 +28,16 @@ lint: $(VENV)/ready
 	MYPYPATH=build/house $(BIN)/mypy -p dcncodec
 	$(BIN)/clang-format --dry-run --Werror csrc/*/*.c csrc/*/*.h
 
-# The entropy coder on mutated input under AddressSanitizer and UBSan.
+# The coders on mutated input under AddressSanitizer and UBSan.
 asan:
 	$(MAKE) -C csrc/fse asan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/context asan SECONDS=$(FUZZ_SECONDS)
 
 # Coverage-guided, where clang is installed.
 fuzz:
 	@if command -v clang >/dev/null; then \
-	    $(MAKE) -C csrc/fse fuzz SECONDS=$(FUZZ_SECONDS); \
+	    $(MAKE) -C csrc/fse fuzz SECONDS=$(FUZZ_SECONDS) && \
+	    $(MAKE) -C csrc/context fuzz SECONDS=$(FUZZ_SECONDS); \
 	else \
 	    echo "fuzz: clang is not installed, skipped"; \
 	fi

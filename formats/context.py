@@ -5,7 +5,7 @@
     latents = model.decode(block, rows, columns, rate)
     bits = model.bits(latents, rate)                   # estimate for searches
 
-Everything is integers and the same on every machine (SPEC.md, section 11). Torch is not needed.
+Everything is integers and the same on every machine (SPEC.md, section 16). Torch is not needed.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ class ContextModel:
 
 def digest(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     """The SHA-256 of a model: for each tensor of ``TENSORS`` in order its sizes, uint32, and its
-    elements, all little-endian (SPEC.md, section 11)."""
+    elements, all little-endian (SPEC.md, section 16)."""
     total = hashlib.sha256()
     for name in TENSORS:
         tensor = np.ascontiguousarray(tensors[name])

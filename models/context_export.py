@@ -11,6 +11,7 @@ a logistic distribution) is given by arrays; only numpy is needed. Its scale is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ LEAST_RADIUS = 2
 def squash_table() -> NDArray[np.int16]:
     """sign(z) log(1 + |z|) for z = 0..LIMIT, ``SQUASH_BITS`` behind the point."""
     values = np.log1p(np.arange(LIMIT + 1.0)) * 2.0**SQUASH_BITS
-    return np.rint(values).astype(np.int16)
+    return np.asarray(np.rint(values), np.int16)
 
 
 def degrees(channels: int, hidden: int) -> NDArray[np.int64]:
@@ -200,8 +201,7 @@ def logistic_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.
         low_bits[index] = max(0, int(np.floor(np.log2(scale / FINEST))) + 1)
         radii[index] = max(LEAST_RADIUS, int(np.ceil(TAIL * scale / 2.0 ** low_bits[index])))
         tables += [
-            frequencies_of(p)
-            for p in _logistic(scale, int(radii[index]), int(low_bits[index]))
+            frequencies_of(p) for p in _logistic(scale, int(radii[index]), int(low_bits[index]))
         ]
     return radii, low_bits, np.concatenate(tables)
 
@@ -228,7 +228,7 @@ def frequencies_of(probabilities: Float) -> NDArray[np.uint16]:
     rest = room - int(frequencies.sum())
     order = np.argsort(frequencies - exact, kind="stable")
     frequencies[order[:rest]] += 1
-    return (frequencies + 1).astype(np.uint16)
+    return np.asarray(frequencies + 1, np.uint16)
 
 
 def refine(
@@ -258,9 +258,10 @@ def refine(
         symbol = np.where(np.abs(value) > reach, 2 * reach + 1, value + reach)
         cell = scales.astype(np.int64) * FRACTIONS + (means & 15)
         counts += np.bincount((starts[cell] + symbol).ravel(), minlength=len(counts))
-    prior = model.tensors["frequencies"] / (1 << PRECISION)
+    # Less the 1 that each frequency has in any case.
+    prior = (model.tensors["frequencies"] - 1.0) / (1 << PRECISION)
     tables = [
         frequencies_of(counts[start:end] + strength * prior[start:end])
-        for start, end in zip(starts[:-1], starts[1:], strict=True)
+        for start, end in pairwise(starts)
     ]
     return dict(model.tensors) | {"frequencies": np.concatenate(tables)}

@@ -1,4 +1,4 @@
-/* Context coder of dcn: integer latents to bytes and back (formats/SPEC.md, section 11).
+/* Context coder of dcn: integer latents to bytes and back (formats/SPEC.md, section 16).
  *
  * A small integer network predicts every latent from those that are already known: `neighbours`
  * places above and to the left, all their channels, and the channels before it at its own place.
@@ -33,16 +33,16 @@
 
 typedef enum {
     DCN_CONTEXT_OK = 0,
-    DCN_CONTEXT_SHAPE_WRONG = 1,     /* a size of the model is out of range */
-    DCN_CONTEXT_OFFSET_WRONG = 2,    /* a neighbour that is too far or not known yet */
-    DCN_CONTEXT_SQUASH_WRONG = 3,    /* the squash table does not start at 0, or has a value < 0 */
-    DCN_CONTEXT_SHIFT_WRONG = 4,     /* a shift above 31 */
-    DCN_CONTEXT_MASK_WRONG = 5,      /* a weight of something that is not known yet */
-    DCN_CONTEXT_OVERFLOW = 6,        /* weights whose sums might not fit 32 bits */
-    DCN_CONTEXT_TABLE_WRONG = 7,     /* frequencies that are 0, do not add up, or are too many */
+    DCN_CONTEXT_SHAPE_WRONG = 1,  /* a size of the model is out of range */
+    DCN_CONTEXT_OFFSET_WRONG = 2, /* a neighbour that is too far or not known yet */
+    DCN_CONTEXT_SQUASH_WRONG = 3, /* the squash table does not start at 0, or has a value < 0 */
+    DCN_CONTEXT_SHIFT_WRONG = 4,  /* a shift above 31 */
+    DCN_CONTEXT_MASK_WRONG = 5,   /* a weight of something that is not known yet */
+    DCN_CONTEXT_OVERFLOW = 6,     /* weights whose sums might not fit 32 bits */
+    DCN_CONTEXT_TABLE_WRONG = 7,  /* frequencies that are 0, do not add up, or are too many */
     DCN_CONTEXT_MEMORY_TOO_SMALL = 8,
-    DCN_CONTEXT_PATH_MISSING = 9,    /* the processor lacks the instructions asked for */
-    DCN_CONTEXT_BLOCK_WRONG = 10,    /* rows, columns or rate out of range */
+    DCN_CONTEXT_PATH_MISSING = 9, /* the processor lacks the instructions asked for */
+    DCN_CONTEXT_BLOCK_WRONG = 10, /* rows, columns or rate out of range */
     DCN_CONTEXT_DST_TOO_SMALL = 11,
     DCN_CONTEXT_HEADER_CORRUPT = 12, /* the block's first bytes contradict themselves */
     DCN_CONTEXT_STREAM_CORRUPT = 13, /* a stream does not end where it should */
@@ -77,21 +77,21 @@ typedef struct {
     uint32_t scales;      /* 1..256 */
     uint32_t squash_size; /* 2..32768 */
     size_t frequency_count;
-    const int8_t *offsets;           /* (K, 2): rows -2..0, columns -2..2, before (0, 0) */
-    const int16_t *squash;           /* (squash_size): from 0, not negative */
-    const int16_t *neighbour_weight; /* (H, K * N), neighbour by neighbour */
-    const int16_t *before_weight;    /* (H, N): 0 for channels from the unit's degree on */
-    const int32_t *first_bias;       /* (Q, H) */
-    const uint8_t *first_shift;      /* (H) */
-    const int16_t *hidden_weight;    /* (H, H): 0 for units of a higher degree */
-    const int32_t *hidden_bias;      /* (H) */
-    const uint8_t *hidden_shift;     /* (H) */
-    const int16_t *mean_weight;      /* (N, H): 0 for units of a degree above the channel */
-    const int32_t *mean_bias;        /* (N) */
-    const uint8_t *mean_shift;       /* (N) */
-    const int16_t *scale_weight;     /* (N, H): masked like mean_weight */
-    const int32_t *scale_bias;       /* (Q, N) */
-    const uint8_t *scale_shift;      /* (N) */
+    const int8_t *offsets;                  /* (K, 2): rows -2..0, columns -2..2, before (0, 0) */
+    const int16_t *squash;                  /* (squash_size): from 0, not negative */
+    const int16_t *neighbour_weight;        /* (H, K * N), neighbour by neighbour */
+    const int16_t *before_weight;           /* (H, N): 0 for channels from the unit's degree on */
+    const int32_t *first_bias;              /* (Q, H) */
+    const uint8_t *first_shift;             /* (H) */
+    const int16_t *hidden_weight;           /* (H, H): 0 for units of a higher degree */
+    const int32_t *hidden_bias;             /* (H) */
+    const uint8_t *hidden_shift;            /* (H) */
+    const int16_t *mean_weight;             /* (N, H): 0 for units of a degree above the channel */
+    const int32_t *mean_bias;               /* (N) */
+    const uint8_t *mean_shift;              /* (N) */
+    const int16_t *scale_weight;            /* (N, H): masked like mean_weight */
+    const int32_t *scale_bias;              /* (Q, N) */
+    const uint8_t *scale_shift;             /* (N) */
     const int16_t *linear_neighbour_weight; /* (N, K * N) */
     const int16_t *linear_before_weight;    /* (N, N): 0 from the diagonal on */
     const uint8_t *linear_shift;            /* (N) */
@@ -134,8 +134,8 @@ size_t dcn_context_encode(const dcn_context *model, uint8_t *dst, size_t capacit
  * DCN_CONTEXT_BLOCK_WRONG, DCN_CONTEXT_MEMORY_TOO_SMALL, DCN_CONTEXT_HEADER_CORRUPT,
  * DCN_CONTEXT_STREAM_CORRUPT, DCN_CONTEXT_LATENT_WRONG. */
 size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint8_t *src,
-                          size_t size, size_t rows, size_t columns, unsigned rate,
-                          unsigned threads, void *workspace, size_t workspace_size);
+                          size_t size, size_t rows, size_t columns, unsigned rate, unsigned threads,
+                          void *workspace, size_t workspace_size);
 
 /* What the network says of every latent: its mean in 1/16 code words and its scale, both
  * (N, rows, columns). Returns the number of latents or an error. */
@@ -146,8 +146,8 @@ size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *sc
 /* Bits that every latent would take, float (N, rows, columns): for searches; no decoding depends
  * on it. Channels without a non-zero latent from the last such channel on take 0 bits.
  * Returns the number of latents or an error. */
-size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *latents,
-                        size_t rows, size_t columns, unsigned rate, unsigned threads,
-                        void *workspace, size_t workspace_size);
+size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *latents, size_t rows,
+                        size_t columns, unsigned rate, unsigned threads, void *workspace,
+                        size_t workspace_size);
 
 #endif

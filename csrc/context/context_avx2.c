@@ -66,9 +66,9 @@ TARGET static inline void push_inputs(int32_t *sum, const int16_t *columns, size
         __m256i a = load(sum + r);
         for (size_t i = 0; i < count; i++) {
             const int32_t value = linear ? inputs[i].clamped : inputs[i].squashed;
-            a = _mm256_add_epi32(
-                a, _mm256_madd_epi16(widened(columns + inputs[i].column * stride + r),
-                                     _mm256_set1_epi32(value & 0xffff)));
+            a = _mm256_add_epi32(a,
+                                 _mm256_madd_epi16(widened(columns + inputs[i].column * stride + r),
+                                                   _mm256_set1_epi32(value & 0xffff)));
         }
         store(sum + r, a);
     }

@@ -130,8 +130,7 @@ static size_t prepare(job *j, const dcn_context *m, size_t rows, size_t columns,
     if (size < divide(m, NULL, rows, columns, threads).size) {
         return CONTEXT_ERROR(DCN_CONTEXT_MEMORY_TOO_SMALL);
     }
-    uint8_t *const memory =
-        (uint8_t *)workspace + (size_t)(0 - (uintptr_t)workspace) % ALIGNMENT;
+    uint8_t *const memory = (uint8_t *)workspace + (size_t)(0 - (uintptr_t)workspace) % ALIGNMENT;
     const parts p = divide(m, memory, rows, columns, threads);
     memset(j, 0, sizeof *j);
     j->workers = p.workers;
@@ -272,9 +271,9 @@ static size_t describe(const dcn_context *m, int32_t mean, uint8_t scale, int32_
     const int escaped = magnitude > t->radius;
     const uint32_t symbol = (uint32_t)(escaped ? 2 * t->radius + 1 : value + t->radius);
     size_t count = 0;
-    operations[count++] = (operation){cumulative[symbol],
-                                      (uint16_t)(cumulative[symbol + 1] - cumulative[symbol]),
-                                      DCN_CONTEXT_PRECISION};
+    operations[count++] =
+        (operation){cumulative[symbol], (uint16_t)(cumulative[symbol + 1] - cumulative[symbol]),
+                    DCN_CONTEXT_PRECISION};
     if (escaped) {
         const uint32_t beyond = (uint32_t)(magnitude - t->radius);
         const unsigned length = 31U - (unsigned)__builtin_clz(beyond);
@@ -332,9 +331,8 @@ static void encode_stream(void *argument, worker *w, entry *lists, size_t number
             b->model->kernels->predict_place(b, w, &around, x);
             for (unsigned c = b->active; c-- > 0;) {
                 operation operations[MAX_OPERATIONS];
-                size_t count =
-                    describe(b->model, w->means[c], w->scales[c],
-                             j->latents[(c * b->rows + y) * b->columns + x], operations);
+                size_t count = describe(b->model, w->means[c], w->scales[c],
+                                        j->latents[(c * b->rows + y) * b->columns + x], operations);
                 while (count > 0) {
                     put(&out, operations[--count]);
                 }
@@ -497,8 +495,8 @@ static dcn_context_error open_streams(job *j, const uint8_t *src, size_t size)
 }
 
 size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint8_t *src,
-                          size_t size, size_t rows, size_t columns, unsigned rate,
-                          unsigned threads, void *workspace, size_t workspace_size)
+                          size_t size, size_t rows, size_t columns, unsigned rate, unsigned threads,
+                          void *workspace, size_t workspace_size)
 {
     job j;
     const size_t wrong =
@@ -537,7 +535,8 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
     return count;
 }
 
-/* --- what the network says --------------------------------------------------------------------- */
+/* --- what the network says ---------------------------------------------------------------------
+ */
 
 static float bits_of(const dcn_context *m, int32_t mean, uint8_t scale, int32_t latent)
 {
@@ -587,9 +586,9 @@ size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *sc
     return rows * columns * model->channels;
 }
 
-size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *latents,
-                        size_t rows, size_t columns, unsigned rate, unsigned threads,
-                        void *workspace, size_t workspace_size)
+size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *latents, size_t rows,
+                        size_t columns, unsigned rate, unsigned threads, void *workspace,
+                        size_t workspace_size)
 {
     job j;
     const size_t error =

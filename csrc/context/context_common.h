@@ -50,9 +50,9 @@ struct dcn_context {
     uint16_t pairs[DCN_CONTEXT_MAX_CHANNELS + 1];
     size_t unit_rows, output_rows, linear_rows; /* padded H, 2 N and N */
     const int16_t *squash;
-    const int16_t *neighbour_columns, *before_columns; /* (inputs, unit_rows) */
+    const int16_t *neighbour_columns, *before_columns;               /* (inputs, unit_rows) */
     const int16_t *linear_neighbour_columns, *linear_before_columns; /* (inputs, linear_rows) */
-    const int16_t *hidden_pairs; /* (pairs, unit_rows, 2) */
+    const int16_t *hidden_pairs;                                     /* (pairs, unit_rows, 2) */
     const int16_t *output_pairs; /* (pairs, output_rows, 2): rows are mean 0, scale 0, mean 1... */
     const int32_t *first_bias;   /* (knots, unit_rows) */
     const int32_t *hidden_bias;  /* (unit_rows) */
@@ -91,8 +91,8 @@ typedef struct {
 typedef struct {
     const dcn_context *model;
     size_t rows, columns;
-    unsigned active;  /* channels that are coded */
-    unsigned streams; /* row y belongs to stream y modulo this */
+    unsigned active;                   /* channels that are coded */
+    unsigned streams;                  /* row y belongs to stream y modulo this */
     int32_t *first_bias, *output_bias; /* interpolated for the rate */
     int16_t *latents;
     entry *lists; /* decoding: the places of the last `list_rows` rows */

@@ -73,10 +73,9 @@ static size_t sizes_fit(const dcn_context_parameters *p)
 {
     if (p->channels < 1 || p->channels > DCN_CONTEXT_MAX_CHANNELS || p->hidden < 1 ||
         p->hidden > DCN_CONTEXT_MAX_HIDDEN || p->neighbours < 1 ||
-        p->neighbours > DCN_CONTEXT_MAX_NEIGHBOURS ||
-        p->knots < 1 || p->knots > DCN_CONTEXT_MAX_KNOTS || p->scales < 1 ||
-        p->scales > DCN_CONTEXT_MAX_SCALES || p->squash_size < 2 ||
-        p->squash_size > DCN_CONTEXT_MAX_SQUASH) {
+        p->neighbours > DCN_CONTEXT_MAX_NEIGHBOURS || p->knots < 1 ||
+        p->knots > DCN_CONTEXT_MAX_KNOTS || p->scales < 1 || p->scales > DCN_CONTEXT_MAX_SCALES ||
+        p->squash_size < 2 || p->squash_size > DCN_CONTEXT_MAX_SQUASH) {
         return CONTEXT_ERROR(DCN_CONTEXT_SHAPE_WRONG);
     }
     size_t count = 0;
@@ -104,8 +103,7 @@ static void lay_out(arrays *r, arena *a, const dcn_context_parameters *p)
     r->before_columns = take(a, p->channels * unit_rows, sizeof *r->before_columns);
     r->linear_neighbour_columns =
         take(a, inputs * linear_rows, sizeof *r->linear_neighbour_columns);
-    r->linear_before_columns =
-        take(a, p->channels * linear_rows, sizeof *r->linear_before_columns);
+    r->linear_before_columns = take(a, p->channels * linear_rows, sizeof *r->linear_before_columns);
     r->hidden_pairs = take(a, pairs * unit_rows * 2, sizeof *r->hidden_pairs);
     r->output_pairs = take(a, pairs * output_rows * 2, sizeof *r->output_pairs);
     r->first_bias = take(a, p->knots * unit_rows, sizeof *r->first_bias);
@@ -116,8 +114,8 @@ static void lay_out(arrays *r, arena *a, const dcn_context_parameters *p)
     r->output_shift = take(a, 2 * p->channels, 1);
     r->linear_shift = take(a, p->channels, 1);
     r->tables = take(a, p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->tables);
-    r->cumulative = take(a, p->frequency_count + p->scales * DCN_CONTEXT_FRACTIONS,
-                         sizeof *r->cumulative);
+    r->cumulative =
+        take(a, p->frequency_count + p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->cumulative);
 }
 
 size_t dcn_context_model_size(const dcn_context_parameters *p)
@@ -348,10 +346,9 @@ static void fill(arrays *r, const dcn_context_parameters *p)
     m->output_rows = PADDED(2 * N);
     m->linear_rows = PADDED(N);
     memcpy(m->offsets, p->offsets, 2 * (size_t)p->neighbours);
-    for (unsigned c = 0; c <= N; c++) {
+    for (unsigned c = 1; c <= N; c++) { /* of channel 0 both are 0 */
         m->units[c] = (uint16_t)first_unit(p, c);
-        m->pairs[c] = c == 0 ? 0 : (uint16_t)(m->pairs[c - 1] +
-                                              (m->units[c] - m->units[c - 1] + 1) / 2);
+        m->pairs[c] = (uint16_t)(m->pairs[c - 1] + (m->units[c] - m->units[c - 1] + 1) / 2);
     }
     memcpy(r->squash, p->squash, p->squash_size * sizeof *r->squash);
     transpose(r->neighbour_columns, m->unit_rows, p->neighbour_weight, H, inputs);

@@ -11,8 +11,8 @@ static inline void push(int32_t *sum, const int16_t *column, int32_t value, size
     }
 }
 
-static inline void push_pair(int32_t *sum, const int16_t *pairs, int32_t a, int32_t b,
-                             size_t first, size_t last)
+static inline void push_pair(int32_t *sum, const int16_t *pairs, int32_t a, int32_t b, size_t first,
+                             size_t last)
 {
     for (size_t r = first; r < last; r++) {
         sum[r] += pairs[2 * r] * a + pairs[2 * r + 1] * b;

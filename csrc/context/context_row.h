@@ -87,8 +87,8 @@ TARGET static inline void known(const block *b, worker *w, unsigned c, int32_t l
     push(s->first, m->before_columns + c * m->unit_rows,
          value < 0 ? -m->squash[-value] : m->squash[value], m->units[c + 1] / LANES * LANES,
          PADDED(m->units[b->active]));
-    push(s->linear, m->linear_before_columns + c * m->linear_rows, value,
-         (c + 1) / LANES * LANES, PADDED(b->active));
+    push(s->linear, m->linear_before_columns + c * m->linear_rows, value, (c + 1) / LANES * LANES,
+         PADDED(b->active));
 }
 
 TARGET static void predict_place(const block *b, worker *w, const surroundings *around, size_t x)
@@ -148,7 +148,8 @@ TARGET static inline dcn_context_error read_latent(const dcn_context *m, stream 
         symbol++;
     }
     const uint32_t start = cumulative[symbol];
-    s->state = (cumulative[symbol + 1] - start) * (s->state >> DCN_CONTEXT_PRECISION) + slot - start;
+    s->state =
+        (cumulative[symbol + 1] - start) * (s->state >> DCN_CONTEXT_PRECISION) + slot - start;
     if (!refill(s)) {
         return DCN_CONTEXT_STREAM_CORRUPT;
     }

@@ -4,8 +4,10 @@
 
 enum { RLE_BYTES = 3, MAX_THREADS = 64 };
 
-/* Below this many symbols a thread costs more than it saves. */
-static const size_t SYMBOLS_PER_THREAD = (size_t)1 << 18;
+/* Below this many symbols a thread costs more than it saves; fuzzing starts threads for fewer. */
+#ifndef DCN_FSE_SYMBOLS_PER_THREAD
+#define DCN_FSE_SYMBOLS_PER_THREAD ((size_t)1 << 18)
+#endif
 
 typedef struct {
     uint8_t *dst;
@@ -97,7 +99,7 @@ static size_t share_out(void *(*work)(void *), const job *whole, size_t channels
     job jobs[MAX_THREADS];
     pthread_t handles[MAX_THREADS];
     int started[MAX_THREADS] = {0};
-    size_t n = channels * whole->count / SYMBOLS_PER_THREAD + 1;
+    size_t n = channels * whole->count / DCN_FSE_SYMBOLS_PER_THREAD + 1;
     n = n > threads ? threads : n;
     n = n > channels ? channels : n;
     n = n > MAX_THREADS ? MAX_THREADS : n;

@@ -77,7 +77,7 @@ static void decode_planes(const uint8_t *data, size_t size, size_t channels, siz
     uint8_t *symbols = malloc(channels * count);
     CHECK(symbols != NULL);
     const size_t result =
-        dcn_fse_decode_planes(symbols, sizes, payload, rest, channels, count, 31, 2, offsets);
+        dcn_fse_decode_planes(symbols, sizes, payload, rest, channels, count, 31, 3, offsets);
     CHECK(dcn_fse_is_error(result) || result == channels * count);
     free(symbols);
     free(payload);
@@ -101,9 +101,9 @@ static void round_trip(const uint8_t *data, size_t size)
     const size_t count = size / channels;
     uint32_t sizes[MAX_CHANNELS];
     size_t offsets[MAX_CHANNELS];
-    const size_t payload = dcn_fse_encode_planes(block, sizes, source, channels, count, 1);
+    const size_t payload = dcn_fse_encode_planes(block, sizes, source, channels, count, 3);
     CHECK(payload <= channels * count);
-    CHECK(dcn_fse_decode_planes(symbols, sizes, block, payload, channels, count, 255, 1, offsets) ==
+    CHECK(dcn_fse_decode_planes(symbols, sizes, block, payload, channels, count, 255, 3, offsets) ==
           channels * count);
     CHECK(memcmp(symbols, source, channels * count) == 0);
     free(symbols);

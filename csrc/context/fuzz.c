@@ -1,0 +1,450 @@
+/* Fuzzing of the context coder: any block must end in an error or in latents, any latents must
+ * come back, whatever the number of threads, and all sets of instructions must agree in every sum.
+ *
+ * With libFuzzer this file is the target. With -DDCN_CONTEXT_STANDALONE it has a main() of its
+ * own, which makes inputs at random for a number of seconds (first argument) and replays the files
+ * that are named after it: for compilers that have only the sanitizers. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "context_common.h"
+
+enum {
+    MAX_N = 40,
+    MAX_H = 64,
+    MAX_K = 12,
+    MAX_Q = 3,
+    MAX_SCALES = 3,
+    SQUASH = 50,
+    MAX_SYMBOLS = 2 * DCN_CONTEXT_MAX_RADIUS + 2,
+    MAX_TABLES = MAX_SCALES * DCN_CONTEXT_FRACTIONS,
+    MAX_SIDE = 32,
+    PATHS = 3,
+    HEAD = 8,
+    MAX_INPUT = 20000
+};
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint64_t random_state;
+
+static uint32_t random_number(uint32_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 32) % below;
+}
+
+/* The arrays behind a model's parameters. */
+static struct {
+    int8_t offsets[2 * MAX_K];
+    int16_t squash[SQUASH];
+    int16_t neighbours[MAX_H * MAX_K * MAX_N], before[MAX_H * MAX_N];
+    int16_t hidden[MAX_H * MAX_H], mean[MAX_N * MAX_H], scale[MAX_N * MAX_H];
+    int16_t linear_neighbours[MAX_N * MAX_K * MAX_N], linear_before[MAX_N * MAX_N];
+    int32_t first_bias[MAX_Q * MAX_H], hidden_bias[MAX_H], mean_bias[MAX_N];
+    int32_t scale_bias[MAX_Q * MAX_N];
+    uint8_t first_shift[MAX_H], hidden_shift[MAX_H], mean_shift[MAX_N], scale_shift[MAX_N];
+    uint8_t linear_shift[MAX_N], radius[MAX_SCALES], low_bits[MAX_SCALES];
+    uint16_t frequencies[MAX_TABLES * MAX_SYMBOLS];
+} arrays;
+
+/* Weights whose magnitudes times `largest` add up to less than 1 << 30 in each row. */
+static void random_weights(int16_t *weights, size_t rows, size_t inputs, uint32_t largest)
+{
+    uint32_t most = (1U << 30) / largest / (uint32_t)inputs;
+    most = most > INT16_MAX ? INT16_MAX : most;
+    for (size_t i = 0; i < rows * inputs; i++) {
+        weights[i] = (int16_t)((int32_t)random_number(2 * most + 1) - (int32_t)most);
+    }
+}
+
+static void random_biases(int32_t *biases, size_t count)
+{
+    const unsigned shift = random_number(24);
+    for (size_t i = 0; i < count; i++) {
+        biases[i] = ((int32_t)random_number(1U << 31) - (1 << 30)) / (1 << shift);
+    }
+}
+
+static void random_shifts(uint8_t *shifts, size_t count)
+{
+    const uint32_t least = random_number(20);
+    for (size_t i = 0; i < count; i++) {
+        shifts[i] = (uint8_t)(least + random_number(32 - least));
+    }
+}
+
+/* Columns that a row does not know yet are those from `known` on. */
+static void mask(int16_t *weights, size_t row, size_t columns, size_t known)
+{
+    for (size_t i = known; i < columns; i++) {
+        weights[row * columns + i] = 0;
+    }
+}
+
+static size_t random_tables(size_t scales)
+{
+    size_t count = 0;
+    for (size_t s = 0; s < scales; s++) {
+        arrays.radius[s] = (uint8_t)random_number(random_number(2) ? 5 : 128);
+        arrays.low_bits[s] = (uint8_t)(random_number(2) ? 0 : random_number(16));
+        const size_t symbols = 2 * (size_t)arrays.radius[s] + 2;
+        for (size_t f = 0; f < DCN_CONTEXT_FRACTIONS; f++) {
+            uint16_t *const table = arrays.frequencies + count;
+            uint32_t left = (1U << DCN_CONTEXT_PRECISION) - (uint32_t)symbols;
+            for (size_t i = 0; i < symbols; i++) {
+                const uint32_t share = i + 1 < symbols ? random_number(left + 1) : left;
+                table[i] = (uint16_t)(1 + share);
+                left -= share;
+            }
+            count += symbols;
+        }
+    }
+    return count;
+}
+
+static dcn_context_parameters random_parameters(void)
+{
+    dcn_context_parameters p = {
+        .channels = 1 + random_number(MAX_N),
+        .hidden = 1 + random_number(MAX_H),
+        .neighbours = 1 + random_number(MAX_K),
+        .knots = 1 + random_number(MAX_Q),
+        .scales = 1 + random_number(MAX_SCALES),
+        .squash_size = 2 + random_number(SQUASH - 1),
+        .offsets = arrays.offsets,
+        .squash = arrays.squash,
+        .neighbour_weight = arrays.neighbours,
+        .before_weight = arrays.before,
+        .first_bias = arrays.first_bias,
+        .first_shift = arrays.first_shift,
+        .hidden_weight = arrays.hidden,
+        .hidden_bias = arrays.hidden_bias,
+        .hidden_shift = arrays.hidden_shift,
+        .mean_weight = arrays.mean,
+        .mean_bias = arrays.mean_bias,
+        .mean_shift = arrays.mean_shift,
+        .scale_weight = arrays.scale,
+        .scale_bias = arrays.scale_bias,
+        .scale_shift = arrays.scale_shift,
+        .linear_neighbour_weight = arrays.linear_neighbours,
+        .linear_before_weight = arrays.linear_before,
+        .linear_shift = arrays.linear_shift,
+        .radius = arrays.radius,
+        .low_bits = arrays.low_bits,
+        .frequencies = arrays.frequencies,
+    };
+    const size_t N = p.channels, H = p.hidden, inputs = N * p.neighbours;
+    for (size_t k = 0; k < p.neighbours; k++) {
+        const uint32_t place = random_number(12); /* in raster order from (-2, -2) */
+        arrays.offsets[2 * k] = (int8_t)((int)place / 5 - 2);
+        arrays.offsets[2 * k + 1] = (int8_t)((int)place % 5 - 2);
+    }
+    const uint32_t largest = random_number(2) ? INT16_MAX : 1000;
+    for (size_t i = 1; i < p.squash_size; i++) {
+        arrays.squash[i] = (int16_t)random_number(largest + 1);
+    }
+    random_weights(arrays.neighbours, H, inputs, 2 * largest);
+    random_weights(arrays.before, H, N, 2 * largest);
+    random_weights(arrays.hidden, H, H, 1U << 15);
+    random_weights(arrays.mean, N, H, 1U << 15);
+    random_weights(arrays.scale, N, H, 1U << 15);
+    random_weights(arrays.linear_neighbours, N, inputs, 2 * p.squash_size);
+    random_weights(arrays.linear_before, N, N, 2 * p.squash_size);
+    for (size_t u = 0; u < H; u++) {
+        const size_t degree = u * N / H;
+        size_t units = u + 1;
+        while (units < H && units * N / H == degree) {
+            units++;
+        }
+        mask(arrays.before, u, N, degree);
+        mask(arrays.hidden, u, H, units);
+    }
+    for (size_t c = 0; c < N; c++) {
+        const size_t units = ((c + 1) * H + N - 1) / N;
+        mask(arrays.mean, c, H, units);
+        mask(arrays.scale, c, H, units);
+        mask(arrays.linear_before, c, N, c);
+    }
+    random_biases(arrays.first_bias, p.knots * H);
+    random_biases(arrays.hidden_bias, H);
+    random_biases(arrays.mean_bias, N);
+    random_biases(arrays.scale_bias, p.knots * N);
+    random_shifts(arrays.first_shift, H);
+    random_shifts(arrays.hidden_shift, H);
+    random_shifts(arrays.mean_shift, N);
+    random_shifts(arrays.scale_shift, N);
+    random_shifts(arrays.linear_shift, N);
+    p.frequency_count = random_tables(p.scales);
+    return p;
+}
+
+/* Buffers of the exact size, so that a sanitizer sees one byte too many. */
+static void *buffer(size_t size)
+{
+    void *const memory = malloc(size ? size : 1);
+    CHECK(memory != NULL);
+    return memory;
+}
+
+/* A model in memory of its own, or NULL where the processor lacks the path. */
+static const dcn_context *make(const dcn_context_parameters *p, dcn_context_path path,
+                               void **memory)
+{
+    const dcn_context *model;
+    const size_t size = dcn_context_model_size(p);
+    CHECK(!dcn_context_is_error(size));
+    *memory = buffer(size);
+    const size_t result = dcn_context_init(&model, *memory, size, p, path);
+    CHECK(result == 0 || dcn_context_error_code(result) == DCN_CONTEXT_PATH_MISSING);
+    return model;
+}
+
+/* Whatever the parameters are, they are refused or safe to use. */
+static void load_anything(const dcn_context_parameters *p)
+{
+    const size_t size = dcn_context_model_size(p);
+    if (dcn_context_is_error(size)) {
+        return;
+    }
+    const dcn_context *model;
+    void *const memory = buffer(size);
+    if (dcn_context_init(&model, memory, size, p, DCN_CONTEXT_PLAIN) == 0) {
+        int16_t *const latents = buffer(p->channels * 12 * sizeof *latents);
+        for (size_t i = 0; i < p->channels * 12; i++) {
+            latents[i] = (int16_t)random_number(1U << 16);
+        }
+        const size_t work = dcn_context_workspace_size(model, 3, 4, 1);
+        void *const workspace = buffer(work);
+        float *const bits = buffer(p->channels * 12 * sizeof *bits);
+        CHECK(dcn_context_bits(model, bits, latents, 3, 4, 99, 1, workspace, work) ==
+              p->channels * 12);
+        free(bits);
+        free(workspace);
+        free(latents);
+    }
+    free(memory);
+}
+
+typedef struct {
+    const dcn_context *model;
+    size_t rows, columns, count;
+    unsigned rate, threads;
+    uint8_t *workspace;
+    size_t workspace_size;
+} use;
+
+static void decode_anything(const use *u, const uint8_t *data, size_t size, int16_t *expected,
+                            size_t *expected_result)
+{
+    uint8_t *const block = buffer(size);
+    if (size > 0) {
+        memcpy(block, data, size);
+    }
+    int16_t *const latents = buffer(u->count * sizeof *latents);
+    const size_t result = dcn_context_decode(u->model, latents, block, size, u->rows, u->columns,
+                                             u->rate, u->threads, u->workspace, u->workspace_size);
+    CHECK(dcn_context_is_error(result) || result == u->count);
+    if (*expected_result == 0) {
+        *expected_result = result;
+        memcpy(expected, latents, u->count * sizeof *latents);
+    } else {
+        CHECK(dcn_context_is_error(result) == dcn_context_is_error(*expected_result));
+        CHECK(result != u->count || memcmp(latents, expected, result * sizeof *latents) == 0);
+    }
+    free(latents);
+    free(block);
+}
+
+/* The block, which must be the same for every path and number of threads. */
+static size_t round_trip(const use *u, const int16_t *latents, uint8_t *expected,
+                         size_t expected_size)
+{
+    const size_t bound = dcn_context_bound(u->model, u->rows, u->columns);
+    uint8_t *const block = buffer(bound);
+    const size_t size = dcn_context_encode(u->model, block, bound, latents, u->rows, u->columns,
+                                           u->rate, u->threads, u->workspace, u->workspace_size);
+    CHECK(!dcn_context_is_error(size) && size <= bound);
+    if (expected_size == 0) {
+        memcpy(expected, block, size);
+    } else {
+        CHECK(size == expected_size && memcmp(block, expected, size) == 0);
+    }
+    int16_t *const decoded = buffer(u->count * sizeof *decoded);
+    CHECK(dcn_context_decode(u->model, decoded, block, size, u->rows, u->columns, u->rate,
+                             u->threads, u->workspace, u->workspace_size) == u->count);
+    CHECK(memcmp(decoded, latents, u->count * sizeof *decoded) == 0);
+    uint8_t *const small = buffer(size / 2);
+    const size_t none = dcn_context_encode(u->model, small, size / 2, latents, u->rows, u->columns,
+                                           u->rate, u->threads, u->workspace, u->workspace_size);
+    CHECK(dcn_context_error_code(none) == DCN_CONTEXT_DST_TOO_SMALL);
+    free(small);
+    free(decoded);
+    free(block);
+    return size;
+}
+
+/* All sums of the last place, which are at the beginning of the workspace. */
+static void compare_sums(const use *u, const int16_t *latents, sums *expected, int first)
+{
+    int32_t *const means = buffer(u->count * sizeof *means);
+    uint8_t *const scales = buffer(u->count);
+    memset(u->workspace, 0, u->workspace_size);
+    CHECK(dcn_context_predict(u->model, means, scales, latents, u->rows, u->columns, u->rate, 1,
+                              u->workspace, u->workspace_size) == u->count);
+    const size_t offset = (size_t)(0 - (uintptr_t)u->workspace) % ALIGNMENT;
+    if (first) {
+        memcpy(expected, u->workspace + offset, sizeof *expected);
+    } else {
+        CHECK(memcmp(expected, u->workspace + offset, sizeof *expected) == 0);
+    }
+    free(scales);
+    free(means);
+}
+
+static void latents_of(int16_t *latents, size_t count, const uint8_t *data, size_t size,
+                       unsigned kind)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t byte = data[i % size];
+        latents[i] = (int16_t)(kind == 0   ? (int)(byte >> 6) - 1
+                               : kind == 1 ? (int8_t)byte
+                               : kind == 2 ? (byte & 1 ? INT16_MAX : INT16_MIN)
+                                           : byte << 8 | data[(i + 1) % size]);
+    }
+}
+
+/* Mostly small blocks, because they are quick; large ones have several streams. */
+static void shape_of(const uint8_t *data, size_t *rows, size_t *columns)
+{
+    const unsigned most = data[7] < 16 ? MAX_SIDE : 6;
+    *rows = 1 + data[2] % most;
+    *columns = 1 + data[3] % most;
+}
+
+/* The first bytes choose model and shape, the rest is a block, and also latents. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size <= HEAD || size > MAX_INPUT) {
+        return 0;
+    }
+    random_state = 88172645463325252U ^ data[0] ^ (uint64_t)data[1] << 8;
+    dcn_context_parameters p = random_parameters();
+    static uint8_t block[MAX_SIDE * (MAX_SIDE * MAX_N * 7 + 16) + 32 * DCN_CONTEXT_MAX_STREAMS];
+    static int16_t latents[MAX_N * MAX_SIDE * MAX_SIDE], decoded[MAX_N * MAX_SIDE * MAX_SIDE];
+    static sums expected;
+    use u = {.rate = data[4], .threads = 1};
+    shape_of(data, &u.rows, &u.columns);
+    u.count = u.rows * u.columns * p.channels;
+    latents_of(latents, u.count, data + HEAD, size - HEAD, data[5] % 4);
+    size_t block_size = 0, decoded_size = 0;
+    for (unsigned path = 0; path < PATHS; path++) {
+        void *memory;
+        u.model = make(&p, (dcn_context_path)(DCN_CONTEXT_PLAIN + path), &memory);
+        if (u.model != NULL) {
+            u.threads = path == 0 ? 1 : 3;
+            u.workspace_size = dcn_context_workspace_size(u.model, u.rows, u.columns, u.threads);
+            u.workspace = buffer(u.workspace_size);
+            decode_anything(&u, data + HEAD, size - HEAD, decoded, &decoded_size);
+            block_size = round_trip(&u, latents, block, block_size);
+            compare_sums(&u, latents, &expected, path == 0);
+            free(u.workspace);
+        }
+        free(memory);
+    }
+    /* Any 16 bits of the weights, and any 8 of the rest, may be wrong. */
+    for (size_t i = HEAD; i + 3 < size && i < 40; i += 4) {
+        uint8_t *const bytes = (uint8_t *)&arrays;
+        bytes[(data[i] | (size_t)data[i + 1] << 8 | (size_t)data[i + 2] << 16) % sizeof arrays] =
+            data[i + 3];
+    }
+    load_anything(&p);
+    return 0;
+}
+
+#ifdef DCN_CONTEXT_STANDALONE
+#include <time.h>
+
+/* A block of the model and shape that its first bytes describe, or noise. */
+static size_t make_input(uint8_t *input, uint64_t *seed)
+{
+    random_state = *seed;
+    for (size_t i = 0; i < HEAD; i++) {
+        input[i] = (uint8_t)random_number(256);
+    }
+    const size_t noise = HEAD + 1 + random_number(3000);
+    for (size_t i = HEAD; i < noise; i++) {
+        input[i] = (uint8_t)random_number(256);
+    }
+    const int valid = random_number(4) > 0;
+    *seed = random_state;
+    if (!valid) {
+        return noise;
+    }
+    random_state = 88172645463325252U ^ input[0] ^ (uint64_t)input[1] << 8;
+    const dcn_context_parameters p = random_parameters();
+    size_t rows, columns;
+    shape_of(input, &rows, &columns);
+    static int16_t latents[MAX_N * MAX_SIDE * MAX_SIDE];
+    latents_of(latents, rows * columns * p.channels, input + HEAD, noise - HEAD, input[6] % 4);
+    void *memory;
+    const dcn_context *const model = make(&p, DCN_CONTEXT_AUTO, &memory);
+    const size_t work = dcn_context_workspace_size(model, rows, columns, 1);
+    void *const workspace = buffer(work);
+    const size_t size = dcn_context_encode(model, input + HEAD, MAX_INPUT - HEAD, latents, rows,
+                                           columns, input[4], 1, workspace, work);
+    free(workspace);
+    free(memory);
+    return dcn_context_is_error(size) ? noise : HEAD + size;
+}
+
+static int replay(const char *path)
+{
+    static uint8_t input[MAX_INPUT];
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        perror(path);
+        return 1;
+    }
+    LLVMFuzzerTestOneInput(input, fread(input, 1, sizeof input, file));
+    fclose(file);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static uint8_t input[MAX_INPUT];
+    for (int i = 2; i < argc; i++) {
+        if (replay(argv[i]) != 0) {
+            return 1;
+        }
+    }
+    const time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
+    uint64_t seed = 0x9E3779B97F4A7C15U;
+    unsigned long runs = 0;
+    for (; time(NULL) < end; runs++) {
+        size_t size = make_input(input, &seed);
+        random_state = seed;
+        for (uint32_t n = random_number(5); n > 0; n--) {
+            input[HEAD + random_number((uint32_t)(size - HEAD))] = (uint8_t)random_number(256);
+        }
+        if (random_number(4) == 0) {
+            size = HEAD + 1 + random_number((uint32_t)(size - HEAD));
+        }
+        seed = random_state;
+        LLVMFuzzerTestOneInput(input, size);
+    }
+    printf("fuzz: %lu inputs, no findings\n", runs);
+    return 0;
+}
+#endif

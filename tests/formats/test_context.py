@@ -1,0 +1,419 @@
+"""The context coder: its paths, its oracle, extremes, threads, damage, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from context_samples import random_latents, random_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from dcncodec.errors import FormatError, ModelError
+from dcncodec.formats.context import TENSORS, ContextModel, digest
+
+_SPEC = importlib.util.spec_from_file_location(
+    "spec_context", Path(__file__).parents[1] / "golden" / "spec_context.py"
+)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+oracle = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(oracle)
+
+KINDS = ["zero", "sparse", "extreme", "ends"]
+
+
+def lists(tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {name: tensor.tolist() for name, tensor in tensors.items()}
+
+
+def paths(tensors: dict[str, NDArray[Any]]) -> list[ContextModel]:
+    """The model with the plain path and each that this processor has."""
+    models = [ContextModel(tensors, "plain")]
+    for path in ("avx2", "vnni"):
+        with suppress(ModelError):  # of a processor without it; the tensors are valid
+            models.append(ContextModel(tensors, path))  # type: ignore[arg-type]
+    return models
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    channels=st.one_of(st.integers(1, 40), st.integers(1, 255)),
+    hidden=st.one_of(st.integers(1, 80), st.integers(1, 512)),
+    neighbours=st.integers(1, 12),
+    rows=st.integers(1, 6),
+    columns=st.integers(1, 7),
+    rate=st.integers(0, 255),
+    kind=st.sampled_from(KINDS),
+    wild=st.booleans(),
+)
+def test_paths_agree(
+    seed: int,
+    channels: int,
+    hidden: int,
+    neighbours: int,
+    rows: int,
+    columns: int,
+    rate: int,
+    kind: str,
+    wild: bool,
+) -> None:
+    plain, *others = paths(random_model(seed, channels, hidden, neighbours, wild=wild))
+    latents = random_latents(seed, channels, rows, columns, kind)
+    means, scales = plain.predict(latents, rate)
+    block = plain.encode(latents, rate)
+    np.testing.assert_array_equal(plain.decode(block, rows, columns, rate), latents)
+    for other in others:
+        for ours, theirs in zip((means, scales), other.predict(latents, rate), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert other.encode(latents, rate) == block
+        np.testing.assert_array_equal(other.decode(block, rows, columns, rate), latents)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    channels=st.one_of(st.integers(1, 9), st.sampled_from([16, 33, 255])),
+    hidden=st.integers(1, 24),
+    neighbours=st.integers(1, 12),
+    knots=st.integers(1, 9),
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 5),
+    rate=st.integers(0, 255),
+    kind=st.sampled_from(KINDS),
+    wild=st.booleans(),
+)
+def test_oracle_agrees(
+    seed: int,
+    channels: int,
+    hidden: int,
+    neighbours: int,
+    knots: int,
+    rows: int,
+    columns: int,
+    rate: int,
+    kind: str,
+    wild: bool,
+) -> None:
+    tensors = random_model(seed, channels, hidden, neighbours, knots, wild=wild)
+    model, second = ContextModel(tensors), lists(tensors)
+    latents = random_latents(seed, channels, rows, columns, kind)
+    means, scales = oracle.predictions(second, latents.tolist(), rate)
+    for ours, theirs in zip(model.predict(latents, rate), (means, scales), strict=True):
+        assert ours.tolist() == theirs
+    block = model.encode(latents, rate)
+    assert oracle.block(second, block, rows, columns, rate) == latents.tolist()
+    assert model.decode(block, rows, columns, rate).tolist() == latents.tolist()
+
+
+@pytest.mark.parametrize("rate", range(0, 256, 15))
+def test_every_rate_has_its_own_biases(rate: int) -> None:
+    tensors = random_model(3, 4, 9, knots=8, wild=False)
+    latents = random_latents(4, 4, 3, 3)
+    means, scales = oracle.predictions(lists(tensors), latents.tolist(), rate)
+    for ours, theirs in zip(
+        ContextModel(tensors).predict(latents, rate), (means, scales), strict=True
+    ):
+        assert ours.tolist() == theirs
+
+
+def test_zeros_take_one_byte() -> None:
+    model = ContextModel(random_model(0, 5, 8))
+    assert model.encode(np.zeros((5, 255, 255), np.int16)) == b"\0"
+    assert not model.decode(b"\0", 255, 255).any()
+    assert not model.bits(np.zeros((5, 4, 4), np.int16)).any()
+
+
+def test_channels_behind_the_last_one_cost_nothing() -> None:
+    model = ContextModel(random_model(1, 20, 40))
+    latents = random_latents(1, 20, 8, 8)
+    latents[7:] = 0
+    block = model.encode(latents)
+    assert block[0] == 7
+    np.testing.assert_array_equal(model.decode(block, 8, 8), latents)
+    assert not model.bits(latents)[7:].any()
+
+
+@pytest.fixture(scope="module")
+def busy() -> tuple[ContextModel, NDArray[np.int16], bytes]:
+    """A block with as many streams as the encoder makes."""
+    model = ContextModel(random_model(5, 12, 30, wild=False))
+    latents = random_latents(5, 12, 130, 120)
+    block = model.encode(latents, 100)
+    assert block[1] == 8
+    return model, latents, block
+
+
+@pytest.mark.parametrize("threads", range(1, 9))
+def test_threads_change_nothing(
+    busy: tuple[ContextModel, NDArray[np.int16], bytes], threads: int
+) -> None:
+    model, latents, block = busy
+    assert model.encode(latents, 100, threads) == block
+    np.testing.assert_array_equal(model.decode(block, 130, 120, 100, threads), latents)
+    assert model.bits(latents, 100, threads).tobytes() == model.bits(latents, 100).tobytes()
+    # Damage in a row that other threads wait for ends them all.
+    damaged = bytearray(block)
+    damaged[len(block) // 3] ^= 0x55
+    with pytest.raises(FormatError, match=r"damaged stream|outside 16 bits"):
+        model.decode(damaged, 130, 120, 100, threads)
+
+
+def test_bits_are_those_of_the_block(busy: tuple[ContextModel, NDArray[np.int16], bytes]) -> None:
+    model, latents, block = busy
+    assert float(model.bits(latents, 100).sum()) / 8 == pytest.approx(len(block) - 60, abs=30)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_of_any_latents(kind: str) -> None:
+    model = ContextModel(random_model(8, 6, 20))
+    latents = random_latents(8, 6, 20, 20, kind)
+    size = len(model.encode(latents, 9))
+    assert float(model.bits(latents, 9).sum()) / 8 == pytest.approx(size, rel=0.01, abs=8)
+
+
+def test_largest_block_in_bounded_time() -> None:
+    tensors = random_model(0, 255, 16, 1, knots=1, scales=1, wild=False)
+    tensors["radius"][:] = 0
+    tensors["low_bits"][:] = 0
+    tensors["frequencies"] = np.tile(np.array([2**15 - 1, 1], np.uint16), 16)
+    for name in ("mean.weight", "linear_neighbours.weight", "linear_before.weight"):
+        tensors[name][:] = 0
+    tensors["mean.bias"][:] = 0
+    model = ContextModel(tensors)
+    latents = np.zeros((255, 255, 255), np.int16)
+    latents[-1, -1, -1] = 1
+    block = model.encode(latents)
+    assert len(block) < 200
+    start = time.process_time()
+    assert model.decode(block, 255, 255)[-1, -1, -1] == 1
+    assert time.process_time() - start < 30
+
+
+def mutated(block: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(block)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(len(changed)) if changed else 0
+        kind = rng.randrange(5)
+        if kind == 0:
+            del changed[at:]
+        elif kind == 1:
+            changed[at:at] = rng.randbytes(rng.randrange(1, 6))
+        elif kind == 2 and changed:
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == 3 and changed:
+            changed[rng.randrange(min(12, len(changed)))] = rng.choice((0, 1, 2, 16, 17, 127, 255))
+        elif changed:
+            del changed[at : at + rng.randrange(1, 6)]
+    return bytes(changed)
+
+
+def outcome(model: ContextModel, block: bytes, rows: int, columns: int, threads: int) -> str:
+    try:
+        latents = model.decode(block, rows, columns, 77, threads)
+    except FormatError as error:
+        return "error" if str(error).startswith("context-coded data: ") else str(error)
+    return "valid" if latents.shape == (model.channels, rows, columns) else "shape"
+
+
+def test_mutations_end_in_an_error_or_latents() -> None:
+    """10,000 of them, on one and on several threads."""
+    rng = random.Random(16)
+    cases = []
+    for seed, kind in enumerate(["sparse", "extreme", "ends", "sparse"]):
+        model = ContextModel(random_model(seed, 6, 13, wild=seed % 2 == 0))
+        cases.append((model, model.encode(random_latents(seed, 6, 11, 9, kind), 77)))
+    wide = ContextModel(random_model(9, 6, 9, wild=False))
+    wide_block = wide.encode(random_latents(9, 6, 90, 90), 77)
+    assert wide_block[1] > 1
+    start = time.process_time()
+    ends = {"valid": 0, "error": 0}
+    for number in range(10_000):
+        model, block = cases[number % 4]
+        rows, columns, threads = 11, 9, 1
+        if number % 100 == 0:
+            model, block, rows, columns, threads = wide, wide_block, 90, 90, 3
+        ends[outcome(model, mutated(block, rng), rows, columns, threads)] += 1
+    assert ends["error"] > 9000
+    assert time.process_time() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (b"", "damaged stream table"),
+        (b"\0\0", "damaged stream table"),
+        (b"\6\1", "damaged stream table"),
+        (b"\1", "damaged stream table"),
+        (b"\1\0" + bytes(9), "damaged stream table"),
+        (b"\1\x11" + bytes(90), "damaged stream table"),
+        (b"\1\3\5\5" + b"\0\0\0\1\0" * 3, "damaged stream table"),  # of two rows
+        (b"\1\2\xff", "damaged stream table"),
+        (b"\1\2\x80\0" + b"\0\0\0\1\0" * 2, "damaged stream table"),
+        (b"\1\2\x09" + b"\0\0\0\1\0" * 2, "damaged stream table"),
+        (b"\1\1\0\0\0\1", "damaged stream table"),
+        (b"\1\1\0\0\0\0\0", "damaged stream"),
+        (b"\1\1\xff\xff\xff\xff\xff", "damaged stream"),
+    ],
+)
+def test_malformed_blocks(block: bytes, error: str) -> None:
+    model = ContextModel(random_model(2, 5, 8))
+    with pytest.raises(FormatError, match=error):
+        model.decode(block, 2, 3)
+
+
+def test_bytes_behind_the_end() -> None:
+    model = ContextModel(random_model(2, 5, 8))
+    block = model.encode(random_latents(2, 5, 4, 4))
+    with pytest.raises(FormatError, match="damaged stream"):
+        model.decode(block + b"\0", 4, 4)
+    with pytest.raises(FormatError, match="damaged stream"):
+        model.decode(block[:-1], 4, 4)
+
+
+def changed(name: str, edit: Any) -> dict[str, NDArray[Any]]:
+    tensors = random_model(4, 6, 12, wild=False)
+    tensors[name] = np.array(tensors[name])
+    result = edit(tensors[name])
+    if result is not None:
+        tensors[name] = result
+    return tensors
+
+
+def put(index: Any, value: int) -> Any:
+    def edit(tensor: NDArray[Any]) -> None:
+        tensor[index] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "error"),
+    [
+        ("offsets", put(0, (0, 0)), "not known yet"),
+        ("offsets", put(0, (-3, 0)), "not known yet"),
+        ("offsets", put(0, (0, 1)), "not known yet"),
+        ("offsets", put(0, (-1, 3)), "not known yet"),
+        ("squash", put(0, 1), "squash"),
+        ("squash", put(3, -1), "squash"),
+        ("squash", lambda t: t[:1], "size is out of range"),
+        ("first.shift", put(0, 32), "shift"),
+        ("hidden.shift", put(0, 32), "shift"),
+        ("mean.shift", put(0, 32), "shift"),
+        ("scale.shift", put(0, 32), "shift"),
+        ("linear.shift", put(0, 32), "shift"),
+        ("before.weight", put((0, 0), 1), "uses what is not known"),
+        ("hidden.weight", put((0, 11), 1), "uses what is not known"),
+        ("mean.weight", put((0, 11), 1), "uses what is not known"),
+        ("scale.weight", put((4, 10), 1), "uses what is not known"),
+        ("linear_before.weight", put((2, 2), 1), "uses what is not known"),
+        ("neighbours.weight", put(0, 32767), "might not fit"),
+        ("first.bias", put(0, -(2**31)), "might not fit"),
+        ("hidden.weight", put((11, slice(None)), 32767), "might not fit"),
+        ("hidden.bias", put(0, 2**31 - 1), "might not fit"),
+        ("mean.weight", put((5, slice(None)), 32767), "might not fit"),
+        ("mean.bias", put(5, -(2**31)), "might not fit"),
+        ("scale.weight", put((5, slice(None)), 32767), "might not fit"),
+        ("scale.bias", put((1, 5), 2**31 - 1), "might not fit"),
+        ("radius", put(0, 128), "table"),
+        ("radius", put(0, 127), "table"),
+        ("low_bits", put(0, 16), "table"),
+        ("frequencies", put(0, 0), "table"),
+        ("frequencies", lambda t: t[:-1], "table"),
+        ("frequencies", put(0, 65535), "table"),
+        ("frequencies", lambda t: np.concatenate([t[:1] + t[:1], t[1:]]), "table"),
+        ("hidden.weight", lambda t: t[:, :-1], "does not fit the others"),
+        ("mean.bias", lambda t: t.astype(np.int64), "mean.bias is int64"),
+        ("mean.bias", lambda t: t[:0], "mean.bias is int32"),
+    ],
+)
+def test_models_that_are_refused(name: str, edit: Any, error: str) -> None:
+    ContextModel(random_model(4, 6, 12, wild=False))
+    with pytest.raises(ModelError, match=error):
+        ContextModel(changed(name, edit))
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_missing_tensors(name: str) -> None:
+    tensors = random_model(4, 6, 12)
+    del tensors[name]
+    with pytest.raises(ModelError, match=f"tensor {name} is missing"):
+        ContextModel(tensors)
+
+
+def test_sums_of_squashed_latents_are_checked() -> None:
+    tensors = changed("before.weight", put((11, slice(0, 5)), -32768))
+    ContextModel(tensors)
+    tensors["squash"][-1] = 32767
+    with pytest.raises(ModelError, match="might not fit"):
+        ContextModel(tensors)
+
+
+def test_linear_sums_are_checked() -> None:
+    tensors = changed("linear_neighbours.weight", put(0, 32767))
+    tensors["squash"] = np.zeros(32768, np.int16)
+    with pytest.raises(ModelError, match="might not fit"):
+        ContextModel(tensors)
+
+
+def test_sums_at_the_limit_are_allowed() -> None:
+    tensors = random_model(4, 1, 1, 1, wild=False)
+    tensors["mean.weight"][:] = 32767
+    tensors["mean.bias"][:] = 2**31 - 1 - 32767 * 32768
+    ContextModel(tensors)
+    tensors["mean.bias"] += 1
+    with pytest.raises(ModelError, match="might not fit"):
+        ContextModel(tensors)
+
+
+def test_weight_files() -> None:
+    model = ContextModel(random_model(6, 3, 7))
+    stored = model.to_tensors()
+    content = save(stored | {"networks.weight": np.ones(3, np.float16)})
+    again = ContextModel.from_bytes(content)
+    assert again.sha256 == model.sha256 == digest(model.tensors)
+    assert again.sha256 == oracle.digest(lists(model.tensors))
+    other = dict(model.tensors) | {"mean.bias": model.tensors["mean.bias"] + 1}
+    assert digest(other) != model.sha256
+    with pytest.raises(ModelError, match="has no context model"):
+        ContextModel.from_bytes(save({"networks.weight": np.ones(3, np.float16)}))
+    with pytest.raises(ModelError, match=r"unknown tensor mean\.gain"):
+        ContextModel.from_bytes(save(stored | {"context.mean.gain": np.ones(3)}))
+    with pytest.raises(ModelError, match="not a weight file"):
+        ContextModel.from_bytes(content[:50])
+
+
+@pytest.mark.parametrize(
+    "latents",
+    [
+        np.zeros((5, 4, 4), np.int32),
+        np.zeros((4, 4, 4), np.int16),
+        np.zeros((5, 4), np.int16),
+        np.zeros((5, 256, 1), np.int16),
+        np.zeros((5, 1, 256), np.int16),
+        np.zeros((5, 0, 4), np.int16),
+    ],
+)
+def test_wrong_latents(latents: NDArray[np.int16]) -> None:
+    model = ContextModel(random_model(2, 5, 8))
+    for use in (model.encode, model.bits, model.predict):
+        with pytest.raises(ValueError, match="latents"):
+            use(latents)
+
+
+def test_wrong_requests() -> None:
+    model = ContextModel(random_model(2, 5, 8))
+    with pytest.raises(ValueError, match="rate 256"):
+        model.encode(random_latents(2, 5, 4, 4), 256)
+    for rows, columns in ((0, 1), (1, 0), (256, 1), (1, 256)):
+        with pytest.raises(ValueError, match="sides are 1 to 255"):
+            model.decode(b"\0", rows, columns)
