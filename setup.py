@@ -6,5 +6,6 @@ setup(
     cffi_modules=[
         "csrc/fse/build_ffi.py:ffibuilder",
         "csrc/context/build_ffi.py:ffibuilder",
+        "csrc/jpeg/build_ffi.py:ffibuilder",
     ]
 )
