@@ -1,32 +1,30 @@
 """From an opened Pillow image to upright 8-bit pixels: colour, depth, transparency.
 
 `formats.image` states the rules; this module carries them out. Pictures are converted in boxes
-of at most `BOX_PIXELS` pixels into arrays that were allocated once, so that a large picture needs
-Pillow's own copy and the result, and nothing else of that size (16 bits per channel of colour
+of at most `srgb.BOX_PIXELS` pixels into arrays that were allocated once, so that a large picture
+needs Pillow's own copy and the result, and nothing else of that size (16 bits per channel of colour
 need a second decoded copy, because Pillow keeps only one byte of each sample).
 
 Nothing here is turned into errors of dcn: whatever Pillow raises passes through, and
-`formats.image` words it.
+`formats.guard` words it.
 """
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageFile
 
-from dcncodec.formats import metadata
-from dcncodec.formats.guard import UnsupportedDepthError
+from dcncodec.formats import exif as exif_block
+from dcncodec.formats import metadata, srgb
+from dcncodec.formats.profiles import ADOBE_CURVE, ADOBE_PRIMARIES, Colorimetry, colour_space
+from dcncodec.formats.survey import Survey, UnsupportedError
 
 Array8 = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
-
-BOX_PIXELS = 1 << 20
 
 # Pillow decodes 16-bit colour to its high bytes. The same data read with the byte order swapped
 # yields the low bytes. (libtiff hands over samples in the order of the machine: "N".)
@@ -68,11 +66,13 @@ class _Source:
     to_srgb: ImageCms.ImageCmsTransform | None
 
 
-def convert(image: Image.Image, again: Callable[[], Image.Image] | None = None) -> Converted:
-    """Decode `image` (its first frame) and convert it.
+def convert(
+    image: Image.Image, facts: Survey, again: Callable[[], Image.Image] | None = None
+) -> Converted:
+    """Decode `image` (its first frame) and convert it; notices are added to `facts`.
 
     `again` opens the same file a second time; without it, 16-bit colour keeps only its high bytes.
-    Raises UnsupportedDepthError, MemoryError and whatever Pillow raises for damaged files.
+    Raises UnsupportedError, MemoryError and whatever Pillow raises for damaged files.
     """
     rawmode = _rawmode(image)
     low = None
@@ -88,16 +88,56 @@ def convert(image: Image.Image, again: Callable[[], Image.Image] | None = None) 
     if low is not None:
         low.load()
     if image.mode in {"I", "F"} and not (image.mode == "I" and image.format == "PPM"):
-        raise UnsupportedDepthError(image.mode)
+        raise UnsupportedError(
+            "samples of floating point or 32 bits are not supported, they have no defined white; "
+            "convert them to 8 or 16 bits"
+        )
 
-    orientation, exif, xmp = metadata.take(image)
-    icc = image.info.get("icc_profile") or None
+    orientation, exif, xmp = metadata.take(image, facts)
+    icc = None if facts.ignore_icc else image.info.get("icc_profile") or facts.icc
     source = _source(image, rawmode, icc)
     colour, alpha = _fill(image, low, source, orientation)
-    if image.mode in {"CMYK", "LAB"}:
-        icc = None
     grey = rawmode == _GREY_ALPHA_16 or (image.mode[0] in "1LI" and image.mode != "LAB")
+    if image.mode == "CMYK":
+        facts.say("colour", _cmyk_notice(icc, source))
+        icc = None
+    elif image.mode == "LAB":
+        facts.say("colour", "L*a*b* was converted to sRGB")
+        icc = None
+    else:
+        icc = icc or _stated_profile(facts, exif, grey)
+        _check_profile(icc, grey, facts)
+    exif, xmp = metadata.sized(exif, xmp, colour.shape[1], colour.shape[0])
     return Converted(colour, alpha, grey, icc, exif, xmp)
+
+
+def _stated_profile(facts: Survey, exif: bytes | None, grey: bool) -> bytes | None:
+    """A profile for colours that are stated by numbers, or by EXIF."""
+    if facts.colour is not None:
+        profile = facts.colour.profile(grey=grey)
+        if profile is None and not facts.colour.is_srgb and not grey:
+            facts.say("colour", "states colours that cannot be; taken as sRGB")
+        return profile
+    if exif and not grey and not facts.ignore_icc and exif_block.is_adobe_rgb(exif):
+        return Colorimetry(ADOBE_PRIMARIES, ADOBE_CURVE).profile()
+    return None
+
+
+def _check_profile(icc: bytes | None, grey: bool, facts: Survey) -> None:
+    if icc is None:
+        return
+    space = colour_space(icc)
+    if not space:
+        facts.say("colour", "its colour profile is damaged; kept as it is")
+    elif space not in ({"RGB", "GRAY"} if grey else {"RGB"}):
+        facts.say("colour", f"its colour profile is one for {space}, its samples are not")
+
+
+def _cmyk_notice(icc: bytes | None, source: _Source) -> str:
+    if source.to_srgb is not None:
+        return "CMYK was converted to sRGB by its profile"
+    found = "its profile cannot be used" if icc else "it has no profile"
+    return f"CMYK was converted to sRGB by a plain formula; {found}"
 
 
 def _rawmode(image: Image.Image) -> str:
@@ -136,24 +176,9 @@ def _source(image: Image.Image, rawmode: str, icc: bytes | None) -> _Source:
 
 
 def _cmyk_to_srgb(icc: bytes) -> ImageCms.ImageCmsTransform | None:
-    """The perceptual transform of a CMYK profile; None when the profile is none or damaged."""
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if profile.profile.xcolor_space.strip() != "CMYK":
-            return None
-        srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.buildTransform(profile, srgb, "CMYK", "RGB", ImageCms.Intent.PERCEPTUAL)
-    except (OSError, ImageCms.PyCMSError):
-        return None
-
-
-def _boxes(width: int, height: int) -> Iterator[Box]:
-    """Boxes (left, top, right, bottom) of at most BOX_PIXELS pixels that cover the image."""
-    step_x = min(width, BOX_PIXELS)
-    step_y = max(1, BOX_PIXELS // step_x)
-    for top in range(0, height, step_y):
-        for left in range(0, width, step_x):
-            yield left, top, min(left + step_x, width), min(top + step_y, height)
+    """The transform of a CMYK profile; None when the profile is none or damaged."""
+    found = srgb.transform_of(icc)
+    return found[0] if found and found[1] == "CMYK" else None
 
 
 def _fill(
@@ -163,7 +188,7 @@ def _fill(
     turned = (width, height) if orientation >= 5 else (height, width)
     colour: Array8 = np.empty((*turned, 3), np.uint8)
     alpha: Array8 | None = None
-    for box in _boxes(width, height):
+    for box in srgb.boxes(width, height):
         left, top, right, bottom = box
         place = np.s_[top:bottom, left:right]
         part, opacity = _convert_box(image.crop(box), low.crop(box) if low else None, source)

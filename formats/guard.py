@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,14 +18,11 @@ from PIL import Image, UnidentifiedImageError, features
 
 from dcncodec.errors import DcnError, ImageError, LimitError
 from dcncodec.formats.suffixes import READ
+from dcncodec.formats.survey import UnsupportedError
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 _OPTIONAL = {"JPEG2000": "jpg_2000", "AVIF": "avif", "WEBP": "webp"}
-
-
-class UnsupportedDepthError(Exception):
-    """Samples without a defined white (floating point, 32-bit or signed integers)."""
 
 
 def suffixes_read() -> set[str]:
@@ -52,35 +48,7 @@ def _readable() -> list[tuple[str, str, str]]:
 def open_image(file: IO[bytes]) -> Image.Image:
     """Parse the header of the image at the beginning of `file`; decode nothing."""
     file.seek(0)
-    image = Image.open(file, formats=[pillow for _, _, pillow in _readable()])
-    if image.format == "JPEG2000":
-        position = file.tell()
-        _check_end_of_jpeg2000(file)
-        file.seek(position)
-    return image
-
-
-def _check_end_of_jpeg2000(file: IO[bytes]) -> None:
-    """Raise OSError or struct.error unless the codestream ends with its end marker.
-
-    OpenJPEG leaves missing tiles black without complaint. JPEG 2000 part 1, annexes A.4 and I.4.
-    """
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    end, start = size, 0
-    boxed = file.read(4) != b"\xff\x4f\xff\x51"
-    while boxed:
-        file.seek(start)
-        length, kind = struct.unpack(">I4s", file.read(8))
-        if length == 1:
-            (length,) = struct.unpack(">Q", file.read(8))
-        length = length or size - start
-        if length < 8:
-            raise OSError("box shorter than its header")
-        end, start, boxed = start + length, start + length, kind != b"jp2c"
-    file.seek(min(max(end - 2, 0), size))
-    if file.read(2) != b"\xff\xd9":
-        raise OSError("the end of the JPEG 2000 codestream is missing")
+    return Image.open(file, formats=[pillow for _, _, pillow in _readable()])
 
 
 def one_line(error: BaseException) -> str:
@@ -139,11 +107,8 @@ def explained(label: str, max_pixels: int | None) -> Iterator[None]:
         raise ImageError(
             f"{label}: not an image, or damaged at its beginning; formats read: {known}"
         ) from error
-    except UnsupportedDepthError as error:
-        raise ImageError(
-            f"{label}: samples of floating point or 32 bits have no defined white; "
-            "convert them to 8 or 16 bits"
-        ) from error
+    except UnsupportedError as error:
+        raise ImageError(f"{label}: {error}") from error
     except Exception as error:
         # Pillow has no closed list of what its decoders raise for damaged data.
         raise ImageError(

@@ -1,63 +1,108 @@
-"""EXIF and XMP blocks of image files: finding them, their orientation, packing them for writing.
+"""EXIF and XMP blocks of image files: finding them, keeping them right, packing them for writing.
 
-Blocks are kept as bytes. The one thing that is read is the orientation, and the one thing that is
-changed: `formats.image` states the rules.
+Blocks are kept as bytes. What is changed in them is what depends on the pixels: `formats.image`
+states the rules.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import struct
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, PngImagePlugin
 
+from dcncodec.formats import exif as exif_block
+from dcncodec.formats.ifd import Directory, DirectoryError, Entry, Structure
+from dcncodec.formats.survey import Survey
+from dcncodec.notices import Notice, Notify
+
 _EXIF_PREFIX = b"Exif\0\0"
-_ORIENTATION = 0x0112
 _XMP = 0x02BC
-_IFDS = (0x8769, 0x8825)  # Exif and GPS
-# Tags of a TIFF file that describe the photo and not the layout of the file: description, maker,
-# model, resolution, unit, software, date, artist, copyright.
-_DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x8298)
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([1-8])")
+_XMP_SIZES = (
+    re.compile(rb"((?:tiff:ImageWidth|exif:PixelXDimension)\s*(?:=\s*[\"']|>)\s*)\d+"),
+    re.compile(rb"((?:tiff:ImageLength|exif:PixelYDimension)\s*(?:=\s*[\"']|>)\s*)\d+"),
+)
+_GAIN_MAP = re.compile(
+    rb"\s+(?:xmlns:)?hdrgm(?::\w+)?\s*=\s*(?:\"[^\"]*\"|'[^']*')"
+    rb"|<hdrgm:(\w+)(?:\s[^>]*)?(?:/>|>.*?</hdrgm:\1>)"
+    rb"|<Container:Directory>.*?</Container:Directory>",
+    re.DOTALL,
+)
+_CENTIMETRE = 3
+_INCH = 2.54
+_FOR_METADATA = {"PNG", "JPEG", "TIFF", "WEBP", "AVIF"}
 
 
-def take(image: Image.Image) -> tuple[int, bytes | None, bytes | None]:
+def take(image: Image.Image, facts: Survey) -> tuple[int, bytes | None, bytes | None]:
     """The orientation (1 to 8) still to be applied to a loaded image, its EXIF and its XMP block.
 
     In the blocks the orientation is 1. The EXIF block begins with its TIFF header.
     """
-    orientation, exif = _take_orientation(_exif(image))
-    xmp = _xmp(image)
+    exif = facts.exif if image.format == "TIFF" else _exif(image) or facts.exif
+    if exif is not None and exif[:4] not in {b"II*\0", b"MM\0*"}:
+        exif = None
+    orientation = exif_block.orientation(exif) if exif else None
+    exif = exif_block.upright(exif) if exif else None
+    xmp = facts.xmp or _xmp(image)
     if xmp is not None:
         # AVIF turns pictures by properties of its own, which Pillow has put into the EXIF block.
         if orientation is None and image.format != "AVIF":
             found = _XMP_ORIENTATION.search(xmp)
             orientation = int(found[2]) if found else None
         xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+        if b"hdrgm" in xmp:
+            xmp = _GAIN_MAP.sub(b"", xmp)
     if image.format == "TIFF" or orientation is None or not 1 <= orientation <= 8:
         orientation = 1  # Pillow has turned the pixels of TIFF files when it loaded them
+    if facts.density and exif_block.density(exif) is None:
+        exif = exif_block.with_density(exif, facts.density)
     return orientation, exif, xmp
 
 
+def sized(
+    exif: bytes | None, xmp: bytes | None, width: int, height: int
+) -> tuple[bytes | None, bytes | None]:
+    """Both blocks with the size of the picture, where they state one."""
+    exif = exif_block.with_size(exif, width, height) if exif else exif
+    for pattern, size in zip(_XMP_SIZES, (width, height), strict=True):
+        xmp = pattern.sub(rb"\g<1>%d" % size, xmp) if xmp else xmp
+    return exif, xmp
+
+
 def save_options(
-    kind: str, mode: str, *, icc: bytes | None, exif: bytes | None, xmp: bytes | None
+    kind: str,
+    *,
+    icc: bytes | None,
+    exif: bytes | None,
+    xmp: bytes | None,
+    notify: Notify,
+    label: str,
 ) -> dict[str, Any]:
-    """Options of Pillow's `save` that write the blocks into format `kind`, where it has them."""
+    """Options of Pillow's `save` that write the blocks into format `kind`, where it has them.
+
+    For TIFF `add_to_tiff` does it.
+    """
     options: dict[str, Any] = {}
-    if kind not in {"PNG", "JPEG", "TIFF", "WEBP"}:
-        return options
-    # Bytes 16 to 19 of a profile name its colour space. WebP has no grey, and a grey profile
-    # says nothing about RGB.
-    if icc and not (icc[16:20] == b"GRAY" and mode.startswith("RGB")):
+    if icc:
         options["icc_profile"] = icc
-    if kind == "TIFF":
-        # Other tags of the first directory (sizes, strips of a thumbnail) would replace those
-        # that describe the pixels.
-        if block := _packed(_parsed(exif), xmp):
-            options["exif"] = _EXIF_PREFIX + block
+    if kind not in _FOR_METADATA:
+        left = [name for name, block in (("EXIF", exif), ("XMP", xmp)) if block]
+        if left:
+            text = f"{kind} files hold no metadata: {' and '.join(left)} left out"
+            notify(Notice("metadata", text, label))
+    if (density := exif_block.density(exif)) and kind in {"PNG", "JPEG", "BMP"}:
+        x, y, unit = density
+        if unit != 1:
+            scale = _INCH if unit == _CENTIMETRE else 1
+            options["dpi"] = (x * scale, y * scale)
+    if kind in {"TIFF", "BMP", "PPM"}:
         return options
     if exif:
+        if kind == "AVIF":
+            exif = exif_block.without_orientation(exif)
         options["exif"] = _EXIF_PREFIX + exif if kind == "JPEG" else exif
     if xmp and kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -67,10 +112,57 @@ def save_options(
     return options
 
 
+def add_to_tiff(
+    file: IO[bytes], exif: bytes | None, xmp: bytes | None, notify: Notify, label: str
+) -> None:
+    """Write the descriptive tags, the Exif and the GPS directory, and XMP into a TIFF file.
+
+    The file, which Pillow has written, gets a new first directory at its end. Other tags of the
+    block's first directory (sizes, strips of a thumbnail) would replace those of the pixels.
+    """
+    given, described = exif_block.first_directory(exif or b"")
+    if given is None and not xmp:
+        return
+
+    def read_at(place: int, size: int) -> bytes:
+        file.seek(place)
+        return file.read(size)
+
+    written = Structure.opened(read_at, 1 << 28)
+    main, following = written.directory(written.first)
+    photo: Directory = {}
+    inner: Directory = {}
+    position: Directory = {}
+    if given is not None:
+        photo = given.pointed(described, exif_block.EXIF)
+        inner = given.pointed(photo, exif_block.INTEROPERABILITY)
+        position = given.pointed(described, exif_block.GPS)
+        kept = {tag: described[tag] for tag in exif_block.DESCRIPTIVE if tag in described}
+        if given.order != written.order:
+            kept, photo, inner, position = (
+                {tag: entry.swapped(given.order, written.order) for tag, entry in part.items()}
+                for part in (kept, photo, inner, position)
+            )
+        main |= kept
+    if xmp:
+        main[_XMP] = Entry(_XMP, 1, len(xmp), xmp)
+    offset = file.seek(0, io.SEEK_END)
+    offset += file.write(b"\0" * (offset % 2))
+    try:
+        directories = exif_block.directories(
+            written.order, offset, main, photo, inner, position, following
+        )
+    except DirectoryError:
+        notify(Notice("metadata", "EXIF data that cannot be written is left out", label))
+        return
+    file.write(directories)
+    file.seek(4)
+    file.write(struct.pack(written.order + "I", offset))
+    file.seek(0, io.SEEK_END)
+
+
 def _exif(image: Image.Image) -> bytes | None:
     """The EXIF block as a TIFF structure, without the prefix that JPEG puts before it."""
-    if image.format == "TIFF":
-        return _packed(image.getexif(), None)
     data = image.info.get("exif")
     if data is None and isinstance(hexed := image.info.get("Raw profile type exif"), str):
         try:
@@ -81,37 +173,7 @@ def _exif(image: Image.Image) -> bytes | None:
         return None
     while data.startswith(_EXIF_PREFIX):
         data = data[len(_EXIF_PREFIX) :]
-    return data if data[:4] in {b"II*\0", b"MM\0*"} else None
-
-
-def _parsed(exif: bytes | None) -> Image.Exif:
-    """The directories of an EXIF block; none of them if Pillow cannot parse the block."""
-    parsed = Image.Exif()
-    try:
-        parsed.load(exif or b"")
-    except Exception:  # see `_packed`
-        return Image.Exif()
-    return parsed
-
-
-def _packed(found: Image.Exif, xmp: bytes | None) -> bytes | None:
-    """Descriptive tags, Exif and GPS directory, packed anew; None if there is nothing."""
-    kept = Image.Exif()
-    kept.endian = found.endian
-    try:
-        for tag in _DESCRIPTIVE:
-            if tag in found:
-                kept[tag] = found[tag]
-        for tag in _IFDS:
-            if block := found.get_ifd(tag):
-                kept[tag] = dict(block)
-        if xmp:
-            kept[_XMP] = xmp
-        return kept.tobytes()[len(_EXIF_PREFIX) :] if len(kept) else None
-    except Exception:
-        # Pillow's parser has no closed list of what it raises for damaged tags. The pixels are
-        # sound, and damaged EXIF data is left behind.
-        return _packed(Image.Exif(), xmp) if xmp else None
+    return data or None
 
 
 def _xmp(image: Image.Image) -> bytes | None:
@@ -119,29 +181,3 @@ def _xmp(image: Image.Image) -> bytes | None:
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape")
     return data if isinstance(data, bytes) and data else None
-
-
-def _take_orientation(exif: bytes | None) -> tuple[int | None, bytes | None]:
-    """The orientation in the first directory (None without one), and the block with it set to 1.
-
-    The block is patched in place of being parsed and written anew, which would break the
-    addresses inside maker notes.
-    """
-    if exif is None:
-        return None, None
-    order = "<" if exif[:2] == b"II" else ">"
-    patched = bytearray(exif)
-    orientation = None
-    try:
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, values = struct.unpack_from(order + "HHI", exif, entry)
-            code = {1: "B", 3: "H", 4: "I"}.get(kind)
-            if tag == _ORIENTATION and code and values == 1:
-                (value,) = struct.unpack_from(order + code, exif, entry + 8)
-                struct.pack_into(order + code, patched, entry + 8, 1)
-                orientation = value if orientation is None else orientation
-    except struct.error:
-        pass  # the directory is cut short: what was found up to there counts
-    return orientation, bytes(patched)

@@ -26,6 +26,7 @@ WRITTEN = {
     ".jpeg": "JPEG",
     ".webp": "WEBP",
     ".bmp": "BMP",
+    ".avif": "AVIF",
 }
 """Suffixes and Pillow's names of the formats that `formats.image` writes."""
 

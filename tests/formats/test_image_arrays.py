@@ -22,7 +22,7 @@ from picture_samples import (
 from PIL import Image
 
 from dcncodec.errors import DcnError, ImageError, OutputError, UsageError
-from dcncodec.formats import colour, image
+from dcncodec.formats import image, srgb
 from dcncodec.formats.image import (
     Picture,
     from_array,
@@ -32,6 +32,7 @@ from dcncodec.formats.image import (
     to_pil,
     write_image,
 )
+from dcncodec.notices import Notice
 
 # Arrays and Pillow
 
@@ -106,7 +107,7 @@ def test_pillow_image_is_not_changed() -> None:
 
 
 def test_large_pictures_are_converted_in_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(colour, "BOX_PIXELS", 5)
+    monkeypatch.setattr(srgb, "BOX_PIXELS", 5)
     for samples in (noise(3, 12, 4), noise(12, 3, 4)):
         data = saved(Image.fromarray(samples), "PNG", exif=exif_block(6))
         assert np.array_equal(to_array(read_image(data)), np.rot90(samples, -1))
@@ -194,8 +195,13 @@ def test_exif_cannot_change_the_layout_of_a_tiff(tmp_path: Path) -> None:
 def test_grey_profile_does_not_reach_rgb_webp() -> None:
     grey = SRGB[:16] + b"GRAY" + SRGB[20:]
     out = io.BytesIO()
-    write_image(Picture(noise(4, 4), grey=True, icc=grey), out, format="webp")
+    notices: list[Notice] = []
+    picture = Picture(noise(4, 4), grey=True, icc=grey)
+    write_image(picture, out, format="webp", notify=notices.append)
     assert read_image(out.getvalue()).icc is None
+    assert [n.text for n in notices] == [
+        "its colour profile cannot be used; colours are taken as sRGB"
+    ]
 
 
 def test_metadata_too_long_for_jpeg(tmp_path: Path) -> None:
