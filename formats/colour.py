@@ -95,7 +95,7 @@ def convert(
 
     orientation, exif, xmp = metadata.take(image, facts)
     icc = None if facts.ignore_icc else image.info.get("icc_profile") or facts.icc
-    source = _source(image, rawmode, icc)
+    source = _source(image, rawmode, icc, facts.white)
     colour, alpha = _fill(image, low, source, orientation)
     grey = rawmode == _GREY_ALPHA_16 or (image.mode[0] in "1LI" and image.mode != "LAB")
     if image.mode == "CMYK":
@@ -107,8 +107,17 @@ def convert(
     else:
         icc = icc or _stated_profile(facts, exif, grey)
         _check_profile(icc, grey, facts)
+    if image.mode == "P" and _beyond_palette(image):
+        facts.say("damage", "has colour numbers beyond its palette")
     exif, xmp = metadata.sized(exif, xmp, colour.shape[1], colour.shape[0])
     return Converted(colour, alpha, grey, icc, exif, xmp)
+
+
+def _beyond_palette(image: Image.Image) -> bool:
+    palette = image.palette
+    if palette is None:
+        return False
+    return (image.getextrema()[1]) >= len(palette.palette) // len(palette.mode)  # type: ignore[operator]
 
 
 def _stated_profile(facts: Survey, exif: bytes | None, grey: bool) -> bytes | None:
@@ -158,7 +167,7 @@ def _set_rawmode(image: Image.Image, rawmode: str) -> None:
         ]
 
 
-def _source(image: Image.Image, rawmode: str, icc: bytes | None) -> _Source:
+def _source(image: Image.Image, rawmode: str, icc: bytes | None, white: int | None) -> _Source:
     tags = getattr(image, "tag_v2", {})
     twelve_bits = tags.get(_BITS_PER_SAMPLE) == (12,)
     key = image.info.get("transparency")
@@ -168,7 +177,7 @@ def _source(image: Image.Image, rawmode: str, icc: bytes | None) -> _Source:
         key = None  # a palette's: Pillow applies it
     return _Source(
         rawmode,
-        white=4095 if twelve_bits else 65535,
+        white=white or (4095 if twelve_bits else 65535),
         inverted=image.mode == "I;16" and tags.get(_PHOTOMETRIC) == 0,
         key=key,
         to_srgb=_cmyk_to_srgb(icc) if image.mode == "CMYK" and icc else None,

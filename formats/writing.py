@@ -26,8 +26,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _WITH_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF"}
 _WITH_PROFILE = {"PNG", "JPEG", "TIFF", "WEBP", "AVIF"}
-_WITHOUT_GREY = {"WEBP", "AVIF"}
-"""Whose grey files, if any, come back as RGB, of which a grey profile says nothing."""
+_GREY = {"PNG", "JPEG", "TIFF", "BMP", "PPM"}
+"""Which hold grey pictures; the others hold RGB, of which a grey profile says nothing."""
 _MAX_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 65_535}
 
 
@@ -127,7 +127,7 @@ def _with_fitting_colours(
     """The picture with a profile that the format holds, else in sRGB."""
     if picture.icc is None:
         return picture
-    as_rgb = kind in _WITHOUT_GREY or not picture.grey
+    as_rgb = kind not in _GREY or not picture.grey
     if kind in _WITH_PROFILE and not (as_rgb and colour_space(picture.icc) == "GRAY"):
         return picture
     converted = srgb.to_srgb(picture)
@@ -142,7 +142,7 @@ def _as_written(picture: Picture, kind: str, suffix: str) -> Image.Image:
     """The Pillow image in a mode that the format has, without metadata."""
     image = to_pil(picture)
     image.info.clear()
-    if picture.grey and (suffix == ".ppm" or kind in _WITHOUT_GREY):
+    if picture.grey and (suffix == ".ppm" or kind not in _GREY):
         image = image.convert("RGB" if picture.alpha is None else "RGBA")
     return image
 

@@ -9,6 +9,9 @@ from typing import IO
 from dcncodec.formats.survey.boxes import Box, boxes, content
 from dcncodec.formats.survey.facts import CheckSize, Survey
 
+_DEEP = 0x40
+"""The flag high_bitdepth in the first three bytes of av1C."""
+
 
 def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
     """Take the colours of the main picture. Pillow knows its size before it decodes.
@@ -91,6 +94,8 @@ class _Meta:
         for box in mine:
             if box.kind == b"clap":
                 self.facts.say("colour", "states a crop that is not applied")
+            if box.kind == b"av1C" and int.from_bytes(content(self.file, box, 3), "big") & _DEEP:
+                self.facts.say("depth", "more than 8 bits a sample; rounded before colours are")
             if box.kind != b"colr":
                 continue
             data = content(self.file, box)

@@ -12,6 +12,7 @@ _CALIBRATED = 0
 _EMBEDDED, _LINKED = b"DEBM", b"KNIL"
 _EMBEDDED_FILES = {4: "JPEG", 5: "PNG"}
 _MAX_PROFILE = 1 << 26
+_PIECE = 1 << 20
 
 
 def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
@@ -32,6 +33,8 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
     x, y = struct.unpack_from("<ii", head, 38) if len(head) >= 46 else (0, 0)
     if x > 0 and y > 0:
         facts.density = (x / 100, y / 100, 3)
+    if bits == 32 and compression == 0:
+        _fourth_bytes(file, head, 4 * width * abs(height), facts)
     if compression in _EMBEDDED_FILES and bits == 0:
         raise UnsupportedError(
             f"BMP files around a {_EMBEDDED_FILES[compression]} file are not supported"
@@ -48,6 +51,17 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
     elif space == _LINKED:
         facts.say("colour", "its colour profile is in another file; taken as sRGB")
     return facts
+
+
+def _fourth_bytes(file: IO[bytes], head: bytes, left: int, facts: Survey) -> None:
+    """Say that bytes which are not declared as alpha are left out, unless they are all alike."""
+    file.seek(int.from_bytes(head[10:14], "little"))
+    found = set()
+    while left > 0 and (piece := file.read(min(left, _PIECE))):
+        found |= set(piece[3::4])
+        left -= len(piece)
+    if found - {0} and found - {255}:
+        facts.say("alpha", "its fourth bytes are not declared as alpha and left out")
 
 
 def _calibrated(head: bytes, facts: Survey) -> None:

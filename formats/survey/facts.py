@@ -36,6 +36,7 @@ class Survey:
         density: how large a pixel is.
         sound: what to decode instead of the file, where harmless damage was taken out.
         ignore_icc: a statement of higher rank replaces the file's ICC profile.
+        white: the largest sample as Pillow hands it out, where it is not 65535.
     """
 
     notices: list[tuple[Kind, str]] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Survey:
     density: Density | None = None
     sound: IO[bytes] | None = None
     ignore_icc: bool = False
+    white: int | None = None
 
     def say(self, kind: Kind, text: str) -> None:
         """Add a notice."""

@@ -27,7 +27,7 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if file.read(4) == _CODESTREAM:
-        _check_stream(file, Box(b"jp2c", 0, size), check_size, bare=True)
+        _check_stream(file, Box(b"jp2c", 0, size), facts, check_size, bare=True)
     else:
         stream: Box | None = None
         header = _Header(file, facts)
@@ -46,7 +46,7 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
         facts.say_dropped(dropped)
         if stream is None:
             raise DamagedError("its codestream is missing or cut short")
-        _check_stream(file, stream, check_size, bare=False)
+        _check_stream(file, stream, facts, check_size, bare=False)
     return facts
 
 
@@ -114,7 +114,9 @@ class _Header:
             self.facts.density = (per_metre[0] / 100, per_metre[1] / 100, 3)
 
 
-def _check_stream(file: IO[bytes], stream: Box, check_size: CheckSize, *, bare: bool) -> None:
+def _check_stream(
+    file: IO[bytes], stream: Box, facts: Survey, check_size: CheckSize, *, bare: bool
+) -> None:
     file.seek(stream.start)
     head = file.read(4 + 38 + 3 * 16)
     if head[:4] != _CODESTREAM or len(head) < 4 + 38 + 3:
@@ -129,10 +131,13 @@ def _check_stream(file: IO[bytes], stream: Box, check_size: CheckSize, *, bare: 
             "convert them to unsigned 8 bits"
         )
     depths = {(part[0] & 0x7F) + 1 for part in parts}
-    if max(depths) > 8 or len(depths) > 1:
+    depth = max(depths)
+    if len(parts) == 1 and 10 <= depth <= 16:
+        # Pillow moves the bits to the upper end.
+        facts.white = (2**depth - 1) << (16 - depth)
+    elif depths != {8}:
         raise UnsupportedError(
-            f"JPEG 2000 files of {max(depths)} bits a sample are not supported; "
-            "convert it to 8 bits"
+            f"JPEG 2000 files of {depth} bits a sample are not supported; convert it to 8 bits"
         )
     if bare and any(part[1:] != b"\1\1" for part in parts):
         raise UnsupportedError("subsampled JPEG 2000 codestreams are not supported; convert it")

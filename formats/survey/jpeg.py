@@ -13,11 +13,11 @@ from dcncodec.formats.survey.facts import CheckSize, DamagedError, Survey, Unsup
 _MISSING = 0.1
 """Share of the blocks from which on a picture with an end marker counts as cut off."""
 _ALONE = {0x01, *range(0xD0, 0xD9)}
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _KINDS = {
     0xC3: "lossless JPEG files", 0xC5: "hierarchical JPEG files", 0xC6: "hierarchical JPEG files",
     0xC7: "hierarchical JPEG files", 0xCB: "lossless JPEG files", 0xCD: "hierarchical JPEG files",
-    0xCE: "hierarchical JPEG files", 0xCF: "hierarchical JPEG files",
+    0xF7: "JPEG-LS files", 0xCE: "hierarchical JPEG files", 0xCF: "hierarchical JPEG files",
 }  # fmt: skip
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"

@@ -27,9 +27,10 @@ _PHOTOMETRICS = {
     32845: "LogLuv", 34892: "linear RAW", MASK: "transparency mask",
 }  # fmt: skip
 RAW_COMPRESSION, DEFLATE, OLD_DEFLATE = 1, 8, 32946
-_COMPRESSIONS = {
-    RAW_COMPRESSION, 2, 3, 4, 5, 7, DEFLATE, OLD_DEFLATE, 32773, 34925, 50000, 50001,
-}  # fmt: skip
+LZW, LZMA, ZSTD = 5, 34925, 50000
+_PREDICTED = {LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD}
+"""Compressions for which libtiff undoes differences."""
+_COMPRESSIONS = _PREDICTED | {RAW_COMPRESSION, 2, 3, 4, 7, 32773}
 _FORMATS = {2: "signed", 3: "floating point", 4: "undefined", 5: "complex", 6: "complex"}
 _WRONG_COLOURS = "convert it with a program that shows its colours right"
 _MAX_PAGES = 10_000
@@ -117,6 +118,12 @@ class _Page:
             raise UnsupportedError(
                 f"TIFF files of compression {compression} are not supported; convert it"
             )
+        predictor = self.number(PREDICTOR, 1)
+        if predictor != 1 and not (predictor == 2 and compression in _PREDICTED):
+            raise UnsupportedError(
+                f"TIFF files of predictor {predictor} with compression {compression} are not "
+                "supported; convert it"
+            )
         self._check_samples(kind, samples, depth)
 
     def _check_format(self, depth: int) -> None:
@@ -174,6 +181,9 @@ class _Page:
         colours = {RGB: 3, YCBCR: 3, LAB: 3, SEPARATED: 4}.get(self.number(PHOTOMETRIC), 1)
         if self.number(SAMPLES, 1) > colours and self.number(EXTRA) not in {1, 2}:
             facts.say("alpha", "its further sample is not declared as alpha and left out")
+        if self.number(EXTRA) == 1 and self.number(BITS) == 16:
+            text = "16-bit colours, multiplied by alpha, lose precision where alpha is low"
+            facts.say("depth", text)
         self._colour(facts)
 
     def _colour(self, facts: Survey) -> None:
