@@ -117,8 +117,15 @@ def command(
         load_torch(threads)
         from dcncodec.codec import Codec
 
+        open_codec = partial(
+            Codec,
+            device=device,
+            precision=precision,
+            notify=batch.display.notice,
+            progress=batch.display.advance,
+        )
         # Files of a batch mostly name the same model.
-        return lru_cache(maxsize=4)(lambda path: Codec(path, device=device, precision=precision))
+        return lru_cache(maxsize=4)(open_codec)
 
     def convert(
         job: Job, content: tuple[bytes, ModelFolder], codec_of: Callable[[Path], Codec]
@@ -129,6 +136,7 @@ def command(
         if bare:
             picture = codec.decode_bare(data)
         else:
+            batch.display.begin(job.name, _pixels(data, region))
             picture = codec.decode(data, region=region, max_pixels=max_pixels or None)
         seconds = time.perf_counter() - begin
         if strip:
@@ -147,6 +155,13 @@ def command(
         }
 
     batch.run(read, load, convert, _describe)
+
+
+def _pixels(data: bytes, region: Any) -> int:
+    """How many will be decoded."""
+    header = read_header(data)
+    left, top, right, bottom = region or (0, 0, header.width, header.height)
+    return int((right - left) * (bottom - top))
 
 
 def _write(job: Job, picture: Picture, file_format: str | None, force: bool) -> None:

@@ -85,10 +85,18 @@ def command(
         load_torch(threads)
         from dcncodec.codec import Codec
 
-        return Codec(folder, device=device, precision=precision)
+        display = batch.display
+        return Codec(
+            folder,
+            device=device,
+            precision=precision,
+            notify=display.notice,
+            progress=display.advance,
+        )
 
     def convert(job: Job, picture: Picture, codec: Codec) -> dict[str, Any]:
         area = picture.width * picture.height
+        batch.display.begin(job.name, area * (1 + metrics))
         begin = time.perf_counter()
         if bare:
             data = codec.encode_bare(picture)

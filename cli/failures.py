@@ -7,19 +7,9 @@ from pathlib import Path
 
 import click
 
-from dcncodec.errors import DcnError
+from dcncodec.errors import DcnError, is_out_of_memory
 
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "not enough memory", "Errno 12")
-"""In the messages of torch, its libraries, and the operating system."""
 NO_MEMORY = "not enough memory; free some, or try a smaller picture"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, whoever says so in whatever way."""
-    known = isinstance(error, RuntimeError | OSError | ImportError)
-    return isinstance(error, MemoryError) or (
-        known and any(words in str(error) for words in _OUT_OF_MEMORY)
-    )
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +26,7 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.families.dcn import HALO
 from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
+from dcncodec.notices import Notify, warn
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 from dcncodec.runtime.windows import Transforms
 
@@ -41,11 +41,6 @@ BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
 
 
-def warn_on_stderr(line: str) -> None:
-    """Show one line on standard error: what ``Codec`` does with notices by default."""
-    print(f"dcn: {line}", file=sys.stderr)
-
-
 class Codec:
     """A model ready to encode and decode.
 
@@ -54,8 +49,10 @@ class Codec:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` (bfloat16 where the hardware has it), ``bf16`` or ``fp32``. Decoded
             pixels differ between the two by rounding; latents never do.
-        notify: called with one line when a GPU runs out of memory and the work goes on with
-            smaller windows or on the CPU.
+        notify: called when memory runs out and the work goes on with smaller windows, or on the
+            CPU instead of a GPU.
+        progress: called with the number of pixels (of whole latents, so a few more than there
+            are) whenever a part of a picture has passed the networks.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -68,13 +65,16 @@ class Codec:
         *,
         device: str = "auto",
         precision: Precision = "auto",
-        notify: Callable[[str], None] = warn_on_stderr,
+        notify: Notify = warn,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelFolder) else find_model(model)
         chosen = choose_device(device)
         self.transforms = Transforms(
             load_dcn(self.model), chosen, choose_precision(precision, chosen), notify
         )
+        if progress is not None:
+            self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
 
     def encode(
         self,

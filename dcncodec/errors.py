@@ -44,3 +44,16 @@ class MissingLibraryError(DcnError):
 
 class TrainingError(DcnError):
     """Training data, a checkpoint or a setting that training cannot go on with."""
+
+
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "not enough memory", "Errno 12")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, as NumPy, torch, its libraries or the operating system say it."""
+    if isinstance(error, RuntimeError | OSError | ImportError):
+        # torch's own class, which nobody here may import.
+        return type(error).__name__ == "OutOfMemoryError" or any(
+            words in str(error) for words in _OUT_OF_MEMORY
+        )
+    return isinstance(error, MemoryError)

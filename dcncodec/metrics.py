@@ -6,6 +6,8 @@ SSIM to scikit-image's value.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from dcncodec.formats.image import Picture
 
 SSIM_WINDOW = 7
 SSIM_K1, SSIM_K2 = 0.01, 0.03
+STRIP_PIXELS = 2**18
+"""Of a strip in which pictures are compared: about 90 MB in double precision."""
 
 
 def psnr(reference: Tensor, distorted: Tensor) -> Tensor:
@@ -69,16 +73,27 @@ def to_bytes(pixels: Tensor) -> Tensor:
 def quality_of(original: Picture, decoded: Picture) -> dict[str, float | None]:
     """PSNR in dB and SSIM of a decoded picture, which may be padded at its right and bottom.
 
-    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels.
+    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels. The
+    pictures are compared strip by strip, or double precision would take far more than they do.
     """
     height, width = original.pixels.shape[:2]
-    reference, distorted = (
-        to_unit(torch.from_numpy(np.require(p.pixels[:height, :width], requirements=["C", "W"])))
-        for p in (original, decoded)
-    )
-    error = float(psnr(reference[None], distorted[None]))
     small = min(height, width) < SSIM_WINDOW
+    rows = max(1, STRIP_PIXELS // width)
+    squares = similarity = 0.0
+    for top in range(0, height, rows):
+        # SSIM's windows that begin in these rows reach further down.
+        bottom = min(top + rows + SSIM_WINDOW - 1, height)
+        reference, distorted = (
+            np.require(p.pixels[top:bottom, :width], requirements=["C", "W"])
+            for p in (original, decoded)
+        )
+        x, y = (to_unit(torch.from_numpy(pixels))[None] for pixels in (reference, distorted))
+        squares += float((x - y)[..., :rows, :].double().square().sum())
+        windows = bottom - top - SSIM_WINDOW + 1
+        if windows > 0 and not small:
+            similarity += float(ssim(x, y)) * windows
+    error = squares / (height * width * 3)
     return {
-        "psnr": None if error == float("inf") else error,
-        "ssim": None if small else float(ssim(reference[None], distorted[None])),
+        "psnr": -10 * math.log10(error) if error else None,
+        "ssim": None if small else similarity / (height - SSIM_WINDOW + 1),
     }

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcncodec.errors import LimitError, is_out_of_memory
 from dcncodec.formats.geometry import CODEBOOK_MIN, STRIDE, Area
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.dcn import HALO
+from dcncodec.notices import Notice, Notify
 from dcncodec.quantise import quantise_hard
 
 WINDOW = 128
@@ -31,10 +33,13 @@ class Transforms:
 
     Args:
         codec: the networks with their weights.
-        device: where they run. When a GPU runs out of memory, windows shrink, and at last the
-            work moves to the CPU.
+        device: where they run. When memory runs out, windows shrink, and at last the work moves
+            from a GPU to the CPU.
         precision: bfloat16 or float32.
-        notify: called with one line when that happens.
+        notify: called when that happens.
+
+    Attributes:
+        progress: called with the number of latents of every window that is finished.
     """
 
     def __init__(
@@ -42,7 +47,7 @@ class Transforms:
         codec: DCN,
         device: torch.device,
         precision: torch.dtype,
-        notify: Callable[[str], None],
+        notify: Notify,
     ) -> None:
         self.device, self.precision, self.notify = device, precision, notify
         self.codec = codec.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -50,6 +55,7 @@ class Transforms:
         self.codec.analysis_net.to(precision)
         self.codec.synthesis_net.to(precision)
         self.window = WINDOW
+        self.progress: Callable[[int], object] = lambda latents: None
 
     def analyse(self, pixels: Pixels, area: Area) -> Indices:
         """Codebook indices of an area of the latent plane.
@@ -61,6 +67,9 @@ class Transforms:
 
         Returns:
             (N, rows, columns) uint8, 0..31.
+
+        Raises:
+            LimitError: not even the smallest window fits the memory.
         """
         height, width = pixels.shape[:2]
         plane = Area(0, 0, -(-height // STRIDE), -(-width // STRIDE))
@@ -96,6 +105,9 @@ class Transforms:
 
         Returns:
             (8 * rows, 8 * columns, 3) uint8.
+
+        Raises:
+            LimitError: as ``analyse``.
         """
         shape = ((area.bottom - area.top) * STRIDE, (area.right - area.left) * STRIDE, 3)
         pixels = np.empty(shape, np.uint8)
@@ -114,22 +126,38 @@ class Transforms:
     def _each_window(self, area: Area, run: Callable[[Area], None]) -> None:
         """Run all windows of an area; after an out-of-memory, those of that window anew."""
         for window in area.windows(self.window):
-            try:
-                with torch.inference_mode():
-                    run(window)
-            except torch.OutOfMemoryError:
-                if self.device.type == "cpu":
-                    raise
+            if self._fits(window, run):
+                self.progress((window.bottom - window.top) * (window.right - window.left))
+            else:
                 self._shrink()
                 self._each_window(window, run)
 
+    @staticmethod
+    def _fits(window: Area, run: Callable[[Area], None]) -> bool:
+        """Run a window; False when memory runs out, with nothing of it kept alive by the error."""
+        try:
+            with torch.inference_mode():
+                run(window)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
     def _shrink(self) -> None:
-        torch.cuda.empty_cache()
+        if self.device.type != "cpu":
+            torch.cuda.empty_cache()
         if self.window > SMALLEST_WINDOW:
             self.window //= 2
-            side = self.window * STRIDE
-            self.notify(f"{self.device}: out of memory, going on with windows of {side} pixels")
-            return
-        self.notify(f"{self.device}: out of memory even so, going on with the CPU")
-        self.device = torch.device("cpu")
-        self.codec = self.codec.to(self.device)
+            self._tell(f"going on with windows of {self.window * STRIDE} pixels")
+        elif self.device.type != "cpu":
+            self._tell("going on with the CPU")
+            self.device = torch.device("cpu")
+            self.codec = self.codec.to(self.device)
+        else:
+            raise LimitError(
+                f"not enough memory even for windows of {self.window * STRIDE} pixels; free some"
+            )
+
+    def _tell(self, remedy: str) -> None:
+        self.notify(Notice("memory", f"out of memory ({self.device}), {remedy}"))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
+from dcncodec import metrics
+from dcncodec.formats.image import Picture
+from dcncodec.metrics import psnr, quality_of, ssim, to_bytes, to_unit
 
 
 def pair(height: int, width: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,15 +25,15 @@ def pair(height: int, width: int, noise: float) -> tuple[torch.Tensor, torch.Ten
 
 @pytest.mark.parametrize(("size", "noise"), [((64, 48), 3.0), ((33, 71), 25.0), ((7, 7), 8.0)])
 def test_equal_to_scikit_image(size: tuple[int, int], noise: float) -> None:
-    metrics = pytest.importorskip("skimage.metrics")
+    skimage = pytest.importorskip("skimage.metrics")
     clean, noisy = pair(*size, noise)
     mine = float(ssim(to_unit(clean)[None], to_unit(noisy)[None]))
-    theirs = metrics.structural_similarity(
+    theirs = skimage.structural_similarity(
         clean.numpy(), noisy.numpy(), channel_axis=2, data_range=255
     )
     assert mine == pytest.approx(theirs, abs=1e-6)
     mine = float(psnr(to_unit(clean)[None], to_unit(noisy)[None]))
-    theirs = metrics.peak_signal_noise_ratio(clean.numpy(), noisy.numpy(), data_range=255)
+    theirs = skimage.peak_signal_noise_ratio(clean.numpy(), noisy.numpy(), data_range=255)
     assert mine == pytest.approx(theirs, abs=1e-5)
 
 
@@ -42,6 +44,25 @@ def test_every_image_of_a_batch_by_itself() -> None:
     assert psnr(reference, batch).tolist() == [math.inf, pytest.approx(28, abs=1)]
     assert ssim(reference, batch)[0] == 1
     assert 0.3 < float(ssim(reference, batch)[1]) < 0.95
+
+
+@pytest.mark.parametrize("rows", [1, 5, 6, 7, 8, 40, 1000])
+@pytest.mark.parametrize("size", [(64, 48), (7, 7), (6, 48), (64, 6), (13, 9)])
+def test_pictures_compared_in_strips(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], rows: int
+) -> None:
+    clean, noisy = pair(*size, 6.0)
+    monkeypatch.setattr(metrics, "STRIP_PIXELS", rows * size[1])
+    padded = np.pad(noisy.numpy(), ((0, 3), (0, 5), (0, 0)))
+    found = quality_of(Picture(clean.numpy()), Picture(padded))
+    expected = float(psnr(to_unit(clean)[None], to_unit(noisy)[None]))
+    assert found["psnr"] == pytest.approx(expected, abs=1e-9)
+    if min(size) < 7:
+        assert found["ssim"] is None
+    else:
+        whole = float(ssim(to_unit(clean)[None], to_unit(noisy)[None]))
+        assert found["ssim"] == pytest.approx(whole, abs=1e-9)
+    assert quality_of(Picture(clean.numpy()), Picture(clean.numpy()))["psnr"] is None
 
 
 def test_ssim_needs_a_window() -> None:

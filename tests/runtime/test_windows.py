@@ -1,4 +1,4 @@
-"""Window by window equals the whole image; running out of GPU memory loses nothing."""
+"""Window by window equals the whole image; running out of memory loses nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from dcncodec.errors import LimitError
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.dcn import HALO
+from dcncodec.notices import Notice
 from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
 
 CHANNELS = 4
@@ -19,8 +21,13 @@ def _codec() -> DCN:
     return DCN(CHANNELS).eval().requires_grad_(False)
 
 
-def _transforms(window: int, notices: list[str] | None = None) -> Transforms:
-    transforms = Transforms(_codec(), torch.device("cpu"), torch.float32, (notices or []).append)
+def _transforms(window: int, notices: list[Notice] | None = None) -> Transforms:
+    transforms = Transforms(
+        _codec(),
+        torch.device("cpu"),
+        torch.float32,
+        [].append if notices is None else notices.append,
+    )
     transforms.window = window
     return transforms
 
@@ -114,7 +121,7 @@ def test_out_of_memory_shrinks_windows_then_moves_to_the_cpu(
     monkeypatch: pytest.MonkeyPatch, fits: int, moves: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    notices: list[str] = []
+    notices: list[Notice] = []
     gpu = _SmallGpu(_codec(), torch.device("cpu"), torch.float32, notices.append)
     gpu.fits = fits
     # The tensors stay on the CPU; only the device's name claims otherwise.
@@ -125,9 +132,43 @@ def test_out_of_memory_shrinks_windows_then_moves_to_the_cpu(
     pixels = gpu.synthesise(indices, plane, plane)
     expected = _transforms(1000).synthesise(indices, plane, plane)
     assert np.abs(expected.astype(int) - pixels).max() <= 1
-    assert all("out of memory" in line for line in notices)
+    assert all("out of memory" in str(notice) for notice in notices)
     assert (gpu.device.type == "cpu") == moves
     assert gpu.window == (SMALLEST_WINDOW if moves else 64)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 16.0 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_out_of_memory_on_the_cpu(error: Exception) -> None:
+    notices: list[Notice] = []
+    transforms = _transforms(128, notices)
+    plane, done = Area(0, 0, 100, 40), []
+    transforms.progress = done.append
+
+    def run(window: Area, fits: int) -> None:
+        if window.bottom - window.top > fits:
+            raise error
+
+    transforms._each_window(plane, lambda window: run(window, 50))
+    assert transforms.window == 64
+    assert sum(done) == 100 * 40
+    assert [notice.kind for notice in notices] == ["memory"]
+    with pytest.raises(LimitError, match="not enough memory even for windows of 256 pixels"):
+        transforms._each_window(plane, lambda window: run(window, 10))
+
+
+def test_other_errors_of_a_window_pass() -> None:
+    def run(window: Area) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        _transforms(128)._each_window(Area(0, 0, 9, 9), run)
 
 
 def _to_ignoring_meta(original: object) -> object:
