@@ -8,6 +8,7 @@ runs once. Other codecs run at the setting whose payload is nearest to a given r
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from dcncodec.bench.points import Failure
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats import bitstream
-from dcncodec.formats.geometry import MAX_SIDE, STRIDE, Area
+from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
 from dcncodec.models.registry import find_model
 
 ROUNDS = 3
@@ -139,10 +140,13 @@ def parse_size(size: str) -> tuple[int, int]:
     Raises:
         UsageError: it is something else.
     """
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise UsageError(f"--size {size}: give WIDTHxHEIGHT, such as 1920x1080")
-    return int(width), int(height)
+    found = re.fullmatch("([0-9]{1,8})x([0-9]{1,8})", size)
+    width, height = map(int, found.groups()) if found else (0, 0)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise UsageError(
+            f"--size {size}: give WIDTHxHEIGHT, such as 1920x1080, at most {MAX_PIXELS} pixels"
+        )
+    return width, height
 
 
 def picture(images: Sequence[Pixels], first: int, width: int, height: int) -> Pixels:

@@ -179,7 +179,8 @@ class Batch:
                     continue
                 finally:
                     del content
-                taken.add(place)
+                if place:
+                    taken.add(place)
                 self.display.file_done()
                 self._show(job, result, describe)
         if self._failed and self.plan.total > 1:
@@ -188,19 +189,23 @@ class Batch:
             sys.exit(1 if self.plan.total > 1 else self._code)
 
     def _reserve(self, job: Job, taken: set[str]) -> str:
-        """The output's place, which no input of this run has."""
-        place = job.target if job.target == STREAM else os.path.realpath(job.target)
-        if place in taken and job.target != STREAM:
+        """The output's place, which no input of this run has; empty for none."""
+        if job.target in {"", STREAM}:
+            return ""
+        place = os.path.realpath(job.target)
+        if place in taken:
             raise UsageError(f"{job.target}: another input of this run has that output; skipped")
         return place
 
     def _fail(self, job: Job, error: Exception) -> None:
         text, self._code = explain(error)
-        text = named(text, job.name, job.target)
+        text = named(text, job.name, *([job.target] if job.target else []))
         self._failed += 1
         self.display.file_done()
         if self.as_json:
-            facts = {"input": job.source, "output": job.target, "error": text}
+            facts = {"input": job.source, "error": text}
+            if job.target:
+                facts["output"] = job.target
             self._print_json(job, facts | {"warnings": list(self.display.warnings)})
         self.display.error(text)
 

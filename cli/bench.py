@@ -19,6 +19,8 @@ from dcncodec.cli.bench_common import (
     show,
     steps,
 )
+from dcncodec.cli.common import threads_option
+from dcncodec.cli.lines import say
 from dcncodec.errors import UsageError
 
 SPEED_IMAGES = 5
@@ -106,7 +108,7 @@ def command(
             codec = spec.open()
             if isinstance(codec, DcnCodec):
                 cards.update(codec, run)
-    click.echo(f"{output / 'report.html'}: plots, tables and a viewer")
+    say(f"{output / 'report.html'}: plots, tables and a viewer")
     end(run)
 
 
@@ -115,7 +117,7 @@ def command(
 @codec_options
 @output_option("out/bench-speed")
 @click.option("--size", "sizes", multiple=True, metavar="WxH", help="Pixels; repeat for several.")
-@click.option("--threads", type=click.IntRange(1), help="Processors to use.  [default: all]")
+@threads_option
 @click.option(
     "--bpp",
     type=click.FloatRange(0.05, 8),
@@ -123,7 +125,7 @@ def command(
     show_default=True,
     help="Rate at which the other codecs run.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=3, show_default=True)
 @click.option("--memory/--no-memory", default=True, help="Also measure peak memory.")
 def speed_command(
     dataset: str,
@@ -170,7 +172,7 @@ def compare_command(before: Path, after: Path) -> None:
     for table in changes:
         show(table)
     if not changes:
-        click.echo("no difference")
+        say("no difference")
 
 
 @command.command("figure5")
@@ -202,7 +204,7 @@ def figure5_command(
     titles = {spec.name: spec.open().title for spec in chosen}
     run = Results(dataset, crop, titles, "", outcome.points, outcome.failures)
     plots.save(figures.figure5(run), output, "figure5")
-    click.echo(f"{output / 'figure5.svg'}")
+    say(f"{output / 'figure5.svg'}")
     end(run)
 
 
@@ -246,5 +248,5 @@ def figure6_command(
     plots.save(figures.figure6(rows), output, "figure6")
     for name, _, versions in rows:
         for version in versions:
-            click.echo(f"{name}  {version.label}: {version.bpp:.3f} bpp, SSIM {version.ssim:.4f}")
-    click.echo(f"{output / 'figure6.png'}")
+            say(f"{name}  {version.label}: {version.bpp:.3f} bpp, SSIM {version.ssim:.4f}")
+    say(f"{output / 'figure6.png'}")

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dcncodec.cli.common import Device
+from dcncodec.cli.lines import complain, escaped, tell
+from dcncodec.cli.streams import on_terminal
 from dcncodec.errors import DcnError
+from dcncodec.formats.geometry import MAX_DIMENSION
 
 if TYPE_CHECKING:
     from dcncodec.bench.codecs import Spec
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+MAX_WORKERS = 1024
+
 WIDTH = 160
 """Characters of a line where no terminal limits it."""
 
@@ -31,7 +37,9 @@ def image_options(command: Command) -> Command:
     """Which images."""
     for option in (
         click.option("--limit", type=click.IntRange(1), help="Only the first images."),
-        click.option("--crop", type=click.IntRange(8), help="Side of centre crops, in pixels."),
+        click.option(
+            "--crop", type=click.IntRange(8, MAX_DIMENSION), help="Side of centre crops, in pixels."
+        ),
         click.option(
             "--data-dir",
             type=click.Path(path_type=Path, file_okay=False),
@@ -59,7 +67,13 @@ def codec_options(command: Command) -> Command:
             show_default=True,
             help="Number format of the networks.",
         ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N."),
+        click.option(
+            "--device",
+            type=Device(),
+            default="auto",
+            show_default=True,
+            help="auto, cpu or cuda:N.",
+        ),
         click.option(
             "-c",
             "--codec",
@@ -81,7 +95,11 @@ def run_options(command: Command) -> Command:
             type=click.Path(path_type=Path, file_okay=False),
             help="Where results are kept for the next run.  [default: ~/.cache/dcn/bench]",
         ),
-        click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]"),
+        click.option(
+            "--workers",
+            type=click.IntRange(1, MAX_WORKERS),
+            help="Processes.  [default: all cores]",
+        ),
     ):
         command = option(command)
     return command
@@ -174,14 +192,14 @@ def add_times(
 @contextmanager
 def _counter() -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal; else a line for every tenth."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         shown = [-1]
 
         def line(done: int, total: int) -> None:
             tenth = 10 * done // max(total, 1)
             if tenth > shown[0]:
                 shown[0] = tenth
-                click.echo(f"measured {done} of {total}", err=True)
+                tell(f"measured {done} of {total}")
 
         yield line
         return
@@ -196,7 +214,7 @@ def _counter() -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """What is going on, on a terminal."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield lambda step: None
         return
     from rich.console import Console
@@ -210,28 +228,33 @@ def show(table: Table) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     if not table.rows:
         return
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     shown = RichTable(
-        title=table.title, caption=table.note or None, box=SIMPLE_HEAD, title_justify="left"
+        title=escaped(table.title),
+        caption=escaped(table.note) or None,
+        box=SIMPLE_HEAD,
+        title_justify="left",
     )
     for number, title in enumerate(table.head):
         shown.add_column(title, justify="left" if number == 0 else "right", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*row)
+        # As text, or rich would take brackets for its own marks.
+        shown.add_row(*(Text(escaped(cell)) for cell in row))
     console.print(shown)
 
 
 def _complain(failures: list[Failure]) -> None:
     for failure in failures:
-        click.echo(f"dcn: skipped {failure}", err=True)
+        complain(f"skipped {failure}")
 
 
 def end(run: Results) -> None:
     """Report what was skipped; the exit code tells."""
     _complain(run.failures)
     if run.failures:
-        click.echo(f"dcn: {len(run.failures)} skipped", err=True)
+        complain(f"{len(run.failures)} skipped")
         sys.exit(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from dcncodec.cli.lines import say_text
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -20,4 +22,4 @@ def command(shell: str) -> None:
 
     completion = get_completion_class(shell)
     assert completion is not None
-    click.echo(completion(group, {}, "dcn", "_DCN_COMPLETE").source())
+    say_text(completion(group, {}, "dcn", "_DCN_COMPLETE").source())

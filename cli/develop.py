@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.common import load_torch, machine_options
+from dcncodec.cli.common import MAX_SEED, Finite, load_torch, machine_options
+from dcncodec.cli.lines import tell
+from dcncodec.cli.plan import Kind, check_source, same_file
 from dcncodec.errors import ImageError, UsageError
+from dcncodec.formats.files import check_output
+from dcncodec.formats.geometry import MAX_DIMENSION
+from dcncodec.formats.suffixes import WRITTEN
 
 if TYPE_CHECKING:
     from dcncodec.formats.raw import Frame
 
 LIBRAW = "libraw"
+DNG = ".dng"
 
 
 def _size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
     if value is None:
         return None
     parts = value.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch("[0-9]{1,8}", part) for part in parts):
         raise click.BadParameter("give width and height: 1920x1080")
-    return int(parts[0]), int(parts[1])
+    width, height = map(int, parts)
+    if not (0 < width <= MAX_DIMENSION and 0 < height <= MAX_DIMENSION):
+        raise click.BadParameter(f"give 1 to {MAX_DIMENSION} pixels a side")
+    return width, height
 
 
 def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in value.split(","))
+        gains = tuple(float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter("give three numbers: R,G,B") from None
+        gains = ()
+    if len(gains) != 3 or not all(0 < gain < math.inf for gain in gains):
+        raise click.BadParameter("give three positive numbers: R,G,B")
+    return gains
 
 
 @click.command()
@@ -50,8 +64,10 @@ def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
     "  [default: standard]",
 )
 @click.option("--size", callback=_size, metavar="WxH", help="Pixels of a frame without header.")
-@click.option("--black", default=0.0, help="Its sample of no light.  [default: 0]")
-@click.option("--white", default=65535.0, help="Its sample of saturation.  [default: 65535]")
+@click.option("--black", type=Finite(), default=0.0, help="Its sample of no light.  [default: 0]")
+@click.option(
+    "--white", type=Finite(), default=65535.0, help="Its sample of saturation.  [default: 65535]"
+)
 @click.option("--gains", default="1,1,1", callback=_gains, help="Its white balance, R,G,B.")
 @click.option(
     "--pattern",
@@ -59,7 +75,9 @@ def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
     type=click.Choice(["RGGB", "GRBG", "GBRG", "BGGR"], case_sensitive=False),
     help="Its Bayer filter.  [default: RGGB]",
 )
-@click.option("--seed", default=0, type=click.IntRange(0), help="Of simulated noise and colours.")
+@click.option(
+    "--seed", default=0, type=click.IntRange(0, MAX_SEED), help="Of simulated noise and colours."
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
 @machine_options
 def command(
@@ -88,23 +106,20 @@ def command(
       dcn develop frame.raw -o frame.dng --size 1920x1080 --white 1020 --gains 1.5,1,1.1
       dcn develop picture.png -o simulated.dng
     """
-    target = target or source.with_suffix(".png")
-    if target.resolve() == source.resolve():
-        raise UsageError(f"{source}: is input and output; name another --output")
-    if target.exists() and not force:
-        raise UsageError(f"{target}: exists; replace it with --force")
+    target = target or source.with_name(f"{source.stem}.png")
+    if pipeline == LIBRAW and (size is not None or target.suffix.lower() == DNG):
+        raise UsageError("--pipeline libraw makes pictures of RAW files only")
+    _check_files(source, target, force)
     load_torch(threads)
     if pipeline == LIBRAW:
-        if size is not None or target.suffix.lower() == ".dng":
-            raise UsageError("--pipeline libraw makes pictures of RAW files only")
         from dcncodec.formats.raw import develop_with_libraw
 
         pixels = develop_with_libraw(source)
         _write(pixels, target, force)
-        click.echo(f"{source} -> {target}: {pixels.shape[1]} x {pixels.shape[0]} pixels", err=True)
+        tell(f"{source} -> {target}: {pixels.shape[1]} x {pixels.shape[0]} pixels")
         return
     frame = _frame(source, size, black, white, gains, pattern.upper(), seed)
-    if target.suffix.lower() == ".dng":
+    if target.suffix.lower() == DNG:
         from dcncodec.formats.dng import write_dng
 
         write_dng(frame, target, overwrite=force)
@@ -113,7 +128,21 @@ def command(
 
         _write(Developer(pipeline, device, precision).develop(frame), target, force)
     height, width = frame.mosaic.shape
-    click.echo(f"{source} -> {target}: {width} x {height} samples", err=True)
+    tell(f"{source} -> {target}: {width} x {height} samples")
+
+
+def _check_files(source: Path, target: Path, force: bool) -> None:
+    """Refuse what cannot be read or written, before the work begins."""
+    suffix = target.suffix.lower()
+    if suffix != DNG and suffix not in WRITTEN:
+        raise UsageError(
+            f"{target}: no format that is written is called {suffix or '(no suffix)'!r}; choose "
+            f"one of {', '.join([*WRITTEN, DNG])}"
+        )
+    check_source(str(source), Kind(set))
+    if same_file(source, target):
+        raise UsageError(f"{source}: is input and output; name another --output")
+    check_output(target, overwrite=force)
 
 
 def _frame(

@@ -117,8 +117,11 @@ def command(
         if metrics:
             from dcncodec.metrics import quality_of
 
-            decoded = codec.decode_bare(data) if bare else codec.decode(data, max_pixels=None)
-            result |= quality_of(picture, decoded)
+            def rows(top: int, bottom: int) -> Picture:
+                region = (0, top, picture.width, bottom)
+                return codec.decode(data, region=region, max_pixels=None)
+
+            result |= quality_of(picture, codec.decode_bare(data) if bare else rows)
         return result
 
     batch.run(read, load, convert, _describe)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.batch import write_output
-from dcncodec.cli.common import load_torch, show_card
+from dcncodec.cli.batch import Batch, read_input, write_output
+from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
+from dcncodec.cli.lines import complain, json_line, say, say_text
+from dcncodec.cli.plan import Job, Kind, is_single, make_plan, plan_inputs
 from dcncodec.errors import ModelError, UsageError
+from dcncodec.formats.suffixes import DCN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,12 +39,12 @@ def list_command(as_json: bool) -> None:
 
     for folder in list_forensic():
         if as_json:
-            click.echo(json.dumps(folder.card))
+            say(json_line(folder.card))
         else:
             codec = f" ({folder.card['codec']['name']})" if folder.card["codec"] else ""
             half = ", halved" if folder.downsample else ""
             channel = f"{folder.channel}{codec}{half}"
-            click.echo(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}")
+            say(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}")
 
 
 @command.command("show")
@@ -75,7 +79,7 @@ def show_command(name: str, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), help="Only the first photos of each folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--update-card", is_flag=True, help="Write the results into the cards.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+@threads_option
 def evaluate_command(
     names: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -93,13 +97,16 @@ def evaluate_command(
     Example:
       dcn forensics evaluate dcn-16c-fan dcn-16c-forensic --data photos/
     """
+    for path in folders:
+        if not path.is_dir():
+            raise UsageError(f"{path}: no such folder")
+    load_torch(threads)
     from dcncodec.forensics.evaluate import evaluate
     from dcncodec.forensics.folder import open_forensic
     from dcncodec.forensics.photos import Photos
     from dcncodec.formats.files import make_folder
     from dcncodec.models import card
 
-    load_torch(threads)
     chosen = [open_forensic(name) for name in names]
     sets = {name: Photos(folder, limit) for name, folder in _named(folders).items()}
     make_folder(output)
@@ -110,7 +117,7 @@ def evaluate_command(
             with click.progressbar(length=len(photos), label=title, file=sys.stderr) as bar:
                 found.append(evaluate(folder, photos, data, partial(bar.update, 1)))
             if not as_json:
-                click.echo(_line(found[-1]))
+                say(_line(found[-1]))
             if update_card:
                 card.update_card(folder.model, {data: found[-1].figures()})
             results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
@@ -118,56 +125,90 @@ def evaluate_command(
             write_output(str(output / "results.json"), text.encode(), force=True)
     _report(found, chosen, next(iter(sets.values())), output)
     if as_json:
-        click.echo(text, nl=False)
+        say_text(text.rstrip("\n"))
     else:
-        click.echo(f"{output / 'report.html'}: tables and plots")
+        say(f"{output / 'report.html'}: tables and plots")
 
 
 @command.command("detect")
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PHOTO...")
 @click.option(
     "--fan",
     metavar="NAME|PATH",
     help="Forensic folder.  [default: the one that knows the model of a .dcn file]",
 )
 @click.option(
-    "--heatmap", type=click.Path(path_type=Path), help="Write the photo with its patches tinted."
+    "--heatmap",
+    type=click.Path(path_type=Path),
+    help="Write the photo with its patches tinted: a .png file; for several photos a folder.",
 )
-@click.option("-f", "--force", is_flag=True, help="Replace the heat map if it exists.")
+@click.option("-r", "--recursive", is_flag=True, help="Folders within folders, too.")
+@click.option("-f", "--force", is_flag=True, help="Replace heat maps that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything, patch by patch.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all cores]")
+@quiet_option
+@threads_option
 def detect_command(
-    photo: Path,
+    paths: tuple[str, ...],
     fan: str | None,
     heatmap: Path | None,
+    recursive: bool,
     force: bool,
     as_json: bool,
+    quiet: bool,
     threads: int | None,
 ) -> None:
-    """How PHOTO was manipulated: its class as a whole and patch by patch.
+    """How each PHOTO was manipulated: its class as a whole and patch by patch.
+
+    PHOTO is a file, a folder or a quoted pattern; - alone stands for standard input. A photo in
+    which every patch is flat cannot be judged.
 
     \b
-    Example:
+    Examples:
       dcn forensics detect photo.dcn --heatmap map.png
+      dcn forensics detect -r photos/ --fan fan-none --heatmap maps/
     """
-    from dcncodec.forensics.detect import detect, heat_map, open_photo
+    kind = Kind(_photo_suffixes, suffix=".png", check_target=_check_heat_map)
+    if heatmap is None:
+        plan = plan_inputs(paths, recursive, kind)
+    elif len(paths) == 1 and is_single(paths[0]):
+        plan = make_plan((paths[0], str(heatmap)), None, recursive, force, kind)
+    else:
+        plan = make_plan(paths, heatmap, recursive, force, kind)
 
-    load_torch(threads)
-    pixels, folder = open_photo(photo, fan)
-    detection = detect(pixels, folder)
-    if heatmap is not None:
-        write_output(str(heatmap), heat_map(pixels, detection), force)
-    if as_json:
-        click.echo(json.dumps({"photo": str(photo), **detection.as_dict()}))
-        return
-    share = detection.probabilities[detection.answer] * 100
-    click.echo(f"{photo}: {detection.answer} ({share:.0f}%, by {detection.fan})")
-    counts: dict[str, int] = {}
-    for patch in detection.patches:
-        name = "flat, not judged" if patch.flat else patch.answer
-        counts[name] = counts.get(name, 0) + 1
+    def load() -> None:
+        load_torch(threads)
+
+    def convert(job: Job, content: bytes, _: None) -> dict[str, Any]:
+        from dcncodec.forensics.detect import detect, heat_map, open_photo
+
+        pixels, folder = open_photo(content, job.name, fan)
+        detection = detect(pixels, folder)
+        if job.target:
+            write_output(job.target, heat_map(pixels, detection), force)
+        return {"photo": job.source, **detection.as_dict()}
+
+    Batch(plan, as_json, quiet).run(lambda job: read_input(job.source), load, convert, _verdict)
+
+
+def _photo_suffixes() -> set[str]:
+    from dcncodec.formats.guard import suffixes_read
+
+    return {DCN, *suffixes_read()}
+
+
+def _check_heat_map(path: str) -> None:
+    if Path(path).suffix.lower() != ".png":
+        raise UsageError(f"{path}: a heat map is a .png file; name it so")
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    counts = Counter("flat" if p["flat"] else p["class"] for p in record["patches"])
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-    click.echo(f"{len(detection.patches)} patches of {detection.side} pixels: {listed}")
+    patches = f"{len(record['patches'])} patches of {record['patch']} pixels: {listed}"
+    if record["class"] is None:
+        return f"{record['photo']}: cannot be judged (by {record['fan']}); {patches}"
+    share = record["probabilities"][record["class"]] * 100
+    return f"{record['photo']}: {record['class']} ({share:.0f}%, by {record['fan']}); {patches}"
 
 
 def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
@@ -234,7 +275,7 @@ def _ssim_change(folder: ForensicFolder, photos: Photos) -> dict[str, Figure]:
             raise ModelError(f"it began with an earlier {base}")
         untuned = Codec(base)
     except ModelError as error:
-        click.echo(f"dcn: no SSIM change of {folder.name} drawn: {error}", err=True)
+        complain(f"no SSIM change of {folder.name} drawn: {error}")
         return {}
     changes = ssim_changes(
         photos,

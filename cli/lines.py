@@ -56,8 +56,13 @@ def json_line(facts: object) -> str:
     return json.dumps(facts).replace("\x7f", "\\u007f")
 
 
-def complain(text: str) -> None:
-    """One line on standard error: an error, a warning, what is going on."""
+def tell(text: str) -> None:
+    """One line on standard error: what is going on."""
     # Where nobody can be told, the exit code still tells.
     with suppress(OSError, ValueError):
-        click.echo(f"dcn: {escaped(text)}", err=True)
+        click.echo(escaped(text), err=True)
+
+
+def complain(text: str) -> None:
+    """One line on standard error: an error or a warning."""
+    tell(f"dcn: {text}")

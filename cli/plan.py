@@ -29,11 +29,11 @@ class Job:
 
     Attributes:
         source: the input's path, or ``-``.
-        target: the output's path, or ``-``.
+        target: the output's path, or ``-``; empty for an input without an output of its own.
     """
 
     source: str
-    target: str
+    target: str = ""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a command converts.
+    """What a command works on.
 
     Attributes:
         inputs: gives the suffixes that it looks for in folders, in lower case.
@@ -54,9 +54,9 @@ class Kind:
     """
 
     inputs: Callable[[], set[str]]
-    suffix: str
-    check_target: Callable[[str], None]
-    check_input: Callable[[str, bytes], None]
+    suffix: str = ""
+    check_target: Callable[[str], None] = lambda path: None
+    check_input: Callable[[str, bytes], None] = lambda path, head: None
 
 
 HEAD_BYTES = 64
@@ -114,13 +114,31 @@ def make_plan(
     if output_dir is None:
         wanted = [_single(paths, kind)]
     else:
-        if not _is_folder(output_dir) and os.path.lexists(output_dir):
+        if not is_folder(output_dir) and os.path.lexists(output_dir):
             raise UsageError(f"{output_dir}: is a file; name a folder with --output-dir")
-        wanted = list(_batch(paths, output_dir, recursive, kind, plan))
-    ready = list(_checked(wanted, plan, lambda job: _check_source(job.source, kind)))
+        wanted = [
+            Job(path, str(output_dir / within / (_stem(path) + kind.suffix)))
+            for path, within in _expand(paths, recursive, kind, plan)
+        ]
+    ready = list(_checked(wanted, plan, lambda job: check_source(job.source, kind)))
     _check_not_inputs(ready, wanted)
     many = output_dir is not None
     plan.jobs = list(_checked(ready, plan, lambda job: _check_target(job.target, force, many)))
+    return plan
+
+
+def plan_inputs(paths: Sequence[str], recursive: bool, kind: Kind) -> Plan:
+    """Inputs without outputs of their own: files, folders, quoted patterns, or ``-`` alone.
+
+    Raises:
+        UsageError: nothing is found.
+    """
+    plan = Plan()
+    if len(paths) == 1 and is_stream(paths[0], 0):
+        plan.jobs = [Job(STREAM)]
+        return plan
+    found = [Job(path) for path, _ in _expand(paths, recursive, kind, plan)]
+    plan.jobs = list(_checked(found, plan, lambda job: check_source(job.source, kind)))
     return plan
 
 
@@ -136,7 +154,7 @@ def _checked(jobs: list[Job], plan: Plan, check: Callable[[Job], None]) -> Itera
 
 
 def _single(paths: Sequence[str], kind: Kind) -> Job:
-    if len(paths) > 2 or (len(paths) == 2 and _is_folder(paths[0])):
+    if len(paths) > 2 or (len(paths) == 2 and is_folder(paths[0])):
         raise UsageError(MANY)
     source = STREAM if is_stream(paths[0], 0) else paths[0]
     if len(paths) == 2:
@@ -145,7 +163,7 @@ def _single(paths: Sequence[str], kind: Kind) -> Job:
             return Job(source, STREAM)
         kind.check_target(paths[1])
         return Job(source, paths[1])
-    if _is_folder(source) or _is_pattern(source):
+    if not is_single(source):
         raise UsageError(MANY)
     if source == STREAM:
         check_output_stream()
@@ -157,7 +175,8 @@ def _stem(path: str) -> str:
     return Path(path).stem or "output"
 
 
-def _is_folder(path: str | Path) -> bool:
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, or a link to one."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -165,22 +184,22 @@ def _is_folder(path: str | Path) -> bool:
         return False
 
 
-def _batch(
-    paths: Sequence[str], folder: Path, recursive: bool, kind: Kind, plan: Plan
-) -> Iterator[Job]:
+def _expand(
+    paths: Sequence[str], recursive: bool, kind: Kind, plan: Plan
+) -> Iterator[tuple[str, Path]]:
+    """Files that arguments stand for, each with its folder within the argument."""
     for argument in paths:
         if is_stream(argument, 0):
             raise UsageError(f"{INPUT_NAME}: cannot be one of several inputs; name files")
-        if _is_folder(argument):
-            found = list(_in_folder(argument, recursive, kind.inputs(), plan, folder))
+        if is_folder(argument):
+            found = list(_in_folder(argument, recursive, kind.inputs(), plan))
             if not found and not plan.failures:
                 line = plan.skipped_line
                 raise UsageError(
                     f"{argument}: holds no files of a known kind" + (f"; {line}" if line else "")
                 )
             for path in found:
-                within = Path(path).relative_to(argument).parent
-                yield Job(path, str(folder / within / (_stem(path) + kind.suffix)))
+                yield path, Path(path).relative_to(argument).parent
             continue
         matches = [argument]
         if _is_pattern(argument):
@@ -189,33 +208,36 @@ def _batch(
             if not matches:
                 raise UsageError(f"{argument}: no file matches")
         for path in matches:
-            if path != argument and _is_folder(path):
+            if path != argument and is_folder(path):
                 plan.skipped[FOLDERS] += 1
             else:
-                yield Job(path, str(folder / (_stem(path) + kind.suffix)))
+                yield path, Path()
+
+
+def is_single(argument: str) -> bool:
+    """Whether an argument stands for one file, not for a folder or by a pattern for many."""
+    return not is_folder(argument) and not _is_pattern(argument)
 
 
 def _is_pattern(argument: str) -> bool:
     return any(sign in argument for sign in "*?[") and not os.path.lexists(argument)
 
 
-def _in_folder(
-    folder: str, recursive: bool, suffixes: set[str], plan: Plan, output_dir: Path
-) -> Iterator[str]:
+def _in_folder(folder: str, recursive: bool, suffixes: set[str], plan: Plan) -> Iterator[str]:
     """Files of the wanted kinds in a folder, by name; hidden ones are left out."""
     try:
         with os.scandir(folder) as content:
             entries = sorted(content, key=lambda entry: entry.name)
     except OSError as error:
         reason = UsageError(f"{folder}: cannot be read ({error.strerror}); check its permissions")
-        plan.failures.append((Job(folder, str(output_dir)), reason))
+        plan.failures.append((Job(folder), reason))
         return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             if recursive:
-                yield from _in_folder(entry.path, True, suffixes, plan, output_dir)
+                yield from _in_folder(entry.path, True, suffixes, plan)
             else:
                 plan.skipped[FOLDERS] += 1
         elif entry.is_dir():
@@ -244,7 +266,9 @@ def _check_not_inputs(jobs: list[Job], wanted: list[Job]) -> None:
     sources = {_identity(job.source): job.source for job in wanted if job.source != STREAM}
     sources.pop(None, None)
     for job in jobs:
-        if job.target != STREAM and (found := sources.get(_identity(job.target))) is not None:
+        if job.target in {"", STREAM}:
+            continue
+        if (found := sources.get(_identity(job.target))) is not None:
             known = "" if found == job.target else f" ({found})"
             raise UsageError(
                 f"{job.target}: is an input{known} and would be lost; name another output, or an "
@@ -254,12 +278,18 @@ def _check_not_inputs(jobs: list[Job], wanted: list[Job]) -> None:
 
 def _check_target(target: str, force: bool, many: bool) -> None:
     """Raise what writing would raise after minutes of work; folders of batches will be made."""
-    if target != STREAM and (not many or os.path.lexists(target)):
-        check_output(target, overwrite=force)
+    if target in {"", STREAM} or (many and not os.path.lexists(target)):
+        return
+    check_output(target, overwrite=force)
 
 
-def _check_source(source: str, kind: Kind) -> None:
-    """Raise what reading would raise after the networks have been loaded."""
+def check_source(source: str, kind: Kind) -> None:
+    """Tell at once what reading would tell after the networks have been loaded.
+
+    Raises:
+        UsageError: the file is missing, a folder, or may not be read.
+        DcnError: as ``Kind.check_input``.
+    """
     if source == STREAM:
         return
     try:

@@ -111,8 +111,7 @@ def _load() -> Training:
 
 def _describe(figures: dict[str, float]) -> str:
     return (
-        f"step {figures['step']:,.0f}  {figures['seconds']:,.0f} s  loss {figures['loss']:.3f}  "
-        f"accuracy {figures['accuracy']:.3f}  bpp {figures['bpp']:.3f}"
+        f"loss {figures['loss']:.3f}  accuracy {figures['accuracy']:.3f}  bpp {figures['bpp']:.3f}"
     )
 
 

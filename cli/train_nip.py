@@ -41,7 +41,7 @@ def _load() -> Training:
 
 
 def _describe(figures: dict[str, float]) -> str:
-    return f"step {figures['step']:,.0f}  {figures['seconds']:,.0f} s  PSNR {figures['psnr']:.2f}"
+    return f"PSNR {figures['psnr']:.2f}"
 
 
 def _validation(figures: dict[str, float]) -> str:

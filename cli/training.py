@@ -6,13 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from dcncodec.cli.common import MAX_SEED, Finite, load_torch
+from dcncodec.cli.lines import escaped, tell
+from dcncodec.cli.streams import on_terminal
 from dcncodec.errors import UsageError
+
+MAX_BATCH, MAX_PATCH, MAX_STEPS = 65_536, 16_384, 10**12
+"""Beyond these a number is a slip of the hand."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Figures = dict[str, float]
@@ -55,8 +61,12 @@ def training_options(command: Command) -> Command:
             help="Of weights and crops.  [default: 0, or that of the resumed run]",
         ),
         click.option("--learning-rate", type=Finite(0, min_open=True), help="The highest; Adam's."),
-        click.option("--patch", type=click.IntRange(8), help="Side of a crop in pixels."),
-        click.option("--batch", type=click.IntRange(1), help="Crops a step, over all processes."),
+        click.option(
+            "--patch", type=click.IntRange(8, MAX_PATCH), help="Side of a crop in pixels."
+        ),
+        click.option(
+            "--batch", type=click.IntRange(1, MAX_BATCH), help="Crops a step, over all processes."
+        ),
         click.option(
             "--max-minutes",
             type=Finite(0, min_open=True),
@@ -64,7 +74,7 @@ def training_options(command: Command) -> Command:
         ),
         click.option(
             "--max-steps",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MAX_STEPS),
             help="Steps, over all resumed parts.  [default: the preset's; none with --max-minutes]",
         ),
         click.option(
@@ -112,7 +122,7 @@ def run_training(
     training = load()
     if not options["sources"]:
         sha256 = training.export(folder, export)
-        click.echo(f"{export}: exported, SHA-256 {sha256[:16]}", err=True)
+        tell(f"{export}: exported, SHA-256 {sha256[:16]}")
         return
     fields = {name: options.pop(name) for name in (*COMMON, *own)}
     overrides = {name: value for name, value in options.items() if value is not None}
@@ -135,8 +145,8 @@ def display(
     Yields:
         What shows a line, and what shows figures.
     """
-    if not sys.stderr.isatty():
-        yield _echo, _plain(describe, validation)
+    if not on_terminal():
+        yield tell, _plain(describe, validation)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -150,9 +160,17 @@ def display(
             nonlocal quality
             if _validated(figures):
                 quality = "  validation: " + validation(figures)
-            bar.update(task, completed=figures["share"], description=describe(figures) + quality)
+            text = f"{_course(figures)}  {describe(figures)}{quality}"
+            bar.update(task, completed=figures["share"], description=text)
 
-        yield lambda line: bar.console.print(line, markup=False, highlight=False), report
+        yield lambda line: bar.console.print(escaped(line), markup=False, highlight=False), report
+
+
+def _course(figures: Figures) -> str:
+    """How far the run is, and how long it will take."""
+    steps = f" of {figures['max_steps']:,.0f}" if "max_steps" in figures else ""
+    left = timedelta(seconds=round(figures["left"]))
+    return f"step {figures['step']:,.0f}{steps}  {figures['seconds']:,.0f} s, {left} left"
 
 
 def _validated(figures: Figures) -> bool:
@@ -160,14 +178,16 @@ def _validated(figures: Figures) -> bool:
 
 
 def _plain(describe: Callable[[Figures], str], validation: Callable[[Figures], str]) -> Report:
-    """One line a validation."""
+    """One line for the first step, and one a validation."""
+    begun = False
 
     def report(figures: Figures) -> None:
-        if _validated(figures):
-            _echo(f"{describe(figures)}  validation: {validation(figures)}")
+        nonlocal begun
+        if not begun or _validated(figures):
+            line = f"{_course(figures)}  {describe(figures)}"
+            if _validated(figures):
+                line += f"  validation: {validation(figures)}"
+            tell(line)
+            begun = True
 
     return report
-
-
-def _echo(line: str) -> None:
-    click.echo(line, err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from PIL import Image, ImageDraw
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.evaluate import classify
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
-from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.patches import cover, is_varied
 from dcncodec.formats import container
-from dcncodec.formats.files import read_bytes
+from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import read_image
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.metrics import to_unit
@@ -70,7 +69,7 @@ class Detection:
         side: of the patches in pixels.
         patches: row by row.
         probabilities: of the photo by class: the normalised geometric mean over the patches that
-            vary enough (over all where none does).
+            vary enough; empty where none does.
     """
 
     fan: str
@@ -79,8 +78,10 @@ class Detection:
     probabilities: dict[str, float]
 
     @property
-    def answer(self) -> str:
-        """The most probable class of the photo."""
+    def answer(self) -> str | None:
+        """The most probable class of the photo; None where it cannot be judged."""
+        if not self.probabilities:
+            return None
         return max(self.probabilities, key=lambda name: self.probabilities[name])
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class Detection:
         return {
             "fan": self.fan,
             "class": self.answer,
+            "judged": self.answer is not None,
             "probabilities": _rounded(self.probabilities),
             "patch": self.side,
             "patches": [
@@ -103,57 +105,62 @@ class Detection:
         }
 
 
-def open_photo(path: Path, fan: str | None) -> tuple[Pixels, ForensicFolder]:
+def open_photo(
+    data: bytes, name: str, fan: str | None, max_pixels: int | None = MAX_PIXELS
+) -> tuple[Pixels, ForensicFolder]:
     """A photo's pixels and the FAN that knows their history.
 
     Args:
-        path: a .dcn file, or any other image, as the channel gave it: with ``downsample`` it is
+        data: of a .dcn file, or any other image, as the channel gave it: with ``downsample`` it is
             what has been halved already.
+        name: how messages call it.
         fan: forensic folder by name or path; None for the one whose FAN was trained on the model
             of a .dcn file.
+        max_pixels: refuse larger photos; None for no limit.
 
     Raises:
         UsageError: an image without a codec needs ``fan``.
         ModelError: no FAN knows the codec, or ``fan`` knows another one.
         DcnError: the photo cannot be read.
     """
-    data = read_bytes(path)
     if not data.startswith(SIGNATURE):
         if fan is None:
-            raise UsageError(f"{path}: no .dcn file; say with --fan which FAN knows its channel")
+            raise UsageError(f"{name}: no .dcn file; say with --fan which FAN knows its channel")
         folder = open_forensic(fan)
         if folder.codec_sha256 is not None:
-            raise ModelError(f"{path}: no .dcn file, but the FAN {folder.name} knows those only")
-        return read_image(data, name=str(path)).pixels, folder
+            raise ModelError(f"{name}: no .dcn file, but the FAN {folder.name} knows those only")
+        return read_image(data, max_pixels=max_pixels, name=name).pixels, folder
     prefix = container.read_header(data).model_hash.hex()
     folder = find_for_codec(prefix) if fan is None else open_forensic(fan)
     if folder.codec_sha256 is None or not folder.codec_sha256.startswith(prefix):
         raise ModelError(
-            f"{path}: the FAN {folder.name} does not match its codec (weights {prefix}); choose "
+            f"{name}: the FAN {folder.name} does not match its codec (weights {prefix}); choose "
             "another --fan"
         )
     codec = folder.codec()
     assert codec is not None
-    return codec.decode(data).pixels, folder
+    return codec.decode(data, max_pixels=max_pixels).pixels, folder
 
 
 def detect(pixels: Pixels, folder: ForensicFolder) -> Detection:
-    """Judge a photo, uint8 (H, W, 3), with the FAN of a forensic folder.
+    """Judge all of a photo, uint8 (H, W, 3), with the FAN of a forensic folder.
+
+    Where its sides are no multiples of a patch's, the last patches overlap those before them.
 
     Raises:
         ImageError: the photo is smaller than a patch.
         ModelError: the FAN is missing or damaged.
     """
     side = int(folder.card["patch"])
-    squares, places = cut(pixels, side)
+    squares, places = cover(pixels, side)
     logs = classify(folder.load_fan(), squares)
     varied = is_varied(to_unit(squares))
     patches = [
         Patch(top, left, _by_class(folder, row.exp()), not bool(counts))
         for (top, left), row, counts in zip(places, logs, varied, strict=True)
     ]
-    voters = logs[varied] if bool(varied.any()) else logs
-    return Detection(folder.name, side, patches, _by_class(folder, voters.mean(0).softmax(0)))
+    judged = _by_class(folder, logs[varied].mean(0).softmax(0)) if bool(varied.any()) else {}
+    return Detection(folder.name, side, patches, judged)
 
 
 def heat_map(pixels: Pixels, detection: Detection) -> bytes:
@@ -164,7 +171,7 @@ def heat_map(pixels: Pixels, detection: Detection) -> bytes:
     grey = Image.fromarray(pixels).convert("L").convert("RGB")
     tint = Image.new("RGBA", grey.size)
     draw = ImageDraw.Draw(tint)
-    names = list(detection.probabilities)
+    names = list(detection.patches[0].probabilities)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     for patch in detection.patches:
         if patch.flat or patch.answer == NATIVE:

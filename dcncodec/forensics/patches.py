@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,14 +37,29 @@ def cut(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, i
     Raises:
         ImageError: the photo is smaller.
     """
-    height, width = pixels.shape[:2]
-    if min(height, width) < side:
+    rows, columns = (range(0, length - side + 1, side) for length in pixels.shape[:2])
+    return _squares(pixels, side, rows, columns)
+
+
+def cover(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Squares that cover a photo, row by row; at the right and bottom they overlap if need be.
+
+    Args, Returns, Raises: as ``cut``.
+    """
+    rows, columns = (
+        sorted({*range(0, length - side + 1, side), length - side} if length >= side else ())
+        for length in pixels.shape[:2]
+    )
+    return _squares(pixels, side, rows, columns)
+
+
+def _squares(
+    pixels: NDArray[np.uint8], side: int, rows: Sequence[int], columns: Sequence[int]
+) -> tuple[Tensor, list[tuple[int, int]]]:
+    places = [(top, left) for top in rows for left in columns]
+    if not places:
+        height, width = pixels.shape[:2]
         raise ImageError(f"{width} x {height} pixels: too small for a patch of {side} x {side}")
-    places = [
-        (top, left)
-        for top in range(0, height - side + 1, side)
-        for left in range(0, width - side + 1, side)
-    ]
     squares = [pixels[top : top + side, left : left + side] for top, left in places]
     return torch.from_numpy(np.stack(squares)), places
 

@@ -54,7 +54,10 @@ def test_pictures_compared_in_strips(
     clean, noisy = pair(*size, 6.0)
     monkeypatch.setattr(metrics, "STRIP_PIXELS", rows * size[1])
     padded = np.pad(noisy.numpy(), ((0, 3), (0, 5), (0, 0)))
+    monkeypatch.setattr(metrics, "BAND_ROWS", 16)
     found = quality_of(Picture(clean.numpy()), Picture(padded))
+    by_rows = quality_of(Picture(clean.numpy()), lambda top, end: Picture(padded[top:end]))
+    assert by_rows == found
     expected = float(psnr(to_unit(clean)[None], to_unit(noisy)[None]))
     assert found["psnr"] == pytest.approx(expected, abs=1e-9)
     if min(size) < 7:

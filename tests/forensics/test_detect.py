@@ -16,11 +16,15 @@ from PIL import Image
 from dcncodec.codec import Codec
 from dcncodec.errors import ImageError, ModelError, UsageError
 from dcncodec.forensics.detect import Detection, Patch, detect, heat_map, open_photo
-from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.metrics import to_unit
 
 Pixels = NDArray[np.uint8]
 Maker = Callable[..., Path]
+
+
+def open_file(path: Path, fan: str | None) -> tuple[Pixels, ForensicFolder]:
+    return open_photo(path.read_bytes(), str(path), fan)
 
 
 @pytest.fixture
@@ -34,6 +38,7 @@ def test_patches_and_the_photo(photo: Pixels, forensic_folder: Maker) -> None:
     found = detect(photo, folder)
     assert [(p.top, p.left) for p in found.patches[:2]] == [(0, 0), (0, 32)]
     assert len(found.patches) == 35
+    assert found.as_dict()["judged"] is True
     assert found.patches[0].flat
     patch = to_unit(torch.from_numpy(photo[32:64, 64:96].copy())).unsqueeze(0)
     expected = folder.load_fan()(patch).softmax(1)[0]
@@ -53,6 +58,30 @@ def test_patches_and_the_photo(photo: Pixels, forensic_folder: Maker) -> None:
         detect(photo[:20], folder)
 
 
+def test_all_of_a_photo_is_covered(photo: Pixels, forensic_folder: Maker) -> None:
+    folder = open_forensic(forensic_folder("fan"))
+    part = photo[:107, :131]
+    found = detect(part, folder)
+    covered = np.zeros(part.shape[:2], bool)
+    for patch in found.patches:
+        assert part[patch.top : patch.top + 32, patch.left : patch.left + 32].shape == (32, 32, 3)
+        covered[patch.top : patch.top + 32, patch.left : patch.left + 32] = True
+    assert covered.all()
+    assert len(found.patches) == 4 * 5
+
+
+def test_flat_photos_cannot_be_judged(forensic_folder: Maker) -> None:
+    folder = open_forensic(forensic_folder("fan"))
+    flat = np.full((70, 70, 3), 255, np.uint8)
+    found = detect(flat, folder)
+    assert found.answer is None
+    assert found.as_dict()["class"] is None
+    assert found.as_dict()["judged"] is False
+    assert all(patch.flat for patch in found.patches)
+    image = np.asarray(Image.open(io.BytesIO(heat_map(flat, found))))
+    assert (image[:70] == 255).all()
+
+
 def test_the_fan_that_knows_the_codec(
     compressed: Path,
     photo: Pixels,
@@ -62,10 +91,10 @@ def test_the_fan_that_knows_the_codec(
 ) -> None:
     folder = forensic_folder("tiny-fan", "dcn")
     monkeypatch.setenv("DCN_MODELS", f"{folder.parent}:{tiny_model.parent}")
-    pixels, found = open_photo(compressed, None)
+    pixels, found = open_file(compressed, None)
     assert found.name == "tiny-fan"
     assert np.array_equal(pixels, Codec(tiny_model).decode(compressed.read_bytes()).pixels)
-    pixels, found = open_photo(compressed, str(folder))
+    pixels, found = open_file(compressed, str(folder))
     assert found.path == folder
 
 
@@ -75,16 +104,16 @@ def test_a_fan_that_does_not_match(
     other = forensic_folder("other", "dcn", codec={"name": "other", "sha256": "ab" * 32})
     for fan in (other, forensic_folder("jpeg", "jpeg:50")):
         with pytest.raises(ModelError, match="does not match its codec"):
-            open_photo(compressed, str(fan))
+            open_file(compressed, str(fan))
     with pytest.raises(ModelError, match="no installed FAN was trained on the codec"):
-        open_photo(compressed, None)
+        open_file(compressed, None)
     plain = tmp_path / "photo.png"
     Image.fromarray(photo).save(plain)
     with pytest.raises(UsageError, match="say with --fan which FAN"):
-        open_photo(plain, None)
+        open_file(plain, None)
     with pytest.raises(ModelError, match="knows those only"):
-        open_photo(plain, str(other))
-    pixels, _ = open_photo(plain, str(forensic_folder("plain")))
+        open_file(plain, str(other))
+    pixels, _ = open_file(plain, str(forensic_folder("plain")))
     assert np.array_equal(pixels, photo)
 
 
@@ -94,10 +123,10 @@ def test_a_codec_and_a_fan_of_down_sampled_photos(
     """Only who asks for it knows that the photo was halved before."""
     small = forensic_folder("small", "dcn", downsample=True)
     monkeypatch.setenv("DCN_MODELS", f"{small.parent}:{tiny_model.parent}")
-    _, folder = open_photo(compressed, str(small))
+    _, folder = open_file(compressed, str(small))
     assert folder.downsample
     with pytest.raises(ModelError, match="no installed FAN was trained on the codec"):
-        open_photo(compressed, None)
+        open_file(compressed, None)
 
 
 def test_heat_map(photo: Pixels) -> None:

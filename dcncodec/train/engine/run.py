@@ -167,9 +167,10 @@ class Run(ABC):
 
         Args:
             budget: when to stop.
-            report: called by the first process with the figures since its last call: step,
-                seconds, share (of the budget), learning_rate and those of ``FIGURES``; at a
-                checkpoint also what ``validate`` gives.
+            report: called by the first process with the figures since its last call, for the
+                first time after one step: step, seconds, share (of the budget), left (seconds
+                until it is spent), max_steps (where it has that), learning_rate and those of
+                ``FIGURES``; at a checkpoint also what ``validate`` gives.
 
         Returns:
             Whether the budget was spent. The checkpoint is up to date either way.
@@ -183,7 +184,9 @@ class Run(ABC):
             unused = self.SOME_REST
             objective = DistributedDataParallel(self.objective, find_unused_parameters=unused)
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
-        saved = reported = validated = time.monotonic()
+        saved = validated = time.monotonic()
+        # The first step is reported at once: it tells how long the rest will take.
+        reported = -math.inf
         pause = 0.0
         while True:
             used = budget.used(self.progress.step, self.progress.seconds)
@@ -200,18 +203,18 @@ class Run(ABC):
                 continue
             due = now - saved >= CHECKPOINT_SECONDS
             if due or now - reported >= REPORT_SECONDS:
-                report(self._figures(recent, share))
+                report(self._figures(recent, budget))
                 reported = now
             if due:
                 # First, because a process that is told to stop may be killed soon after.
                 self._save()
                 saved = time.monotonic()
                 if saved - validated >= pause:
-                    self._validate(self._figures(logged, share), report)
+                    self._validate(self._figures(logged, budget), report)
                     validated = time.monotonic()
                     pause = VALIDATION_PAUSE * (validated - saved)
         if self.rank == 0:
-            last = self._figures(logged, share) if logged.steps else None
+            last = self._figures(logged, budget) if logged.steps else None
             if self.progress.step:
                 self._save()
             if last is not None:
@@ -245,18 +248,23 @@ class Run(ABC):
             averages = list(self.average.values())
             torch._foreach_lerp_(averages, list(self.trained.state_dict().values()), 1 - decay)
 
-    def _figures(self, mean: Mean, share: float) -> dict[str, float]:
+    def _figures(self, mean: Mean, budget: Budget) -> dict[str, float]:
         figures = mean.read()
         if not math.isfinite(figures["loss"]):
             raise TrainingError(
                 f"the loss is no longer finite at step {self.progress.step}; resume the last good "
                 f"checkpoint, {self.checkpoint}, with a smaller --learning-rate"
             )
+        step, seconds = self.progress.step, self.progress.seconds
+        share = min(1.0, budget.used(step, seconds))
+        if budget.max_steps is not None:
+            figures["max_steps"] = budget.max_steps
         return figures | {
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-            "share": min(1.0, share),
-            "learning_rate": self.recipe.rate_at(self.progress.step, share, self.epoch_steps),
+            "step": step,
+            "seconds": seconds,
+            "share": share,
+            "left": seconds / share - seconds,
+            "learning_rate": self.recipe.rate_at(step, share, self.epoch_steps),
         }
 
     def _save(self) -> None:

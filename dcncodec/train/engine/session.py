@@ -117,14 +117,20 @@ def _silent(_: str) -> None:
 
 @contextmanager
 def stopped_by_signals(run: Run) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the run after its step; a second one kills as usual.
+    """SIGINT, SIGTERM and SIGHUP stop the run after its step; a second one acts as before.
+
+    Those that are ignored (nohup) stay so.
 
     Yields:
         A list that receives the signal's number (0 while there is none: another process of the
         group had it).
     """
     caught = [0]
-    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
 
     def stop(number: int, _: FrameType | None) -> None:
         caught[0] = number
