@@ -11,6 +11,9 @@ from typing import Any
 
 from dcncodec.errors import OutputError
 
+MAX_BYTES = 1 << 20
+"""Of a result on disk; they have some hundred."""
+
 
 class Cache:
     """A folder of results under the hash of all that they depend on.
@@ -31,8 +34,12 @@ class Cache:
         """The result for a key; None where there is none, or its file is damaged."""
         if self.folder is None:
             return None
-        with suppress(OSError, ValueError):
-            content = json.loads(self._path(key).read_text(encoding="utf-8"))
+        # Whatever else lies there, a device or deep nesting, is no result.
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            path = self._path(key)
+            if not 0 < path.stat().st_size <= MAX_BYTES:
+                return None
+            content = json.loads(path.read_text(encoding="utf-8"))
             # A hash could only collide on purpose, but this also notices damaged files.
             if content["key"] == key and isinstance(content["result"], dict):
                 return dict(content["result"])
@@ -47,13 +54,16 @@ class Cache:
         if self.folder is None:
             return
         path = self._path(key)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Without the wait for the disk of formats.files: a lost result is measured again.
-            temporary.write_text(json.dumps({"key": key, "result": result}), encoding="utf-8")
+            # Without the wait for the disk of formats.files: a lost result is measured again. Only
+            # a new file is written, never one that somebody else has put (or linked) there.
+            with temporary.open("x", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "result": result}))
             temporary.replace(path)
         except OSError as error:
+            temporary.unlink(missing_ok=True)
             raise OutputError(
                 f"{self.folder}: cannot be written ({error.strerror}); choose another --cache-dir"
             ) from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from dcncodec.bench.metrics import IN_DECIBEL, decibel
+
+SIZES = ("width", "height", "bytes_file", "bytes_payload")
+METRICS = ("psnr", "ssim", "msssim", "ssimulacra2")
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,24 @@ class Point:
         value = self.metric(name)
         return decibel(value) if value is not None and name in IN_DECIBEL else value
 
+    def measured(self) -> dict[str, Any]:
+        """Sizes and metrics by name."""
+        return {name: getattr(self, name) for name in (*SIZES, *METRICS)}
+
     def as_row(self) -> dict[str, Any]:
         """For CSV and JSON: the attributes and both rates."""
         return asdict(self) | {"bpp_payload": self.bpp, "bpp_file": self.bpp_file}
+
+
+def is_measured(result: dict[str, Any]) -> bool:
+    """Whether these can be a ``Point``'s sizes and metrics: what files hold may be anything."""
+    if not {*SIZES, *METRICS[:3]} <= result.keys() <= {*SIZES, *METRICS}:
+        return False
+    sizes = (result[name] for name in SIZES)
+    metrics = (result.get(name) for name in METRICS)
+    return all(type(size) is int and size > 0 for size in sizes) and all(
+        value is None or (type(value) in {int, float} and math.isfinite(value)) for value in metrics
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import dcncodec
-from dcncodec.bench.points import Failure, Point
+from dcncodec.bench.points import Failure, Point, is_measured
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder, read_bytes
 
@@ -93,9 +93,11 @@ def read(path: Path) -> Results:
             Point(**{name: value for name, value in row.items() if name in names})
             for row in content["points"]
         ]
+        if not all(is_measured(point.measured()) for point in content["points"]):
+            raise ValueError
         content["failures"] = [Failure(**row) for row in content["failures"]]
         return Results(**content)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError(f"{file}: not results of dcn bench; give a results.json") from None
 
 

@@ -22,7 +22,7 @@ from dcncodec.bench import metrics
 from dcncodec.bench.cache import Cache
 from dcncodec.bench.codecs import Spec
 from dcncodec.bench.datasets import Item, Pixels, digest
-from dcncodec.bench.points import Failure, Point
+from dcncodec.bench.points import Failure, Point, is_measured
 from dcncodec.errors import DcnError
 
 METRICS_VERSION = 1
@@ -99,7 +99,7 @@ def run(
                 }
     results: dict[Job, dict[str, Any] | str] = {}
     for job, key in keys.items():
-        if (known := cache.get(key)) is not None:
+        if (known := cache.get(key)) is not None and is_measured(known):
             results[job] = known
     outcome.cached = len(results)
     progress(len(results), len(keys))

@@ -135,6 +135,15 @@ def test_other_content_is_refused(site: Path, empty_cache: Path) -> None:
     assert not (empty_cache / "dcn/kodak/kodim02.png").exists()
 
 
+def test_the_site_is_not_listened_to_for_ever(
+    site: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "KODAK_BYTES", 100)
+    (site / "kodim01.png").write_bytes(b"x" * 1000)
+    with pytest.raises(ImageError, match=r"kodim01\.png: not the image expected"):
+        datasets.find("kodak")
+
+
 def test_missing_at_the_site(site: Path) -> None:
     (site / "kodim01.png").unlink()
     with pytest.raises(ImageError, match=r"cannot be fetched .*ot found"):

@@ -8,6 +8,7 @@ checkpoint as if nothing had happened.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from dcncodec.errors import TrainingError
 from dcncodec.formats.files import atomic_write
+from dcncodec.formats.geometry import MAX_SIDE
 from dcncodec.train.engine.data import Source
 from dcncodec.train.engine.optimiser import Optimiser
 from dcncodec.train.engine.recipes import Recipe
@@ -149,6 +151,8 @@ def _read(
     if metadata.get("format") != recipe.CHECKPOINT:
         raise TrainingError(f"{path}: not a training checkpoint of this version of dcn")
     try:
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in content.values()):
+            raise ValueError("weights that are not finite")
         header = Header(
             latent_channels=int(metadata["architecture"].removeprefix("dcn-")),
             recipe=recipe(**json.loads(metadata["recipe"])),
@@ -158,9 +162,27 @@ def _read(
             progress=Progress(**json.loads(metadata["progress"])),
             origins=dict(json.loads(metadata.get("origins", "{}"))),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check(header)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from None
     return content, header
+
+
+def _check(header: Header) -> None:
+    """Raise ValueError for what no run can have written."""
+    recipe, progress = asdict(header.recipe), header.progress
+    numbers = [
+        *(value for value in recipe.values() if isinstance(value, int | float)),
+        *(progress.step, progress.seconds, header.seed, header.latent_channels),
+        *(number for source in header.sources for number in (source.images, source.megapixels)),
+    ]
+    if not all(0 <= number < math.inf for number in numbers):
+        raise ValueError("numbers out of range")
+    counts = (recipe["batch"], recipe["patch"], recipe["max_steps"])
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError("a recipe without steps")
+    if type(progress.step) is not int or header.latent_channels > MAX_SIDE:
+        raise ValueError("numbers out of range")
 
 
 def _damaged(path: Path, error: Exception) -> TrainingError:

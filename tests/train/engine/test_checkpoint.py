@@ -82,7 +82,19 @@ def test_cut_short(tmp_path: Path, content: bytes, size: int) -> None:
         {"recipe": '{"unknown": 1}'},
         {"architecture": "unet"},
         {"seed": "x"},
+        {"seed": "-1"},
         {"sources": "[1]"},
+        {"sources": '[{"name": "a", "images": -1, "megapixels": 1}]'},
+        {"architecture": "dcn--4"},
+        {"architecture": "dcn-256"},
+        {"progress": '{"step": -1, "seconds": 2}'},
+        {"progress": '{"step": 1.5, "seconds": 2}'},
+        {"progress": '{"step": "1", "seconds": 2}'},
+        {"progress": '{"step": 1, "seconds": NaN}'},
+        {"recipe": json.dumps(asdict(RECIPES["fast"]) | {"batch": 0})},
+        {"recipe": json.dumps(asdict(RECIPES["fast"]) | {"patch": "128"})},
+        {"recipe": json.dumps(asdict(RECIPES["fast"]) | {"learning_rate": float("inf")})},
+        {"origins": "[" * 100_000},
     ],
 )
 def test_damaged_header(tmp_path: Path, content: bytes, metadata: dict[str, str]) -> None:
@@ -102,6 +114,16 @@ def test_missing_tensor(tmp_path: Path, content: bytes) -> None:
     del tensors["average.latent_scale"]
     (tmp_path / "c").write_bytes(changed(save(tensors)))
     with pytest.raises(TrainingError, match="damaged checkpoint"):
+        restore(tmp_path / "c")
+
+
+@pytest.mark.parametrize("part", ["model", "average", "optimiser"])
+def test_tensors_that_are_not_finite(tmp_path: Path, content: bytes, part: str) -> None:
+    tensors = load(content)
+    name = next(n for n, t in tensors.items() if n.startswith(part) and t.is_floating_point())
+    tensors[name].flatten()[:1] = float("nan")
+    (tmp_path / "c").write_bytes(changed(save(tensors)))
+    with pytest.raises(TrainingError, match="not finite"):
         restore(tmp_path / "c")
 
 
