@@ -23,14 +23,13 @@ from dcncodec.cli.plan import Job, Kind, make_plan, read_head
 from dcncodec.cli.streams import STREAM, write_stream
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats.files import make_folder
-from dcncodec.formats.reader import read_header
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, WRITTEN, begins_a_picture, is_picture
-from dcncodec.models.registry import ModelFolder, find_by_prefix, find_model
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
     from dcncodec.formats.image import Picture
+    from dcncodec.models.card import ModelFolder
 
 
 def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -98,12 +97,15 @@ def command(
         raise UsageError("a bare stream does not name its model: give it with --model")
     if bare and region is not None:
         raise UsageError("--region needs a .dcn file, not a bare stream")
-    given = find_model(model) if model else None
     suffix = f".{file_format or 'png'}"
     kind = Kind(
         lambda: {DCN}, suffix, partial(_check_target, file_format), partial(_check_input, bare)
     )
     plan = make_plan(paths, output_dir, recursive, force, kind)
+    from dcncodec.formats.reader import read_header
+    from dcncodec.models.registry import find_by_prefix, find_model
+
+    given = find_model(model) if model and plan.jobs else None
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> tuple[bytes, ModelFolder]:
@@ -159,6 +161,8 @@ def command(
 
 def _pixels(data: bytes, region: Any) -> int:
     """How many will be decoded."""
+    from dcncodec.formats.reader import read_header
+
     header = read_header(data)
     left, top, right, bottom = region or (0, 0, header.width, header.height)
     return int((right - left) * (bottom - top))

@@ -20,7 +20,6 @@ from dcncodec.cli.plan import Job, Kind, make_plan, read_head
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, RAW, begins_a_picture, is_picture
-from dcncodec.models.registry import QUALITIES, find_model
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
@@ -72,8 +71,10 @@ def command(
     One INPUT and OUTPUT (by default beside INPUT, with the suffix .dcn), or any number of files,
     folders and quoted patterns with --output-dir. A - stands for standard input or output.
     """
-    folder = find_model(model or QUALITIES[quality])
     plan = make_plan(paths, output_dir, recursive, force, KIND)
+    from dcncodec.models.registry import QUALITIES, find_model
+
+    folder = find_model(model or QUALITIES[quality]) if plan.jobs else None
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> Picture:
@@ -85,6 +86,7 @@ def command(
         load_torch(threads)
         from dcncodec.codec import Codec
 
+        assert folder is not None
         display = batch.display
         return Codec(
             folder,

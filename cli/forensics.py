@@ -185,7 +185,7 @@ def detect_command(
         detection = detect(pixels, folder)
         if job.target:
             write_output(job.target, heat_map(pixels, detection), force)
-        return {"photo": job.source, **detection.as_dict()}
+        return {"photo": job.name, **detection.as_dict()}
 
     Batch(plan, as_json, quiet).run(lambda job: read_input(job.source), load, convert, _verdict)
 

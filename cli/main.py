@@ -97,7 +97,9 @@ def notices_shown() -> Iterator[None]:
             usual(message, category, *more, **others)
         elif str(message) not in shown:
             shown.add(str(message))
-            complain(f"warning: {message}")
+            context = click.get_current_context(silent=True)
+            if context is None or not context.params.get("quiet"):
+                complain(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DcnWarning)

@@ -118,7 +118,7 @@ def test_bad_input(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
     one_line(error, "are too few for a sensor")
     assert not (tmp_path / "line.dng").exists()
     (tmp_path / "there.dng").write_text("precious")
-    one_line(dcn("develop", photo, "-o", tmp_path / "there.dng")[1], "replace it with --force")
+    one_line(dcn("develop", photo, "-o", tmp_path / "there.dng")[1], "overwrite it with --force")
     assert (tmp_path / "there.dng").read_text() == "precious"
     arguments = ("develop", photo, "-o", tmp_path / "x.dng", "--pipeline", "libraw")
     one_line(dcn(*arguments)[1], "makes pictures of RAW files only")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import sys
@@ -175,15 +176,19 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     code, text, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
     assert code == 0, error
     assert "by tiny-fan)" in text
-    assert "4 patches of 64 pixels: " in text
+    assert "9 patches of 64 pixels: " in text
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.size[0] == 160
     code, text, _ = dcn("detect", photo, "--json")
     record = json.loads(text)
     assert code == 0
     assert record["photo"] == str(photo)
-    assert record["class"] in {"native", "median"}
-    assert len(record["patches"]) == 4
+    assert record["class"] in {"native", "median", None}
+    assert len(record["patches"]) == 9
+    for name in ("map.jpg", "photo.dcn"):
+        code, _, error = dcn("detect", photo, "--heatmap", tmp_path / name, "-f")
+        assert code == 2
+        assert "a heat map is a .png file" in error
     code, _, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
     assert code == 2
     assert "map.png" in error
@@ -191,6 +196,40 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert code == 2
     assert error.startswith("dcn: ")
     assert len(error.splitlines()) == 1
+
+
+def test_detect_in_several_photos(
+    tmp_path: Path,
+    photos: Path,
+    fan: Path,
+    dcn: Dcn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = json.loads((fan / "forensic.json").read_text())
+    (fan / "forensic.json").write_text(json.dumps(card | {"channel": "none", "codec": None}))
+    (photos / "sub").mkdir()
+    flat = Image.new("RGB", (80, 70), "white")
+    flat.save(photos / "sub" / "flat.png")
+    (photos / "notes.txt").touch()
+    code, text, error = dcn("detect", "--fan", fan, photos, "--heatmap", tmp_path / "maps")
+    assert code == 0, error
+    assert len(text.splitlines()) == 2
+    assert error == "dcn: warning: 2 files skipped (.txt 1, folders 1)\n"
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {"0.png", "1.png"}
+    code, text, error = dcn("detect", "--fan", fan, "-r", "-q", "--json", photos, "nothing.png")
+    assert code == 1
+    assert "nothing.png: no such file" in error
+    assert "skipped" not in error
+    records = [json.loads(line) for line in text.splitlines()]
+    assert "nothing.png: no such file" in records[0]["error"]
+    assert [record["judged"] for record in records[1:]] == [True, True, False]
+    assert records[3]["class"] is None
+    stream = io.BytesIO()
+    flat.save(stream, "PNG")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
+    code, text, error = dcn("detect", "--fan", fan, "-")
+    assert code == 0, error
+    assert text.startswith("standard input: cannot be judged (by tiny-fan); 4 patches")
 
 
 @pytest.mark.parametrize(

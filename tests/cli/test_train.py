@@ -243,7 +243,7 @@ def test_bad_input(tmp_path: Path, pictures: Path, dcn: Dcn) -> None:
         ([pictures, "--out", out, "--patch", "20"], 2, "--patch 20: choose a multiple of 8"),
         ([pictures, "--out", tmp_path / "file" / "run"], 1, "run: cannot be made"),
         ([pictures, "--out", out, "--init", "nothing"], 1, "nothing: no such model"),
-        ([pictures, "--out", out, "--device", "tpu"], 2, "--device tpu: choose"),
+        ([pictures, "--out", out, "--device", "tpu"], 2, "tpu: choose auto, cpu"),
         ([pictures, "--out", out, "--export", tmp_path / "A B"], 2, "the folder's name"),
         (["--out", out, "--export", tmp_path / "model"], 1, "there is no checkpoint"),
     ):
