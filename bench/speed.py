@@ -26,8 +26,8 @@ from dcncodec.bench.memory import both
 from dcncodec.bench.points import Failure
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
-from dcncodec.formats import bitstream
-from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
+from dcncodec.formats import container
+from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.models.registry import find_model
 
 ROUNDS = 3
@@ -193,26 +193,28 @@ def limited(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def parts(codec: Codec, pixels: Pixels, threads: int) -> dict[str, float]:
-    """Seconds of each of ``PARTS``, one by one."""
-    height, width = pixels.shape[:2]
-    plane = Area(0, 0, -(-height // STRIDE), -(-width // STRIDE))
+def parts(codec: Codec, pixels: Pixels, data: bytes) -> dict[str, float]:
+    """Seconds of each of ``PARTS``, one by one: what ``Codec.encode`` and ``decode`` consist of.
+
+    Args:
+        codec: loaded.
+        pixels: uint8 (H, W, 3).
+        data: their file.
+    """
+    file = container.read(data, max_pixels=None)
+    header, plane = file.header, file.header.plane
+    areas = [header.block(number) for number in range(header.block_count)]
+    coders = codec.coders("auto")
     times = [time.perf_counter()]
-    indices = codec.transforms.analyse(pixels, plane)
+    blocks = [codec.transforms.analyse(pixels, area, file.rate) for area in areas]
     times.append(time.perf_counter())
-    side = MAX_SIDE
-    blocks = [
-        bitstream.encode_block(
-            np.ascontiguousarray(indices[:, top : top + side, left : left + side]), "auto", threads
-        )
-        for top in range(0, plane.bottom, side)
-        for left in range(0, plane.right, side)
-    ]
+    for coder in coders:
+        for block in blocks:
+            coder.encode(block, file.rate)
     times.append(time.perf_counter())
-    for block in blocks:
-        bitstream.decode_block(block, threads)
+    latents = codec.latents(file, plane)
     times.append(time.perf_counter())
-    codec.transforms.synthesise(indices, plane, plane)
+    codec.transforms.synthesise(latents, plane, plane, file.rate)
     times.append(time.perf_counter())
     return {part: times[i + 1] - times[i] for i, part in enumerate(PARTS)}
 
@@ -223,7 +225,6 @@ class _Runner:
 
     codec: BaselineCodec | DcnCodec
     timing: Timing
-    threads: int
 
     def turn(self, pixels: Pixels) -> None:
         """Encode and decode once."""
@@ -237,7 +238,7 @@ class _Runner:
         self.timing.decode_cpu.append(time.process_time() - cpu)
         if isinstance(self.codec, DcnCodec):
             loaded = self.codec.loaded(self.timing.setting)
-            for part, seconds in parts(loaded, pixels, self.threads).items():
+            for part, seconds in parts(loaded, pixels, data).items():
                 self.timing.parts.setdefault(part, []).append(seconds)
         height, width = pixels.shape[:2]
         self.timing.rates.append(self.codec.payload(data) * 8 / (width * height))
@@ -283,7 +284,7 @@ def run(
         for size, (width, height) in zip(sizes, shapes, strict=True):
             progress(f"timing at {size}")
             pictures = [picture(images, i, width, height) for i in range(len(images))]
-            outcome.timings += _time_size(settings, size, pictures, threads, rounds, failures)
+            outcome.timings += _time_size(settings, size, pictures, rounds, failures)
     if memory and shapes:
         for timing in outcome.timings:
             if timing.size == sizes[-1]:
@@ -337,13 +338,12 @@ def _time_size(
     settings: Sequence[tuple[BaselineCodec | DcnCodec, str]],
     size: str,
     pictures: Sequence[Pixels],
-    threads: int,
     rounds: int,
     failures: list[Failure],
 ) -> list[Timing]:
     """A codec that fails once is left out: ratios need all its turns."""
     runners = [
-        _Runner(codec, Timing(codec.name, codec.title, setting, size), threads)
+        _Runner(codec, Timing(codec.name, codec.title, setting, size))
         for codec, setting in settings
     ]
     for number, pixels in enumerate([pictures[0], *list(pictures) * rounds]):

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME|PATH", help="Another model, by name or weight folder.")
 @click.option(
     "--entropy",
-    type=click.Choice(["auto", "channel", "global"]),
+    type=click.Choice(["auto", "channel", "global", "context"]),
     default="auto",
     show_default=True,
-    help="How channels are coded; auto takes the smaller.",
+    help="How latents are coded; auto takes what gives the smallest file.",
 )
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
 @strip_option

@@ -41,7 +41,14 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
     if verify:
         from dcncodec.formats.container import read
 
-        read(data, max_pixels=None).verify()
+        file = read(data, max_pixels=None)
+        coder = None
+        if file.coding is not None:
+            from dcncodec.models.registry import find_by_prefix
+
+            folder = find_by_prefix(file.header.model, file.header.model_hash)
+            coder = folder.coder_for(file.coding)
+        file.verify(coder)
         facts["verified"] = True
     if as_json:
         say(json_line(facts))

@@ -6,7 +6,6 @@ the one-line forms, which keep the models they loaded.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -19,12 +18,13 @@ from numpy.typing import NDArray
 
 from dcncodec.errors import FormatError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
+from dcncodec.formats.coder import ChannelCoder, Coder, from_indices
+from dcncodec.formats.coding import CODING_BYTES
 from dcncodec.formats.files import atomic_write, read_bytes
-from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
+from dcncodec.formats.geometry import HASH_BYTES, MAX_PIXELS, MAX_RATE, MAX_SIDE, STRIDE, Area
 from dcncodec.formats.image import Picture, as_picture, to_array, to_pil
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.families.dcn import HALO
-from dcncodec.models.load import load_dcn
+from dcncodec.models.load import load_codec
 from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
 from dcncodec.notices import Notify, warn
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
@@ -33,9 +33,12 @@ from dcncodec.runtime.windows import Transforms
 if TYPE_CHECKING:
     from PIL import Image
 
-Entropy = Literal["auto", "channel", "global"]
+Entropy = Literal["auto", "channel", "global", "context"]
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open, inside the image."""
+
+DEFAULT_RATE = 128
+"""Of models with variable rate."""
 
 BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
@@ -69,18 +72,25 @@ class Codec:
         progress: Callable[[int], object] | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelFolder) else find_model(model)
+        self.geometry = self.model.geometry
         chosen = choose_device(device)
         self.transforms = Transforms(
-            load_dcn(self.model), chosen, choose_precision(precision, chosen), notify
+            load_codec(self.model),
+            self.geometry,
+            chosen,
+            choose_precision(precision, chosen),
+            notify,
         )
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
+        self.own_coder = self.model.own_coder
 
     def encode(
         self,
         image: object,
         *,
         entropy: Entropy = "auto",
+        rate: int = DEFAULT_RATE,
         keep_metadata: bool = True,
         max_pixels: int | None = MAX_PIXELS,
     ) -> bytes:
@@ -89,7 +99,9 @@ class Codec:
         Args:
             image: a path, an array (see ``formats.image.from_array``), a Pillow image or a
                 ``Picture``.
-            entropy: how channels are coded; ``auto`` takes the smaller for each block.
+            entropy: how latents are coded, ``channel``, ``global`` or ``context``; ``auto`` takes
+                what gives the smallest file.
+            rate: 0 (the fewest bits) to 255 for models of variable rate; others ignore it.
             keep_metadata: whether ICC, EXIF and XMP go into the file.
             max_pixels: refuse larger images; None for no limit.
 
@@ -99,10 +111,37 @@ class Codec:
         Raises:
             ImageError: the image cannot be read.
             LimitError: it has more than ``max_pixels``.
+            UsageError: the model's latents cannot be coded so, or there is no such rate.
         """
+        coders = self.coders(entropy)
+        if not 0 <= rate <= MAX_RATE:
+            raise UsageError(f"rate {rate}: choose 0 to {MAX_RATE}")
         picture = as_picture(image, max_pixels)
+        header = self.header(picture)
+        coded: list[list[bytes]] = [[] for _ in coders]
+        for number in range(header.block_count):
+            latents = self.transforms.analyse(picture.pixels, header.block(number), rate)
+            for coder, blocks in zip(coders, coded, strict=True):
+                blocks.append(coder.encode(latents, rate))
+        metadata = container.Metadata()
+        if keep_metadata:
+            metadata = container.Metadata(
+                picture.icc or None, picture.exif or None, picture.xmp or None
+            )
+        codings = [self._coding(coder, rate) for coder in coders]
+        sizes = [
+            sum(map(len, blocks)) + (coding is not None) * CODING_BYTES
+            for blocks, coding in zip(coded, codings, strict=True)
+        ]
+        best = sizes.index(min(sizes))
+        return container.write(
+            container.Container(header, metadata, picture.alpha, coded[best], codings[best])
+        )
+
+    def header(self, picture: Picture) -> container.Header:
+        """What a file of a picture says about it."""
         height, width = picture.pixels.shape[:2]
-        header = container.Header(
+        return container.Header(
             width=width,
             height=height,
             grey=picture.grey,
@@ -111,18 +150,43 @@ class Codec:
             model=self.model.name,
             model_hash=self.model.prefix,
         )
-        metadata = container.Metadata()
-        if keep_metadata:
-            metadata = container.Metadata(
-                picture.icc or None, picture.exif or None, picture.xmp or None
-            )
-        file = io.BytesIO()
-        with container.Writer(file, header, metadata, picture.alpha) as writer:
-            for top, left, rows, columns in header.block_areas():
-                area = Area(top, left, top + rows, left + columns)
-                indices = self.transforms.analyse(picture.pixels, area)
-                writer.add(bitstream.encode_block(indices, entropy, torch.get_num_threads()))
-        return file.getvalue()
+
+    def coders(self, entropy: Entropy) -> list[Coder]:
+        """What codes latents in a mode; for ``auto`` all that the model's latents allow.
+
+        Raises:
+            UsageError: none does.
+        """
+        found: list[Coder] = []
+        if self.own_coder is not None and entropy in {"auto", "context"}:
+            self.own_coder.threads = torch.get_num_threads()
+            found.append(self.own_coder)
+        if entropy != "context" and self.geometry.has_codebook:
+            found.append(ChannelCoder(entropy, torch.get_num_threads()))
+        if not found:
+            raise UsageError(f"entropy mode {entropy}: model {self.model.name} does not have it")
+        return found
+
+    def _coding(self, coder: Coder, rate: int) -> container.Coding | None:
+        if coder is not self.own_coder:
+            return None
+        return container.Coding(rate, self.geometry.channels, self.own_coder.sha256[:HASH_BYTES])
+
+    def _coder_of(self, file: container.Reader) -> Coder:
+        """What decodes a file's blocks.
+
+        Raises:
+            FormatError: the file and its model contradict each other.
+            ModelError: it was coded with another coder.
+        """
+        self._check_channels(file.latent_channels)
+        if file.coding is None:
+            if not self.geometry.has_codebook:
+                raise FormatError(f"its blocks cannot hold the latents of {self.model.name}")
+            return ChannelCoder(threads=torch.get_num_threads())
+        coder = self.model.coder_for(file.coding)
+        coder.threads = torch.get_num_threads()
+        return coder
 
     def encode_bare(self, image: object) -> bytes:
         """Compress an image into the paper's bit-stream alone (Table A.1).
@@ -130,35 +194,40 @@ class Codec:
         It says neither the size before padding to multiples of 8, nor the model.
 
         Raises:
-            UsageError: the image needs more than one block, or has an alpha channel.
+            UsageError: the image needs more than one block, or has an alpha channel, or the
+                model's latents exceed the codebook.
         """
         picture = as_picture(image, MAX_PIXELS)
         height, width = picture.pixels.shape[:2]
+        if not self.geometry.has_codebook:
+            raise UsageError(
+                f"the latents of model {self.model.name} do not fit a bare stream; drop --bare"
+            )
         if max(height, width) > BARE_SIDE:
             raise UsageError(
                 f"a bare stream holds at most {BARE_SIDE} x {BARE_SIDE} pixels; drop --bare"
             )
         if picture.alpha is not None:
             raise UsageError("a bare stream cannot hold an alpha channel; drop --bare")
-        rows, columns = -(-height // STRIDE), -(-width // STRIDE)
-        indices = self.transforms.analyse(picture.pixels, Area(0, 0, rows, columns))
-        return bitstream.encode_block(indices, "channel", torch.get_num_threads())
+        latents = self.transforms.analyse(picture.pixels, self.header(picture).plane)
+        return ChannelCoder("channel", torch.get_num_threads()).encode(latents)
 
     def decode_bare(self, data: bytes) -> Picture:
         """The picture of a bare bit-stream, in multiples of 8 pixels.
 
         Raises:
-            FormatError: the stream is damaged or of a model with other latent channels.
+            FormatError: the stream is damaged or of a model with other latents.
         """
         indices = bitstream.decode_block(data, torch.get_num_threads(), bare=True)
-        self._check_channels(indices)
-        _, rows, columns = indices.shape
-        area = Area(0, 0, rows, columns)
-        return Picture(self.transforms.synthesise(indices, area, area))
+        self._check_channels(len(indices))
+        if not self.geometry.has_codebook:
+            raise FormatError(f"a bare stream cannot hold the latents of {self.model.name}")
+        area = Area(0, 0, *indices.shape[1:])
+        return Picture(self.transforms.synthesise(from_indices(indices), area, area))
 
     def decode(
         self,
-        data: bytes | memoryview,
+        data: bytes | memoryview | container.Reader,
         *,
         region: Region | None = None,
         max_pixels: int | None = MAX_PIXELS,
@@ -166,7 +235,7 @@ class Codec:
         """The picture in a .dcn file, or a part of it.
 
         Args:
-            data: the file's bytes.
+            data: the file's bytes, or the file as ``container.read`` gives it.
             region: left, top, right, bottom in pixels; only the blocks that it touches are
                 decoded.
             max_pixels: refuse larger pictures (or regions); None for no limit.
@@ -177,7 +246,9 @@ class Codec:
             ModelError: the file was encoded with another model.
             UsageError: the region does not lie inside the picture.
         """
-        file = container.read(data, max_pixels=None if region else max_pixels)
+        file = data
+        if not isinstance(file, container.Reader):
+            file = container.read(file, max_pixels=None if region else max_pixels)
         header = file.header
         if header.model_hash != self.model.prefix:
             raise ModelError(
@@ -186,12 +257,11 @@ class Codec:
             )
         left, top, right, bottom = region or (0, 0, header.width, header.height)
         # Also tells whether the region lies inside the picture, before anything is allocated.
-        numbers = container.blocks_for_region(header, left, top, right, bottom, halo=HALO)
+        area = header.region(left, top, right, bottom)
         container.check_pixels(right - left, bottom - top, max_pixels)
-        area = Area(top // STRIDE, left // STRIDE, -(-bottom // STRIDE), -(-right // STRIDE))
-        outer = area.grown(HALO, Area(0, 0, header.latent_height, header.latent_width))
-        indices = self._gather(file, numbers, outer)
-        pixels = self.transforms.synthesise(indices, outer, area)
+        outer = area.grown(self.geometry.halo, header.plane)
+        latents = self.latents(file, outer)
+        pixels = self.transforms.synthesise(latents, outer, area, file.rate)
         first_row, first_column = area.top * STRIDE, area.left * STRIDE
         pixels = pixels[
             top - first_row : bottom - first_row, left - first_column : right - first_column
@@ -206,26 +276,31 @@ class Codec:
             xmp=file.metadata.xmp,
         )
 
-    def _gather(self, file: container.Reader, numbers: list[int], outer: Area) -> NDArray[np.uint8]:
-        """The indices of an area of the latent plane from the blocks that it touches."""
-        shape = (self.model.geometry.channels, outer.bottom - outer.top, outer.right - outer.left)
-        indices = np.empty(shape, np.uint8)
-        for number in numbers:
-            decoded = file.decode_block(number, torch.get_num_threads())
-            self._check_channels(decoded)
-            top, left, rows, columns = file.header.block_area(number)
-            block = Area(top, left, top + rows, left + columns)
-            shared = outer.grown(0, block)
-            indices[(slice(None), *shared.within(outer))] = decoded[
+    def latents(self, file: container.Reader, area: Area) -> NDArray[np.int16]:
+        """The code words of an area of a file's latent plane, int16 (N, rows, columns).
+
+        Only the blocks that the area touches are decoded.
+
+        Raises:
+            FormatError: one of them is damaged, or has other channels than the model.
+            ModelError: the file was coded with another model's coder.
+        """
+        coder = self._coder_of(file)
+        latents = np.empty((self.geometry.channels, area.rows, area.columns), np.int16)
+        for number in file.header.blocks_in(area):
+            decoded = file.latents(number, coder)
+            block = file.header.block(number)
+            shared = area.grown(0, block)
+            latents[(slice(None), *shared.within(area))] = decoded[
                 (slice(None), *shared.within(block))
             ]
-        return indices
+        return latents
 
-    def _check_channels(self, indices: NDArray[np.uint8]) -> None:
-        if indices.shape[0] != self.model.geometry.channels:
+    def _check_channels(self, channels: int) -> None:
+        if channels != self.geometry.channels:
             raise FormatError(
-                f"holds {indices.shape[0]} latent channels, but model {self.model.name} has "
-                f"{self.model.geometry.channels}"
+                f"holds {channels} latent channels, but model {self.model.name} has "
+                f"{self.geometry.channels}"
             )
 
 
@@ -293,7 +368,10 @@ def codec_for(
         FormatError: the file's header is damaged.
         ModelError: that model is not installed.
     """
-    header = container.read_header(data)
+    return _codec_of(container.read_header(data), device, precision)
+
+
+def _codec_of(header: container.Header, device: str, precision: Precision) -> Codec:
     folder = find_by_prefix(header.model, header.model_hash)
     return _shared_codec(folder, device, precision)
 
@@ -320,9 +398,10 @@ def decode(
         DcnError: as ``codec_for`` and ``Codec.decode``.
     """
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    file = container.read(data, max_pixels=None if region else max_pixels)
     if model is None:
-        codec = codec_for(data, device, precision)
+        codec = _codec_of(file.header, device, precision)
     else:
         codec = _shared_codec(find_model(model), device, precision)
-    picture = codec.decode(data, region=region, max_pixels=max_pixels)
+    picture = codec.decode(file, region=region, max_pixels=max_pixels)
     return to_pil(picture) if kind == "pil" else to_array(picture)

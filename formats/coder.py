@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Latents = NDArray[np.int16]
     """(N, rows, columns) code words."""
 
-__all__ = ["ChannelCoder", "Coder", "from_indices", "to_indices"]
+__all__ = ["ChannelCoder", "Coder", "ModelCoder", "from_indices", "to_indices"]
 
 
 class Coder(Protocol):
@@ -55,6 +55,18 @@ class Coder(Protocol):
     def bits(self, latents: Latents, rate: int) -> NDArray[np.float32]:
         """An estimate of what every latent costs, in bits, for searches: the latents' shape."""
         ...
+
+
+class ModelCoder(Coder, Protocol):
+    """A coder with a model of its own, which a file names in its CODR section.
+
+    Attributes:
+        sha256: of that model.
+        threads: that may share the work; the bytes do not depend on it.
+    """
+
+    sha256: bytes
+    threads: int
 
 
 class ChannelCoder:

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import packed, sections
+from dcncodec.formats.coding import Coding, pack_coding
 from dcncodec.formats.geometry import MAX_DIMENSION, MAX_PIXELS
 from dcncodec.formats.header import (
     MAX_BLOCK,
@@ -53,6 +54,7 @@ __all__ = [
     "MIN_BLOCK",
     "QUALITIES",
     "VERSION",
+    "Coding",
     "Container",
     "Header",
     "Metadata",
@@ -75,12 +77,14 @@ class Container:
         metadata: ICC, EXIF and XMP.
         alpha: uint8 (height, width), straight, 0 is transparent; or None.
         blocks: coded blocks (`bitstream.encode_block`) in the order of `header.block_areas`.
+        coding: how they are coded, if not as the bit-stream says.
     """
 
     header: Header
     metadata: Metadata = field(default_factory=Metadata)
     alpha: Plane | None = None
     blocks: Sequence[Buffer] = ()
+    coding: Coding | None = None
 
 
 class Writer:
@@ -90,7 +94,7 @@ class Writer:
 
     Args:
         file: a binary file, at its beginning.
-        header, metadata, alpha: as for `Container`.
+        header, metadata, alpha, coding: as for `Container`.
 
     Raises:
         LimitError: a metadata block is empty or too long.
@@ -103,16 +107,19 @@ class Writer:
         header: Header,
         metadata: Metadata | None = None,
         alpha: Plane | None = None,
+        coding: Coding | None = None,
     ) -> None:
         if (alpha is not None) != header.alpha:
             raise ValueError("the header and the alpha plane contradict each other")
         if alpha is not None and alpha.shape != (header.height, header.width):
             raise ValueError(f"alpha plane of shape {alpha.shape} for another size of image")
-        self._file, self._header = file, header
+        self._file, self._header, self._coding = file, header, coding
         self._sizes: list[int] = []
         self._channels = 0
         file.write(sections.SIGNATURE)
         self._section(sections.HEAD, pack_header(header))
+        if coding is not None:
+            self._section(sections.CODING, pack_coding(coding))
         for kind, name in METADATA.items():
             block = getattr(metadata, name, None)
             if block is not None:
@@ -135,7 +142,7 @@ class Writer:
         number = len(self._sizes)
         if number == self._header.block_count:
             raise FormatError(f"the picture has {number} blocks, there is no further one")
-        self._channels = check_block(block, number, self._header, self._channels)
+        self._channels = check_block(block, number, self._header, self._channels, self._coding)
         self._sizes.append(self._section(sections.BLOCK, block))
 
     def close(self) -> None:
@@ -175,7 +182,9 @@ def write(container: Container) -> bytes:
         ValueError: alpha does not fit the header.
     """
     file = io.BytesIO()
-    with Writer(file, container.header, container.metadata, container.alpha) as writer:
+    with Writer(
+        file, container.header, container.metadata, container.alpha, container.coding
+    ) as writer:
         for block in container.blocks:
             writer.add(block)
     return file.getvalue()

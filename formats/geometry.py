@@ -20,6 +20,9 @@ CODEBOOK_SIZE = CODEBOOK_MAX - CODEBOOK_MIN + 1
 MAX_SIDE = 255
 """Latents per side of a block and channels of a block: the bit-stream's uint8."""
 
+MAX_RATE = 255
+"""Of models with variable rate; 0 is the fewest bits."""
+
 MAX_DIMENSION = 2**24 - 1
 """Pixels per side of an image: 4 bytes as a varint, and a product that fits 48 bits."""
 MAX_PIXELS = 400_000_000

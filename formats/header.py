@@ -14,6 +14,7 @@ from dcncodec.formats.geometry import (
     NAME,
     NAME_RULE,
     STRIDE,
+    Area,
 )
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
 
@@ -128,6 +129,38 @@ class Header:
             min(self.block_width, self.latent_width - left),
         )
 
+    @property
+    def plane(self) -> Area:
+        """The whole latent plane."""
+        return Area(0, 0, self.latent_height, self.latent_width)
+
+    def block(self, number: int) -> Area:
+        """`block_area` as an area of the plane."""
+        top, left, rows, columns = self.block_area(number)
+        return Area(top, left, top + rows, left + columns)
+
+    def region(self, x0: int, y0: int, x1: int, y1: int) -> Area:
+        """The latents under a region of the picture.
+
+        Args:
+            x0, y0, x1, y1: left, top, right and bottom in pixels, half-open.
+
+        Raises:
+            UsageError: the region is empty or not inside the picture.
+        """
+        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
+            raise UsageError(
+                f"region {x0},{y0},{x1},{y1} does not lie inside the picture of "
+                f"{self.width} x {self.height} pixels"
+            )
+        return Area(y0 // STRIDE, x0 // STRIDE, -(-y1 // STRIDE), -(-x1 // STRIDE))
+
+    def blocks_in(self, area: Area) -> list[int]:
+        """Numbers of the blocks that hold an area of the plane, in the order of the file."""
+        rows = range(area.top // self.block_height, -(-area.bottom // self.block_height))
+        columns = range(area.left // self.block_width, -(-area.right // self.block_width))
+        return [row * self.block_columns + column for row in rows for column in columns]
+
     def block_areas(self) -> Iterator[BlockArea]:
         """`block_area` of every block, in the order of the file."""
         return map(self.block_area, range(self.block_count))
@@ -157,23 +190,8 @@ def blocks_for_region(
     Raises:
         UsageError: the region is empty or not inside the picture.
     """
-    if not (0 <= x0 < x1 <= header.width and 0 <= y0 < y1 <= header.height):
-        raise UsageError(
-            f"region {x0},{y0},{x1},{y1} does not lie inside the picture of "
-            f"{header.width} x {header.height} pixels"
-        )
-
-    def span(start: int, stop: int, size: int, side: int) -> range:
-        first = max(start // STRIDE - halo, 0)
-        last = min((stop - 1) // STRIDE + halo, size - 1)
-        return range(first // side, last // side + 1)
-
-    columns = span(x0, x1, header.latent_width, header.block_width)
-    return [
-        row * header.block_columns + column
-        for row in span(y0, y1, header.latent_height, header.block_height)
-        for column in columns
-    ]
+    area = header.region(x0, y0, x1, y1)
+    return header.blocks_in(area.grown(halo, header.plane))
 
 
 def pack_header(header: Header) -> bytes:

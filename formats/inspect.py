@@ -32,9 +32,10 @@ def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
     Returns:
         Image (`width`, `height` in pixels, `grey`, `alpha`), `model`, `model_hash`, `quality`,
         `bytes`, `bpp` (bits per pixel of the whole file), `latent` (height, width, channels),
+        `rate` (0..255, None without a coding section),
         `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
         (position and shape in latents, offset, bytes, mode, with `channels` their table: see
-        `channel_table`).
+        `channel_table`; those of mode `context` have none without their model).
 
     Raises:
         FormatError: anything but a block is damaged.
@@ -59,6 +60,7 @@ def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
             "width": header.latent_width,
             "channels": reader.latent_channels if any(b["intact"] for b in blocks) else None,
         },
+        "rate": None if reader.coding is None else reader.coding.rate,
         "metadata": reader.metadata_lengths(),
         "sections": [
             {"type": s.name, "offset": s.start, "bytes": s.end - s.start} for s in reader.sections
@@ -81,6 +83,8 @@ def _block(reader: Reader, number: int, channels: bool) -> dict[str, Any]:
     }
     try:
         block = reader.block(number)
+        if reader.coding is not None:
+            return facts | {"mode": "context", "intact": True}
         facts["mode"] = bitstream.block_shape(block)[3]
         if channels:
             facts["channels"] = channel_table(block)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, overload
 
-from dcncodec.errors import FormatError
+from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, packed, sections
+from dcncodec.formats.coding import Coding, parse_coding
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
 from dcncodec.formats.packed import METADATA, Metadata
@@ -21,6 +22,8 @@ from dcncodec.formats.sections import Buffer, Section
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from dcncodec.formats.coder import Coder, Latents
 
     Indices = NDArray[np.uint8]
     Plane = NDArray[np.uint8]
@@ -31,8 +34,15 @@ MAX_START = len(sections.SIGNATURE) + sections.section_bytes(MAX_HEAD_BYTES)
 """Signature and the longest HEAD section."""
 
 
-def check_block(block: Buffer, number: int, header: Header, channels: int) -> int:
-    """Compare a block's shape with the header's, and its channels with those before (0: none)."""
+def check_block(
+    block: Buffer, number: int, header: Header, channels: int, coding: Coding | None = None
+) -> int:
+    """Compare a block's shape with the header's, and its channels with those before (0: none).
+
+    A block with a coding has no shape of its own, and the channels of that.
+    """
+    if coding is not None:
+        return coding.channels
     try:
         height, width, found, _ = bitstream.block_shape(block)
     except FormatError as error:
@@ -72,6 +82,7 @@ class Reader:
 
     Attributes:
         header: size, model and so on.
+        coding: how the blocks are coded, if not as the bit-stream says.
         sections: all sections in their order.
         blocks: the coded blocks; an access verifies the block.
     """
@@ -88,6 +99,9 @@ class Reader:
             self._admit(section)
             self.sections.append(section)
         assert self.sections[0] == head
+        self.coding = self._coding()
+        if self.coding is not None:
+            self._channels = self.coding.channels
         self._check_complete()
         self.blocks: Sequence[memoryview] = _Blocks(self)
 
@@ -110,6 +124,10 @@ class Reader:
             raise FormatError(f"section {section.name} follows a block")
         if kind in sections.NAMES:
             self._known[kind] = section
+
+    def _coding(self) -> Coding | None:
+        section = self._known.get(sections.CODING)
+        return None if section is None else parse_coding(section.payload(self.data))
 
     def _check_complete(self) -> None:
         header, found = self.header, len(self._block_sections)
@@ -151,7 +169,7 @@ class Reader:
             FormatError: the block is damaged.
         """
         payload = self._block_sections[number].payload(self.data, f"block {number}")
-        self._channels = check_block(payload, number, self.header, self._channels)
+        self._channels = check_block(payload, number, self.header, self._channels, self.coding)
         return payload
 
     def block_section(self, number: int) -> Section:
@@ -169,24 +187,51 @@ class Reader:
             self.block(0)
         return self._channels
 
-    def decode_block(self, number: int, threads: int = 1) -> Indices:
-        """The codebook indices of a block, uint8 (N, rows, columns), 0..31.
+    @property
+    def rate(self) -> int:
+        """At which the file was encoded; 0 where its model has one rate."""
+        return 0 if self.coding is None else self.coding.rate
+
+    def latents(self, number: int, coder: Coder) -> Latents:
+        """The code words of a block, int16 (N, rows, columns).
+
+        Args:
+            number: of the block.
+            coder: that of the file's blocks.
 
         Raises:
             FormatError: the block is damaged.
         """
         try:
+            return coder.decode(self.block(number), self.header.block(number), self.rate)
+        except FormatError as error:
+            raise _in_block(number, error) from error
+
+    def decode_block(self, number: int, threads: int = 1) -> Indices:
+        """The codebook indices of a block of the bit-stream, uint8 (N, rows, columns), 0..31.
+
+        Raises:
+            FormatError: the block is damaged.
+            UsageError: the blocks are not of the bit-stream.
+        """
+        self._check_bitstream()
+        try:
             return bitstream.decode_block(self.block(number), threads)
         except FormatError as error:
             raise _in_block(number, error) from error
+
+    def _check_bitstream(self) -> None:
+        if self.coding is not None:
+            raise UsageError("its channels depend on each other; only its model can decode them")
 
     def decode_channels(self, number: int, channels: Sequence[int]) -> Indices:
         """Some channels of a block, uint8 (len(channels), rows, columns), 0..31.
 
         Raises:
             FormatError: the block is damaged.
-            UsageError: there is no such channel.
+            UsageError: there is no such channel, or the blocks are not of the bit-stream.
         """
+        self._check_bitstream()
         try:
             return bitstream.decode_channels(self.block(number), channels)
         except FormatError as error:
@@ -240,11 +285,15 @@ class Reader:
         payload = self._known[sections.ALPHA].payload(self.data)
         return packed.unpack_alpha(payload, self.header.width, top, bottom, self.header.height)
 
-    def verify(self) -> None:
+    def verify(self, coder: Coder | None = None) -> None:
         """Check all checksums, decompress metadata and alpha, and decode every block.
+
+        Args:
+            coder: of blocks with a `coding`; the bit-stream's needs none.
 
         Raises:
             FormatError: the first thing found damaged.
+            UsageError: the coder is missing.
         """
         for section in self.sections:
             if section.kind != sections.BLOCK:
@@ -252,7 +301,10 @@ class Reader:
         _ = self.metadata
         self.alpha_rows(self.header.height, self.header.height)
         for number in range(self.header.block_count):
-            self.decode_block(number)
+            if coder is None:
+                self.decode_block(number)
+            else:
+                self.latents(number, coder)
 
 
 def _in_block(number: int, error: FormatError) -> FormatError:

@@ -37,13 +37,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import ModelError
+from dcncodec.formats.coding import Coding
 from dcncodec.formats.files import atomic_write
 from dcncodec.formats.geometry import HASH_BYTES, NAME, Geometry
 from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.roles import Role
+
+if TYPE_CHECKING:
+    from dcncodec.formats.coder import ModelCoder
 
 CARD_FILE, WEIGHTS_FILE = "card.json", "model.safetensors"
 FAN_CARD, FAN_FILE = "forensic.json", "fan.safetensors"
@@ -108,6 +112,31 @@ class ModelFolder:
             ValueError: the model is no codec.
         """
         return find_codec(self.family).geometry(self.card)
+
+    @cached_property
+    def own_coder(self) -> ModelCoder | None:
+        """The coder that a codec brings along, None without one.
+
+        Raises:
+            ModelError: its model is missing or damaged.
+        """
+        return find_codec(self.family).coder(self)
+
+    def coder_for(self, coding: Coding) -> ModelCoder:
+        """That coder, for a file with a coding.
+
+        Raises:
+            ModelError: the file was coded with another one, or as ``own_coder``.
+        """
+        coder = self.own_coder
+        own = None if coder is None else coder.sha256[:HASH_BYTES]
+        if coder is None or own != coding.digest:
+            raise ModelError(
+                f"coded with context model {coding.digest.hex()}, not with "
+                f"{'none' if own is None else own.hex()}, as {self.name} has it; install the "
+                "model again"
+            )
+        return coder
 
     @property
     def to_srgb(self) -> list[list[float]]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from dcncodec.bench.datasets import find
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
-from dcncodec.formats.bitstream import Mode, encode_block
+from dcncodec.formats.bitstream import Mode
+from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import STRIDE, Area
 
 SIDES = (128, 256, 512)
@@ -63,8 +64,8 @@ def measure(codec: Codec, pictures: Sequence[NDArray[np.uint8]], side: int) -> R
     sizes = []
     for picture in pictures:
         for patch in patches(picture, side):
-            indices = codec.transforms.analyse(patch, area)
-            sizes.append([len(encode_block(indices, mode)) for mode in MODES])
+            latents = codec.transforms.analyse(patch, area)
+            sizes.append([len(ChannelCoder(mode).encode(latents)) for mode in MODES])
     if not sizes:
         raise UsageError(f"--data: no image holds a patch of {side} x {side} pixels")
     table = np.array(sizes, dtype=np.float64)

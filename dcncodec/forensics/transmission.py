@@ -22,7 +22,7 @@ class Received:
         sent: what the compression got, uint8 (H, W, 3).
         pixels: what the receiver sees, the same shape.
         bytes_payload: effective payload of the file (DCN paper, section 3.5; all of a .dcn file
-            of more than one block); None without one.
+            of more than one block, or without a bit-stream); None without one.
     """
 
     sent: Pixels
@@ -55,7 +55,7 @@ class Transmission:
         sent = _halved(pixels) if self.downsample else pixels
         if self.codec is not None:
             height, width = sent.shape[:2]
-            if max(height, width) > BARE_SIDE:
+            if max(height, width) > BARE_SIDE or not self.codec.geometry.has_codebook:
                 data = self.codec.encode(sent)
                 return Received(sent, self.codec.decode(data).pixels, len(data))
             data = self.codec.encode_bare(sent)

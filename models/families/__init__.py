@@ -19,7 +19,7 @@ from dcncodec.models.roles import Role
 if TYPE_CHECKING:
     from torch import nn
 
-    from dcncodec.formats.coder import Coder
+    from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.network import Network
 
@@ -68,7 +68,7 @@ class CodecFamily(Family, Protocol):
         """See ``Family``."""
         ...
 
-    def coder(self, folder: ModelFolder) -> Coder | None:
+    def coder(self, folder: ModelFolder) -> ModelCoder | None:
         """The coder that a model brings along, None without one.
 
         Raises:
@@ -83,6 +83,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+@cache
 def find_family(name: str) -> Family:
     """The family of a name.
 

@@ -11,7 +11,7 @@ from dcncodec.models.card import card_text, is_whole
 from dcncodec.models.roles import Role
 
 if TYPE_CHECKING:
-    from dcncodec.formats.coder import Coder
+    from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.dcn import DCN
 
@@ -60,6 +60,6 @@ def network(folder: ModelFolder) -> DCN:
     return codec
 
 
-def coder(folder: ModelFolder) -> Coder | None:
+def coder(folder: ModelFolder) -> ModelCoder | None:
     """None: the coders of the bit-stream have no weights."""
     return None

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from dcncodec.errors import LimitError
-from dcncodec.formats.geometry import STRIDE, Area
+from dcncodec.formats.geometry import STRIDE, Area, Geometry
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.dcn import HALO
 from dcncodec.notices import Notice
 from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
 
 CHANNELS = 4
+GEOMETRY = Geometry(CHANNELS, HALO)
 
 
 def _codec() -> DCN:
@@ -24,6 +25,7 @@ def _codec() -> DCN:
 def _transforms(window: int, notices: list[Notice] | None = None) -> Transforms:
     transforms = Transforms(
         _codec(),
+        GEOMETRY,
         torch.device("cpu"),
         torch.float32,
         [].append if notices is None else notices.append,
@@ -71,21 +73,21 @@ def test_an_area_gives_its_part_of_the_latents(pixels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("window", [7, 16])
 def test_windows_give_the_pixels_of_the_whole_image(window: int) -> None:
-    indices = np.random.default_rng(1).integers(0, 32, (CHANNELS, 26, 40), np.uint8)
+    latents = np.random.default_rng(1).integers(-15, 17, (CHANNELS, 26, 40), np.int16)
     plane = Area(0, 0, 26, 40)
-    whole = _transforms(1000).synthesise(indices, plane, plane)
-    parts = _transforms(window).synthesise(indices, plane, plane)
+    whole = _transforms(1000).synthesise(latents, plane, plane)
+    parts = _transforms(window).synthesise(latents, plane, plane)
     assert whole.shape == (26 * STRIDE, 40 * STRIDE, 3)
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
 def test_a_region_needs_only_its_halo() -> None:
-    indices = np.random.default_rng(1).integers(0, 32, (CHANNELS, 40, 40), np.uint8)
+    latents = np.random.default_rng(1).integers(-15, 17, (CHANNELS, 40, 40), np.int16)
     plane, area = Area(0, 0, 40, 40), Area(12, 0, 20, 9)
     outer = area.grown(HALO, plane)
     assert outer == Area(12 - HALO, 0, 20 + HALO, 9 + HALO)
-    whole = _transforms(1000).synthesise(indices, plane, plane)
-    held = indices[(slice(None), *outer.within(plane))]
+    whole = _transforms(1000).synthesise(latents, plane, plane)
+    held = latents[(slice(None), *outer.within(plane))]
     part = _transforms(1000).synthesise(held, outer, area)
     expected = whole[area.within(plane, STRIDE)]
     assert np.abs(expected.astype(int) - part).max() <= 1
@@ -122,15 +124,15 @@ def test_out_of_memory_shrinks_windows_then_moves_to_the_cpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     notices: list[Notice] = []
-    gpu = _SmallGpu(_codec(), torch.device("cpu"), torch.float32, notices.append)
+    gpu = _SmallGpu(_codec(), GEOMETRY, torch.device("cpu"), torch.float32, notices.append)
     gpu.fits = fits
     # The tensors stay on the CPU; only the device's name claims otherwise.
     gpu.device = torch.device("meta")
     monkeypatch.setattr(torch.Tensor, "to", _to_ignoring_meta(torch.Tensor.to))
-    indices = np.random.default_rng(1).integers(0, 32, (CHANNELS, 100, 9), np.uint8)
+    latents = np.random.default_rng(1).integers(-15, 17, (CHANNELS, 100, 9), np.int16)
     plane = Area(0, 0, 100, 9)
-    pixels = gpu.synthesise(indices, plane, plane)
-    expected = _transforms(1000).synthesise(indices, plane, plane)
+    pixels = gpu.synthesise(latents, plane, plane)
+    expected = _transforms(1000).synthesise(latents, plane, plane)
     assert np.abs(expected.astype(int) - pixels).max() <= 1
     assert all("out of memory" in str(notice) for notice in notices)
     assert (gpu.device.type == "cpu") == moves
