@@ -78,6 +78,13 @@ def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
 @click.option(
     "--seed", default=0, type=click.IntRange(0, MAX_SEED), help="Of simulated noise and colours."
 )
+@click.option(
+    "--sensor",
+    "sensor_number",
+    type=click.IntRange(0, MAX_SEED),
+    metavar="NUMBER",
+    help="Give the simulated camera a sensor with a fingerprint (PRNU of 1%), and its colours.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
 @machine_options
 def command(
@@ -90,6 +97,7 @@ def command(
     gains: tuple[float, ...],
     pattern: str,
     seed: int,
+    sensor_number: int | None,
     force: bool,
     device: str,
     threads: int | None,
@@ -104,7 +112,7 @@ def command(
     Examples:
       dcn develop photo.nef -o photo.png --pipeline dnet
       dcn develop frame.raw -o frame.dng --size 1920x1080 --white 1020 --gains 1.5,1,1.1
-      dcn develop picture.png -o simulated.dng
+      dcn develop picture.png -o simulated.dng --sensor 7
     """
     target = target or source.with_name(f"{source.stem}.png")
     if pipeline == LIBRAW and (size is not None or target.suffix.lower() == DNG):
@@ -118,7 +126,7 @@ def command(
         _write(pixels, target, force)
         tell(f"{source} -> {target}: {pixels.shape[1]} x {pixels.shape[0]} pixels")
         return
-    frame = _frame(source, size, black, white, gains, pattern.upper(), seed)
+    frame = _frame(source, size, black, white, gains, pattern.upper(), seed, sensor_number)
     if target.suffix.lower() == DNG:
         from dcncodec.formats.dng import write_dng
 
@@ -153,19 +161,27 @@ def _frame(
     gains: tuple[float, ...],
     pattern: str,
     seed: int,
+    sensor_number: int | None,
 ) -> Frame:
     from dcncodec.formats.files import read_bytes
     from dcncodec.formats.raw import frame_from_bytes, read_raw
     from dcncodec.train.engine.data import SUFFIXES
 
+    simulated = size is None and source.suffix.lower() in SUFFIXES
+    if sensor_number is not None and not simulated:
+        raise UsageError(f"{source}: is what a sensor gave; --sensor simulates one for a picture")
     if size is not None:
         content = read_bytes(source)
         return frame_from_bytes(content, *size, black, white, gains, pattern, name=str(source))
-    if source.suffix.lower() in SUFFIXES:
-        from dcncodec.camera.acquisition import acquire
+    if simulated:
+        from dcncodec.camera.acquisition import MEAN_CAMERA, acquire, sensor
         from dcncodec.formats.image import read_image
 
-        return acquire(read_image(source).pixels, seed)
+        pixels = read_image(source).pixels
+        if sensor_number is None:
+            return acquire(pixels, seed)
+        height, width = (side // 2 * 2 for side in pixels.shape[:2])
+        return acquire(pixels, seed, MEAN_CAMERA, sensor(sensor_number, height, width))
     if source.suffix.lower() == ".raw":
         # The name that cameras' formats and plain samples share; LibRaw knows only the first.
         try:

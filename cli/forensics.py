@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dcncodec.cli import prnu
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
 from dcncodec.cli.lines import complain, json_line, say, say_text
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Tell how photos were manipulated, after compression."""
+    """Tell how photos were manipulated, after compression, and which camera took them."""
+
+
+command.add_command(prnu.command, "prnu")
 
 
 @command.command("list")

@@ -67,11 +67,15 @@ class _Source:
 
 
 def convert(
-    image: Image.Image, facts: Survey, again: Callable[[], Image.Image] | None = None
+    image: Image.Image,
+    facts: Survey,
+    again: Callable[[], Image.Image] | None = None,
+    upright: bool = True,
 ) -> Converted:
     """Decode `image` (its first frame) and convert it; notices are added to `facts`.
 
     `again` opens the same file a second time; without it, 16-bit colour keeps only its high bytes.
+    Unless `upright`, pixels stay as the file has them, whatever its orientation.
     Raises UnsupportedError, MemoryError and whatever Pillow raises for damaged files.
     """
     rawmode = _rawmode(image)
@@ -96,7 +100,7 @@ def convert(
     orientation, exif, xmp = metadata.take(image, facts)
     icc = None if facts.ignore_icc else image.info.get("icc_profile") or facts.icc
     source = _source(image, rawmode, icc, facts.white)
-    colour, alpha = _fill(image, low, source, orientation)
+    colour, alpha = _fill(image, low, source, orientation if upright else 1)
     grey = rawmode == _GREY_ALPHA_16 or (image.mode[0] in "1LI" and image.mode != "LAB")
     if image.mode == "CMYK":
         facts.say("colour", _cmyk_notice(icc, source))

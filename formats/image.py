@@ -114,13 +114,19 @@ __all__ = [
 
 
 def read_image(
-    source: Source, *, max_pixels: int | None = MAX_PIXELS, name: str | None = None
+    source: Source,
+    *,
+    max_pixels: int | None = MAX_PIXELS,
+    name: str | None = None,
+    upright: bool = True,
 ) -> Picture:
     """Read an image file by the rules at the top of this module.
 
     source: a path, the bytes of a file, or a binary stream (read from where it stands).
     max_pixels: the most pixels that are decoded; None for no limit.
     name: how messages call the source; by default its path, or "image data".
+    upright: whether the orientation is applied; otherwise pixels lie as in the file (of TIFF
+        files always upright), as a camera's sensor gave them, and the metadata do not hold.
 
     Raises ImageError for files that are missing, unreadable, damaged or of an unknown format,
     LimitError for more than `max_pixels` pixels or too little memory.
@@ -139,7 +145,7 @@ def read_image(
         sound = facts.sound or file
         image = open_image(sound)
         check_size(*image.size)
-        converted = colour.convert(image, facts, again=lambda: open_image(sound))
+        converted = colour.convert(image, facts, lambda: open_image(sound), upright)
         return _picture(converted, facts, label, file.seek(0, io.SEEK_END))
 
 

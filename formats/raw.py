@@ -169,11 +169,14 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
         )
 
 
-def develop_with_libraw(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """LibRaw's own pipeline: AHD demosaicing, the camera's white balance, sRGB; upright.
+def develop_with_libraw(
+    source: str | os.PathLike[str] | bytes, *, upright: bool = True
+) -> NDArray[np.uint8]:
+    """LibRaw's own pipeline: AHD demosaicing, the camera's white balance, sRGB.
 
     Args:
-        path: of the file.
+        source: a file's path, or its bytes.
+        upright: whether the orientation is applied; otherwise as the sensor was.
 
     Returns:
         uint8 (H, W, 3).
@@ -181,9 +184,13 @@ def develop_with_libraw(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         UsageError, ImageError, MissingLibraryError: as ``read_raw``.
     """
-    label = os.fspath(path)
-    with _opened(read_bytes(path), label) as raw:
-        pixels: NDArray[np.uint8] = raw.postprocess(use_camera_wb=True, no_auto_bright=True)
+    label = "RAW data" if isinstance(source, bytes) else os.fspath(source)
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    with _opened(content, label) as raw:
+        flip = None if upright else 0
+        pixels: NDArray[np.uint8] = raw.postprocess(
+            use_camera_wb=True, no_auto_bright=True, user_flip=flip
+        )
     return pixels
 
 

@@ -4,7 +4,8 @@ A pristine picture goes backwards through the standard pipeline: out of sRGB's c
 camera's colours, out of its white balance; then a Bayer filter, shot and read noise, and 14 bits.
 Three things differ from Brooks et al.: there is no tone curve and no digital gain, because the
 standard pipeline (``camera.develop``) applies none; optics blur the picture; and noise is that of
-photos by daylight, like those on which the NIP paper's pipelines learn.
+photos by daylight, like those on which the NIP paper's pipelines learn. A sensor may have its
+fingerprint: a gain of its own for every photo-site (PRNU; NIP paper, section 3.3).
 """
 
 from __future__ import annotations
@@ -39,10 +40,33 @@ CAMERAS = np.array(
 """XYZ to camera RGB of the four cameras of the Darmstadt Noise Dataset, as Brooks et al. use."""
 MEAN_CAMERA = camera_to_srgb(CAMERAS.mean(0))
 """The ``to_srgb`` of a camera amid those four."""
+PRNU_STRENGTH = 0.01
+"""Standard deviation of the gains of a simulated sensor's photo-sites; real ones: 0.5% to 1.5%."""
+
+
+def sensor(
+    seed: int, height: int, width: int, strength: float = PRNU_STRENGTH
+) -> NDArray[np.float64]:
+    """The gains of a sensor's photo-sites: its fingerprint K, and 1.
+
+    Args:
+        seed: which sensor, 0 or more; a sensor has one size, and others are other sensors.
+        height, width: of the frame.
+        strength: standard deviation of K, which is normal.
+
+    Returns:
+        (height, width), about 1, for ``acquire``.
+    """
+    # A stream of its own: the same number also seeds the noise of photos.
+    stream = np.random.SeedSequence(seed, spawn_key=(1,))
+    return 1 + strength * np.random.default_rng(stream).standard_normal((height, width))
 
 
 def acquire(
-    pixels: NDArray[np.uint8], seed: int, to_srgb: NDArray[np.float64] | None = None
+    pixels: NDArray[np.uint8],
+    seed: int,
+    to_srgb: NDArray[np.float64] | None = None,
+    gains: NDArray[np.float64] | None = None,
 ) -> Frame:
     """What a camera would have recorded where it now gives a picture.
 
@@ -50,6 +74,7 @@ def acquire(
         pixels: (H, W, 3), sRGB; an odd last row or column is left out.
         seed: of camera, white balance and noise, 0 or more; the same seed gives the same frame.
         to_srgb: (3, 3), the camera's colours; by default a random mixture of ``CAMERAS``.
+        gains: of the photo-sites, of the frame's size (``sensor``); by default all alike.
 
     Returns:
         An RGGB frame. ``Frame.stack`` is what pipelines start from, its ``to_srgb`` what
@@ -68,16 +93,18 @@ def acquire(
     rng = np.random.default_rng(seed)
     if to_srgb is None:
         to_srgb = camera_to_srgb(np.tensordot(rng.dirichlet(np.ones(len(CAMERAS))), CAMERAS, 1))
-    gains = (float(rng.uniform(*RED_GAINS)), 1.0, float(rng.uniform(*BLUE_GAINS)))
+    balance = (float(rng.uniform(*RED_GAINS)), 1.0, float(rng.uniform(*BLUE_GAINS)))
     linear = to_linear(pixels[:height, :width] / 255)
     linear = gaussian_filter(linear, (OPTICS, OPTICS, 0), mode="nearest")
     camera = (linear @ np.linalg.inv(to_srgb).T).clip(0, 1)
-    light = _mosaic(_without_gains(camera, np.array(gains)))
+    light = _mosaic(_without_gains(camera, np.array(balance)))
+    if gains is not None:
+        light = light * gains
     shot = np.exp(rng.uniform(*np.log(SHOT_NOISE)))
     read = np.exp(rng.normal(2.18 * np.log(shot) + 1.20, 0.26))
     noisy = light + rng.standard_normal(light.shape) * np.sqrt(shot * light + read)
     samples = np.rint(BLACK + noisy * (WHITE - BLACK)).clip(0, WHITE)
-    return Frame(samples.astype(np.uint16), "RGGB", (BLACK,) * 4, WHITE, gains, to_srgb)
+    return Frame(samples.astype(np.uint16), "RGGB", (BLACK,) * 4, WHITE, balance, to_srgb)
 
 
 def _without_gains(camera: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.evaluate import classify
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
+from dcncodec.forensics.heatmap import paint
 from dcncodec.forensics.patches import cover, is_varied
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
@@ -24,9 +23,6 @@ from dcncodec.metrics import to_unit
 Pixels = NDArray[np.uint8]
 
 NATIVE = "native"
-OPACITY = 0.6
-"""Of a patch that is certainly manipulated, in the heat map."""
-LEGEND_LINE = 18
 COLOURS = (
     (60, 160, 80),
     (230, 80, 60),
@@ -168,29 +164,17 @@ def heat_map(pixels: Pixels, detection: Detection) -> bytes:
 
     Native and flat patches stay grey; a legend of the classes follows below.
     """
-    grey = Image.fromarray(pixels).convert("L").convert("RGB")
-    tint = Image.new("RGBA", grey.size)
-    draw = ImageDraw.Draw(tint)
     names = list(detection.patches[0].probabilities)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    tint = np.zeros((*pixels.shape[:2], 4), np.uint8)
     for patch in detection.patches:
         if patch.flat or patch.answer == NATIVE:
             continue
-        strength = round(255 * OPACITY * patch.probabilities[patch.answer])
-        box = (patch.left, patch.top, patch.left + detection.side, patch.top + detection.side)
-        draw.rectangle((*box[:2], box[2] - 1, box[3] - 1), (*colours[patch.answer], strength))
-    shown = Image.alpha_composite(grey.convert("RGBA"), tint).convert("RGB")
-    legend = [name for name in names if name != NATIVE]
-    page = Image.new("RGB", (shown.width, shown.height + LEGEND_LINE * len(legend)), "white")
-    page.paste(shown)
-    pen = ImageDraw.Draw(page)
-    for i, name in enumerate(legend):
-        top = shown.height + i * LEGEND_LINE + 3
-        pen.rectangle((3, top, 15, top + 12), colours[name])
-        pen.text((22, top), name, "black")
-    file = io.BytesIO()
-    page.save(file, "PNG")
-    return file.getvalue()
+        rows = slice(patch.top, patch.top + detection.side)
+        columns = slice(patch.left, patch.left + detection.side)
+        certainty = round(255 * patch.probabilities[patch.answer])
+        tint[rows, columns] = (*colours[patch.answer], certainty)
+    return paint(pixels, tint, {name: colours[name] for name in names if name != NATIVE})
 
 
 def _by_class(folder: ForensicFolder, probabilities: torch.Tensor) -> dict[str, float]:

@@ -1,0 +1,338 @@
+"""``dcn forensics prnu``: which camera took a photo, and which parts of it were changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dcncodec.cli.batch import write_output
+from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
+    from dcncodec.forensics.prnu.photos import Tally
+    from dcncodec.forensics.prnu.residual import Pixels
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ENOUGH = 20
+"""Photos that a fingerprint should have."""
+CONSISTENT = 0.1
+"""NCC of the fingerprints of two halves, below which they have hardly anything in common."""
+
+_camera_option = partial(
+    click.option, "--camera", required=True, metavar="NAME|PATH", help="Fingerprint."
+)
+
+
+def processes_option(command: Command) -> Command:
+    """``--processes``."""
+    option = click.option(
+        "--processes", type=click.IntRange(1), help="That work at once.  [default: all cores]"
+    )
+    return option(command)
+
+
+@click.group()
+def command() -> None:
+    """Sensor fingerprints: which camera took a photo, and where was it changed?
+
+    \b
+    Example:
+      dcn forensics prnu fingerprint photos/ -o camera/
+      dcn forensics prnu match photo.png --camera camera/
+    """
+
+
+@command.command("fingerprint")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the fingerprint.")
+@click.option("--add", metavar="NAME|PATH", help="Go on with the sums of this fingerprint.")
+@click.option(
+    "--pipeline",
+    default="standard",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="What develops RAW files: standard, libraw, or a neural pipeline.",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace the fingerprint if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print its card as JSON.")
+@processes_option
+def fingerprint_command(
+    sources: tuple[Path, ...],
+    output: Path | None,
+    add: str | None,
+    pipeline: str,
+    force: bool,
+    as_json: bool,
+    processes: int | None,
+) -> None:
+    """Estimate the fingerprint of the camera that took all photos in SOURCES.
+
+    They are folders with 20 photos or more, all of one size and whole as the sensor gave them;
+    flat frames (of the sky, of a lit wall) are best, in focus or not. Or they are fingerprints,
+    the photos of which are added.
+    """
+    from dcncodec.forensics.prnu.fingerprint import Estimator
+    from dcncodec.forensics.prnu.folder import (
+        check_target,
+        load_sums,
+        open_fingerprint,
+        write_fingerprint,
+    )
+
+    if (output is None) == (add is None):
+        raise UsageError("name the fingerprint: -o FOLDER for a new one, or --add FOLDER")
+    if add is None:
+        assert output is not None
+        check_target(output, force)
+        estimator, names, developed = Estimator(), [], ""
+    else:
+        folder = open_fingerprint(add)
+        output, force = folder.path, True
+        estimator, names, developed = load_sums(folder), [folder.card["source"]], ""
+        developed = folder.card["pipeline"]
+    warnings = []
+    for source in sources:
+        found, tally, used = _add(estimator, source, pipeline, processes)
+        names.append(found)
+        warnings += tally.remarks()
+        developed = developed or used
+    if estimator.photos < 2:
+        listed = f" ({'; '.join(warnings)})" if warnings else ""
+        raise ImageError(
+            f"{', '.join(map(str, sources))}: a fingerprint needs 2 photos, better {ENOUGH} or "
+            f"more; {estimator.photos} there{listed}"
+        )
+    made = write_fingerprint(output, estimator, ", ".join(names), developed, overwrite=force)
+    warnings += _doubts(made)
+    for line in warnings:
+        complain(line)
+    folder = open_fingerprint(output)
+    if as_json:
+        say(json_line(folder.card | {"warnings": warnings}))
+        return
+    height, width = made.values.shape
+    pce = made.expected_pce
+    say(
+        f"{output}: {made.photos} photos of {width} x {height} pixels"
+        + (f"; expect a PCE of about {pce:,.0f}" if pce else "")
+    )
+
+
+@command.command("predictor")
+@click.argument("source", type=click.Path(path_type=Path))
+@_camera_option()
+@click.option(
+    "--window",
+    type=click.IntRange(17),
+    default=129,
+    show_default=True,
+    help="Side in pixels of the windows that localise judges; odd.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the predictor as JSON.")
+@processes_option
+def predictor_command(
+    source: Path, camera: str, window: int, as_json: bool, processes: int | None
+) -> None:
+    """Learn from unchanged photos in SOURCE how strong a camera's fingerprint is in what.
+
+    'localise' needs that. Take other photos of the camera than those of its fingerprint.
+    """
+    from dcncodec.forensics.prnu.folder import (
+        load_fingerprint,
+        open_fingerprint,
+        write_predictor,
+    )
+    from dcncodec.forensics.prnu.localise import Predictor
+    from dcncodec.forensics.prnu.photos import photos_in, sample_photos
+
+    if window % 2 == 0:
+        raise UsageError(f"--window {window}: choose an odd number, so that it has a centre")
+    folder = open_fingerprint(camera)
+    files = photos_in(source)
+    fingerprint = load_fingerprint(folder)
+    work = sample_photos(files, fingerprint, window, _processes(processes))
+    with click.progressbar(work, len(files), str(source), file=sys.stderr) as bar:
+        samples = list(bar)
+    predictor = Predictor.fit(samples, window)
+    write_predictor(folder, predictor.as_dict())
+    if as_json:
+        say(json_line(predictor.as_dict()))
+    else:
+        say(
+            f"{folder.path}: {len(samples)} photos; R2 {predictor.r2:.3f} in windows of {window} "
+            "pixels"
+        )
+
+
+@command.command("match")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    required=True,
+    metavar="NAME|PATH",
+    help="Fingerprint; repeat for several.",
+)
+@click.option("--search", is_flag=True, help="PHOTO was cropped: try every place on the sensor.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def match_command(photo: Path, cameras: tuple[str, ...], search: bool, as_json: bool) -> None:
+    """Did a camera take PHOTO? It does where the peak-to-correlation energy (PCE) is 60 or more.
+
+    About one photo in 100,000 of other cameras reaches that. PHOTO is any picture, .dcn or RAW
+    file, not scaled and turned as the sensor was. 'no match' is no proof: compression, scaling
+    and denoising remove fingerprints.
+    """
+    from dcncodec.forensics.prnu.folder import load_fingerprint, open_fingerprint
+    from dcncodec.forensics.prnu.match import match
+    from dcncodec.forensics.prnu.photos import read_photo
+
+    folders = [open_fingerprint(camera) for camera in cameras]
+    read: dict[str, Pixels] = {}
+    rows: list[dict[str, Any]] = []
+    refusals: list[ImageError] = []
+    for folder in folders:
+        fingerprint = load_fingerprint(folder)
+        pipeline = fingerprint.pipeline or "standard"
+        if pipeline not in read:
+            read[pipeline] = read_photo(photo, pipeline)
+        try:
+            found = match(read[pipeline], fingerprint, search).as_dict()
+        except ImageError as error:
+            refusals.append(error)
+            found = {"verdict": "refused", "reason": str(error)}
+        rows.append({"camera": folder.name} | found)
+    if len(refusals) == len(folders):
+        raise ImageError(f"{photo}: {refusals[0]}")
+    if as_json:
+        say(json_line({"photo": str(photo), "cameras": rows}))
+        return
+    for row in rows:
+        text = row.get("reason") or f"PCE {row['pce']:,.1f}, NCC {row['ncc']:.4f}"
+        if search and "shift" in row:
+            top, left = row["shift"]
+            text += f", at column {left}, row {top} of the sensor"
+        say(f"{photo}: {row['camera']}: {row['verdict']} ({text})")
+
+
+@command.command("localise")
+@click.argument("photo", type=click.Path(path_type=Path))
+@_camera_option()
+@click.option(
+    "--heatmap", type=click.Path(path_type=Path), help="Write the photo, its changed parts tinted."
+)
+@click.option("-f", "--force", is_flag=True, help="Replace the heat map if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything, window by window.")
+def localise_command(
+    photo: Path, camera: str, heatmap: Path | None, force: bool, as_json: bool
+) -> None:
+    """Which parts of PHOTO, taken by a camera, lack its fingerprint?
+
+    \b
+    Example:
+      dcn forensics prnu predictor more-photos/ --camera camera/ --window 65
+      dcn forensics prnu localise photo.png --camera camera/ --heatmap map.png
+    """
+    from dcncodec.forensics.prnu.folder import load_fingerprint, open_fingerprint
+    from dcncodec.forensics.prnu.localise import (
+        STRIDE,
+        Predictor,
+        heat_map,
+        localise,
+        spread,
+    )
+    from dcncodec.forensics.prnu.match import THRESHOLD, match
+    from dcncodec.forensics.prnu.photos import read_photo
+
+    if heatmap is not None and heatmap.resolve() == photo.resolve():
+        raise UsageError(f"{heatmap}: is the photo itself; name another file")
+    folder = open_fingerprint(camera)
+    predictor = Predictor.from_dict(folder.card["predictor"], str(folder.path))
+    fingerprint = load_fingerprint(folder)
+    pixels = read_photo(photo, fingerprint.pipeline or "standard")
+    try:
+        whole = match(pixels, fingerprint)
+        found = localise(pixels, fingerprint, predictor)
+    except ImageError as error:
+        raise ImageError(f"{photo}: {error}") from None
+    warnings = []
+    if whole.pce < THRESHOLD:
+        warnings.append(
+            f"{photo}: does not match {folder.name} as a whole (PCE {whole.pce:.1f}); the map "
+            "tells nothing"
+        )
+    if heatmap is not None:
+        write_output(str(heatmap), heat_map(pixels, found, predictor.window), force)
+    share = float((spread(found, *pixels.shape[:2], predictor.window) > 0.5).mean())
+    for line in warnings:
+        complain(line)
+    if as_json:
+        result = {
+            "photo": str(photo),
+            "camera": folder.name,
+            "match": whole.as_dict(),
+            "share": round(share, 4),
+            "window": predictor.window,
+            "stride": STRIDE,
+            "probabilities": [[round(float(p), 3) for p in row] for row in found],
+            "warnings": warnings,
+        }
+        say(json_line(result))
+    else:
+        say(
+            f"{photo}: {share * 100:.1f}% of it probably lacks the fingerprint of {folder.name} "
+            f"(PCE {whole.pce:,.1f} as a whole)"
+        )
+
+
+def _add(
+    estimator: Estimator, source: Path, pipeline: str, processes: int | None
+) -> tuple[str, Tally, str]:
+    """Add a folder: its description, what became of its photos, the pipeline of RAW files."""
+    from dcncodec.forensics.prnu.folder import CARD, load_sums, open_fingerprint
+    from dcncodec.forensics.prnu.photos import Tally, add_photos, is_raw, photos_in
+
+    if (source / CARD).is_file():
+        folder = open_fingerprint(source)
+        estimator.merge(load_sums(folder))
+        tally = Tally(int(folder.card["photos"]))
+        return str(folder.card["source"]), tally, str(folder.card["pipeline"])
+    files = photos_in(source)
+    with click.progressbar(length=len(files), label=str(source), file=sys.stderr) as bar:
+        tally = add_photos(
+            estimator, files, pipeline, _processes(processes), partial(bar.update, 1)
+        )
+    if tally.flat:
+        complain(
+            f"{source}: {tally.flat} of {tally.counted} photos are flat frames, the best kind"
+        )
+    return source.resolve().name, tally, pipeline if any(map(is_raw, files)) else ""
+
+
+def _doubts(made: Fingerprint) -> list[str]:
+    """What a user should know of a weak fingerprint."""
+    lines = []
+    if made.photos < ENOUGH:
+        pce = made.expected_pce
+        expected = "no match is likely" if pce is None else f"expect a PCE of about {pce:,.0f}"
+        lines.append(f"{made.photos} photos are few, {ENOUGH} are better: {expected}")
+    if made.consistency is not None and made.consistency < CONSISTENT:
+        lines.append(
+            f"two halves of the photos hardly agree (NCC {made.consistency:.3f}): are they all of "
+            "one camera, whole and not denoised?"
+        )
+    return lines
+
+
+def _processes(wanted: int | None) -> int:
+    from dcncodec.forensics.prnu.parallel import cores
+
+    return wanted or cores()
