@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dcncodec.cli.batch import write_output
 from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.prnu_measure import processes_option, survive_command, transfer_command
 from dcncodec.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
     from dcncodec.forensics.prnu.photos import Tally
     from dcncodec.forensics.prnu.residual import Pixels
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 ENOUGH = 20
 """Photos that a fingerprint should have."""
@@ -31,14 +29,6 @@ _camera_option = partial(
 )
 
 
-def processes_option(command: Command) -> Command:
-    """``--processes``."""
-    option = click.option(
-        "--processes", type=click.IntRange(1), help="That work at once.  [default: all cores]"
-    )
-    return option(command)
-
-
 @click.group()
 def command() -> None:
     """Sensor fingerprints: which camera took a photo, and where was it changed?
@@ -48,6 +38,10 @@ def command() -> None:
       dcn forensics prnu fingerprint photos/ -o camera/
       dcn forensics prnu match photo.png --camera camera/
     """
+
+
+command.add_command(transfer_command)
+command.add_command(survive_command)
 
 
 @command.command("fingerprint")
@@ -271,7 +265,7 @@ def localise_command(
         )
     if heatmap is not None:
         write_output(str(heatmap), heat_map(pixels, found, predictor.window), force)
-    share = float((spread(found, *pixels.shape[:2], predictor.window) > 0.5).mean())
+    share = float((spread(found, pixels.shape, predictor.window) > 0.5).mean())
     for line in warnings:
         complain(line)
     if as_json:
@@ -311,9 +305,7 @@ def _add(
             estimator, files, pipeline, _processes(processes), partial(bar.update, 1)
         )
     if tally.flat:
-        complain(
-            f"{source}: {tally.flat} of {tally.counted} photos are flat frames, the best kind"
-        )
+        complain(f"{source}: {tally.flat} of {tally.counted} photos are flat frames, the best kind")
     return source.resolve().name, tally, pipeline if any(map(is_raw, files)) else ""
 
 

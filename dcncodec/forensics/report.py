@@ -124,24 +124,48 @@ def write(evaluations: Sequence[Evaluation], figures: Mapping[str, Figure], fold
     Raises:
         OutputError: it cannot be written.
     """
-    parts = ["<h1>Forensic evaluation</h1>", _table(evaluations)]
-    for title, figure in figures.items():
+    write_page("Forensic evaluation", [_table(evaluations)], figures, folder)
+
+
+def write_page(
+    title: str, parts: Sequence[str], figures: Mapping[str, Figure], folder: Path
+) -> None:
+    """Write ``report.html``, self-contained, and every figure as SVG.
+
+    Args:
+        title: of the page.
+        parts: HTML between its title and the figures.
+        figures: by title.
+        folder: must exist.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    content = [f"<h1>{escape(title)}</h1>", *parts]
+    for name, figure in figures.items():
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
-        name = title.lower().replace(" ", "-")
-        with atomic_write(folder / f"{name}.svg", overwrite=True) as target:
+        slug = name.lower().replace(",", "").replace(" ", "-")
+        with atomic_write(folder / f"{slug}.svg", overwrite=True) as target:
             target.write(file.getvalue())
         picture = base64.b64encode(file.getvalue()).decode()
-        parts.append(
-            f'<h2>{escape(title)}</h2><img alt="{escape(title)}" '
+        content.append(
+            f'<h2>{escape(name)}</h2><img alt="{escape(name)}" '
             f'src="data:image/svg+xml;base64,{picture}">'
         )
     page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Forensic evaluation</title>'
-        f"<style>{STYLE}</style>{''.join(parts)}</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style>{''.join(content)}</html>\n"
     )
     with atomic_write(folder / "report.html", overwrite=True) as target:
         target.write(page.encode())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in HTML."""
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _table(evaluations: Sequence[Evaluation]) -> str:
@@ -157,6 +181,4 @@ def _table(evaluations: Sequence[Evaluation]) -> str:
         for name, form in columns:
             cells.append(format(figures[name], form) if name in figures else "–")
         rows.append(cells)
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    return table(head, rows)

@@ -222,7 +222,7 @@ def ncc(first: Floats, second: Floats) -> float:
 
 def digest_of(pixels: Pixels) -> str:
     """What tells a photo apart from all others, hexadecimal."""
-    content = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=DIGEST_BYTES)
+    content = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=DIGEST_BYTES)
     return content.hexdigest()
 
 

@@ -199,20 +199,27 @@ def probabilities(
     return found
 
 
-def spread(found: Floats, height: int, width: int, window: int) -> Floats:
-    """Probabilities of windows as those of pixels, (height, width): of the nearest centre each."""
+def spread(found: Floats, shape: tuple[int, ...], window: int) -> Floats:
+    """Probabilities of windows as those of pixels, (H, W): each has those of the nearest centre.
+
+    Args:
+        found: (h, w), of ``localise``.
+        shape: of the photo, H and W first.
+        window: side of the windows.
+    """
     rows, columns = (
         ((np.arange(side) - window // 2 + STRIDE // 2) // STRIDE).clip(0, count - 1)
-        for side, count in zip((height, width), found.shape, strict=True)
+        for side, count in zip(shape[:2], found.shape, strict=True)
     )
-    return found[rows[:, None], columns]
+    pixels: Floats = found[rows[:, None], columns]
+    return pixels
 
 
 def heat_map(pixels: Pixels, found: Floats, window: int) -> bytes:
     """A PNG of the photo, tinted where it lacks the fingerprint: the surer, the stronger."""
     tint = np.empty((*pixels.shape[:2], 4), np.uint8)
     tint[..., :3] = CHANGED
-    tint[..., 3] = np.rint(255 * spread(found, *pixels.shape[:2], window))
+    tint[..., 3] = np.rint(255 * spread(found, pixels.shape, window))
     return paint(pixels, tint, {"lacks the fingerprint": CHANGED})
 
 

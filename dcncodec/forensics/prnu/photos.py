@@ -14,7 +14,7 @@ from dcncodec.forensics.prnu.fingerprint import SATURATED, Estimator, Fingerprin
 from dcncodec.forensics.prnu.localise import Samples, samples_of
 from dcncodec.forensics.prnu.parallel import each
 from dcncodec.forensics.prnu.residual import Pixels
-from dcncodec.formats import raw
+from dcncodec.formats import raw, suffixes
 from dcncodec.formats.files import read_bytes
 from dcncodec.formats.guard import suffixes_read
 from dcncodec.formats.image import read_image
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dcncodec.camera.develop import Developer
 
 STANDARD, LIBRAW = "standard", "libraw"
-DCN_SUFFIX = ".dcn"
 FLAT = 0.05
 """Standard deviation of a flat frame's cells, as a share of their mean."""
 CELL = 32
@@ -42,7 +41,7 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    known = suffixes_read() | raw.SUFFIXES | {DCN_SUFFIX}
+    known = suffixes_read() | suffixes.RAW | {suffixes.DCN}
     found = sorted(file for file in folder.iterdir() if file.suffix.lower() in known)
     if not found:
         raise UsageError(f"{folder}: holds no photos")
@@ -61,7 +60,7 @@ def read_photo(path: Path, pipeline: str = STANDARD) -> Pixels:
     """
     if is_raw(path):
         return develop_raw(path, pipeline)
-    with_signature = path.suffix.lower() == DCN_SUFFIX or not path.suffix
+    with_signature = path.suffix.lower() == suffixes.DCN or not path.suffix
     if with_signature and (data := read_bytes(path)).startswith(SIGNATURE):
         from dcncodec.codec import codec_for
 
@@ -71,7 +70,7 @@ def read_photo(path: Path, pipeline: str = STANDARD) -> Pixels:
 
 def is_raw(path: Path) -> bool:
     """Whether a file is a camera's RAW file, by its suffix."""
-    return path.suffix.lower() in raw.SUFFIXES
+    return path.suffix.lower() in suffixes.RAW
 
 
 def develop_raw(path: Path, pipeline: str) -> Pixels:

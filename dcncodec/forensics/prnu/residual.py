@@ -92,7 +92,7 @@ def blocks(height: int, width: int) -> Iterator[tuple[Block, Block, Block]]:
 
 def to_grey(planes: Pixels | Floats) -> Floats:
     """(H, W, 3) to float32 (H, W), weighted by ``GREY``."""
-    return planes @ np.array(GREY, np.float32)
+    return np.asarray(planes @ np.array(GREY, np.float32), np.float32)
 
 
 def inner(first: Floats, second: Floats) -> float:
