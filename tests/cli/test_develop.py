@@ -80,6 +80,23 @@ def test_from_picture_to_raw_and_back(tmp_path: Path, photo: Path, dcn: Dcn) -> 
     assert np.array_equal(pixels(tmp_path / "frame.png"), pixels(tmp_path / "standard.png"))
 
 
+def test_sensors_have_fingerprints(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (128, 96), (150, 150, 150)).save(flat)
+    found = {}
+    for sensor, seed in ((7, 1), (7, 2), (8, 1)):
+        target = tmp_path / f"{sensor}-{seed}.png"
+        code, error = dcn("develop", flat, "-o", target, "--sensor", sensor, "--seed", seed)
+        assert code == 0, error
+        picture = pixels(target)[..., 1]
+        found[sensor, seed] = (picture / picture.mean()).ravel()
+    assert np.corrcoef(found[7, 1], found[7, 2])[0, 1] > 0.3
+    assert abs(np.corrcoef(found[7, 1], found[8, 1])[0, 1]) < 0.1
+    frame = tmp_path / "frame.dng"
+    assert dcn("develop", photo, "-o", frame)[0] == 0
+    one_line(dcn("develop", frame, "--sensor", 7)[1], "is what a sensor gave")
+
+
 def test_frame_without_header(tmp_path: Path, dcn: Dcn) -> None:
     tile = np.array([[1000, 2000], [2000, 1500]], "<u2")
     (tmp_path / "frame.raw").write_bytes(np.tile(tile, (16, 20)).tobytes())
