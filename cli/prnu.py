@@ -291,10 +291,11 @@ def _add(
     estimator: Estimator, source: Path, pipeline: str, processes: int | None
 ) -> tuple[str, Tally, str]:
     """Add a folder: its description, what became of its photos, the pipeline of RAW files."""
-    from dcncodec.forensics.prnu.folder import CARD, load_sums, open_fingerprint
+    from dcncodec.forensics.prnu.folder import load_sums, open_fingerprint
     from dcncodec.forensics.prnu.photos import Tally, add_photos, is_raw, photos_in
+    from dcncodec.models.card import CARD_FILE
 
-    if (source / CARD).is_file():
+    if (source / CARD_FILE).is_file():
         folder = open_fingerprint(source)
         estimator.merge(load_sums(folder))
         tally = Tally(int(folder.card["photos"]))

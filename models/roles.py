@@ -11,3 +11,4 @@ class Role(Enum):
     CODEC = "codec"
     PIPELINE = "camera pipeline"
     FAN = "forensic network"
+    FINGERPRINT = "sensor fingerprint"

@@ -183,7 +183,7 @@ def test_bad_input(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
     turned = tmp_path / "turned.png"
     Image.fromarray(np.rot90(shot(K, 3))).save(turned)
     for command in ("match", "localise"):
-        one_line(dcn(command, turned, "--camera", tmp_path / "no"), 1, "no such model")
+        one_line(dcn(command, turned, "--camera", tmp_path / "no"), 1, "not a model folder")
     one_line(dcn("match", turned, "--camera", camera), 1, "turned.png: has 160 x 192 pixels")
     one_line(dcn("match", turned, "--camera", camera), 1, "turn it back as the sensor was")
     one_line(dcn("localise", turned, "--camera", camera), 1, "has no predictor")
@@ -226,7 +226,7 @@ def test_measurements(tmp_path: Path, dcn: Dcn) -> None:
     assert "<h2>Maps of one photo</h2>" in (report / "report.html").read_text()
     one_line(dcn("survive", *arguments, "-c", "jpeg:0"), 2, "choose a setting from 1 to 95")
     assert dcn("transfer", *arguments, "--flip", "64:32")[0] == 2
-    one_line(dcn("transfer", *arguments, "--pipelines", "none"), 1, "none: no such model")
+    one_line(dcn("transfer", *arguments, "--pipelines", "none"), 1, "none: no such camera pipeline")
     empty = tmp_path / "empty"
     empty.mkdir()
     one_line(dcn("survive", empty, "--report", report), 2, "too few pictures")

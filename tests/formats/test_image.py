@@ -133,6 +133,15 @@ def test_applies_orientation_of_each_format_once(orientation: int) -> None:
         assert orientation_of(picture.exif) in {1, None}
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_leaves_pixels_as_stored_if_told(orientation: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(stored), "PNG", exif=exif)
+    assert np.array_equal(read_image(data, upright=False).pixels, stored)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
 def test_uses_and_neutralises_xmp_orientation(kind: str) -> None:
     options = {"xmp": XMP % 6}

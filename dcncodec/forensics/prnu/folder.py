@@ -1,16 +1,4 @@
-"""Fingerprints on disk: weight folders of the family ``fingerprint`` (``models.registry``).
-
-``model.safetensors`` holds the fingerprint, ``sums.safetensors`` the sums with which it grows. The
-entries of ``card.json`` beside a model's ``name``, ``architecture`` and ``sha256``::
-
-    architecture   {"family": "fingerprint", "height": int, "width": int}
-    photos         int, how many it was estimated from; digests, list of str, one for each
-    source         str, where they lay; pipeline, str, what developed them ("": finished photos)
-    consistency    float, NCC of the fingerprints of two halves of the photos
-    expected_pce   float of a photo like those, or null
-    sums_sha256    str, of sums.safetensors in hexadecimal
-    predictor      null, or what tells how strong the fingerprint should be (``localise.Predictor``)
-"""
+"""Fingerprints on disk: weight folders of the family ``fingerprint`` (``models.families``)."""
 
 from __future__ import annotations
 
@@ -27,9 +15,20 @@ from safetensors import SafetensorError, safe_open
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint, finished, sum_shapes
 from dcncodec.formats.files import atomic_write, make_folder
-from dcncodec.models.registry import FINGERPRINT, ModelFolder, find_model
+from dcncodec.formats.geometry import NAME, NAME_RULE
+from dcncodec.models.card import (
+    CARD_FILE,
+    WEIGHTS,
+    WEIGHTS_FILE,
+    ModelFolder,
+    read_model,
+    write_model_card,
+)
+from dcncodec.models.families.fingerprint import SUMS
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
 
-CARD, WEIGHTS, SUMS, READABLE = "card.json", "model.safetensors", "sums.safetensors", "card.md"
+SUMS_FILE = "sums.safetensors"
 CHUNK = 1 << 20
 
 
@@ -39,22 +38,7 @@ def open_fingerprint(name_or_path: str | Path) -> ModelFolder:
     Raises:
         ModelError: there is none, it is something else, or its card is damaged.
     """
-    folder = find_model(name_or_path, FINGERPRINT)
-    card = folder.card
-    try:
-        valid = (
-            min(_size(folder)) > 0
-            and card["photos"] == len(card["digests"])
-            and all(isinstance(digest, str) for digest in card["digests"])
-            and all(isinstance(card[key], str) for key in ("source", "pipeline", "sums_sha256"))
-            and isinstance(card["consistency"], float)
-            and (card["predictor"] is None or isinstance(card["predictor"], dict))
-        )
-    except (KeyError, TypeError, ValueError):
-        valid = False
-    if not valid:
-        raise ModelError(f"{folder.path / CARD}: damaged card; make the fingerprint again")
-    return folder
+    return find_model(name_or_path, Role.FINGERPRINT)
 
 
 def load_fingerprint(folder: ModelFolder) -> Fingerprint:
@@ -64,7 +48,7 @@ def load_fingerprint(folder: ModelFolder) -> Fingerprint:
         ModelError: its file is missing, or not the one that the card describes.
     """
     card = folder.card
-    found = _read(folder.weights, folder.sha256, {"fingerprint": _size(folder)})
+    found = _read(folder, WEIGHTS, {"fingerprint": _size(folder)})
     return Fingerprint(
         found["fingerprint"], card["photos"], card["source"], card["pipeline"], card["consistency"]
     )
@@ -74,7 +58,7 @@ def load_sums(folder: ModelFolder) -> Estimator:
     """The sums in a folder; raises as ``load_fingerprint``."""
     whole, half = sum_shapes(*_size(folder))
     shapes = {"products": whole, "squares": whole, "half_products": half, "half_squares": half}
-    found = _read(folder.path / SUMS, folder.card["sums_sha256"], shapes)
+    found = _read(folder, SUMS, shapes)
     return Estimator(
         found["products"],
         found["squares"],
@@ -109,49 +93,48 @@ def write_fingerprint(
     photos, digests = estimator.photos, list(estimator.digests)
     make_folder(path)
     with (
-        atomic_write(path / WEIGHTS, overwrite=overwrite) as weights_file,
-        atomic_write(path / SUMS, overwrite=overwrite) as sums_file,
-        atomic_write(path / READABLE, overwrite=True) as readable_file,
-        atomic_write(path / CARD, overwrite=overwrite) as card_file,
+        atomic_write(path / WEIGHTS_FILE, overwrite=overwrite) as weights_file,
+        atomic_write(path / SUMS_FILE, overwrite=overwrite) as sums_file,
     ):
         sums_sha256 = _write(sums_file, _sums(estimator))
         estimator.clear()
         values = finished(values)
         sha256 = _write(weights_file, {"fingerprint": values})
-        fingerprint = Fingerprint(values, photos, source, pipeline, consistency)
-        card = {
-            "name": path.resolve().name,
-            "architecture": {"family": FINGERPRINT, "height": height, "width": width},
-            "photos": photos,
-            "source": source,
-            "pipeline": pipeline,
-            "consistency": round(consistency, 5),
-            "expected_pce": fingerprint.expected_pce,
-            "predictor": None,
-            "digests": digests,
-            "sha256": sha256,
-            "sums_sha256": sums_sha256,
-        }
-        card_file.write(_encoded(card))
-        readable_file.write(_readable(card).encode())
+    fingerprint = Fingerprint(values, photos, source, pipeline, consistency)
+    card = {
+        "name": path.resolve().name,
+        "architecture": {"family": "fingerprint", "height": height, "width": width},
+        "photos": photos,
+        "source": source,
+        "pipeline": pipeline,
+        "consistency": round(consistency, 5),
+        "expected_pce": fingerprint.expected_pce,
+        "predictor": None,
+        "digests": digests,
+        "sha256": sha256,
+        "parts": {SUMS: {"name": SUMS_FILE, "sha256": sums_sha256}},
+    }
+    write_model_card(path / CARD_FILE, card)
     return fingerprint
 
 
 def write_predictor(folder: ModelFolder, predictor: Mapping[str, Any]) -> None:
     """Put a predictor into a fingerprint's card; OutputError where that is not possible."""
-    card = folder.card | {"predictor": dict(predictor)}
-    with (
-        atomic_write(folder.path / READABLE, overwrite=True) as readable_file,
-        atomic_write(folder.path / CARD, overwrite=True) as card_file,
-    ):
-        card_file.write(_encoded(card))
-        readable_file.write(_readable(card).encode())
+    write_model_card(folder.card_path, folder.card | {"predictor": dict(predictor)})
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """UsageError where a fingerprint must not be written: over one, or among other files."""
-    if (path / CARD).exists():
-        if find_model(path, None).family != FINGERPRINT:
+    """Tell whether a fingerprint may be written to a folder.
+
+    Raises:
+        UsageError: it holds something else or, without ``overwrite``, a fingerprint; or its name
+            is none for a model.
+    """
+    if not NAME.fullmatch(path.resolve().name):
+        raise UsageError(f"{path}: the folder's name is the fingerprint's: {NAME_RULE}")
+    card = path / CARD_FILE
+    if card.exists():
+        if read_model(card).role is not Role.FINGERPRINT:
             raise UsageError(f"{path}: is a model; name another folder")
         if not overwrite:
             raise UsageError(f"{path}: exists; replace it with --force, or go on with --add")
@@ -194,17 +177,22 @@ def _write(file: IO[bytes], tensors: Mapping[str, NDArray[np.float32]]) -> str:
 
 
 def _read(
-    path: Path, sha256: str, shapes: Mapping[str, tuple[int, ...]]
+    folder: ModelFolder, role: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Tensors of a safetensors file with a known hash, names and shapes."""
+    """Tensors of one of a folder's parts, of known names and shapes.
+
+    Not through ``ModelFolder.part``, which holds the whole file in memory beside them.
+    """
+    part = folder.parts[role]
+    path = folder.path / part.name
     content = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while part := file.read(CHUNK):
-                content.update(part)
+            while chunk := file.read(CHUNK):
+                content.update(chunk)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    if content.hexdigest() != sha256:
+    if content.hexdigest() != part.sha256:
         raise ModelError(f"{path}: damaged or replaced (SHA-256); make the fingerprint again")
     try:
         with safe_open(path, "np") as tensors:
@@ -212,32 +200,8 @@ def _read(
     except SafetensorError as error:
         raise ModelError(f"{path}: no weight file ({error}); make the fingerprint again") from None
     for name, shape in shapes.items():
-        # Of the whole at once the check would take memory of its own.
+        # Row by row: of the whole at once the check would take memory of its own.
         fits = found[name].dtype == np.float32 and found[name].shape == shape
         if not fits or not all(bool(np.isfinite(row).all()) for row in found[name]):
             raise ModelError(f"{path}: does not fit its card; make the fingerprint again")
     return found
-
-
-def _encoded(card: Mapping[str, Any]) -> bytes:
-    return (json.dumps(card, indent=2) + "\n").encode()
-
-
-def _readable(card: Mapping[str, Any]) -> str:
-    architecture, predictor = card["architecture"], card["predictor"]
-    pce = card["expected_pce"]
-    lines = [
-        f"# {card['name']}",
-        "",
-        f"Fingerprint of a sensor, {architecture['width']} x {architecture['height']} pixels, from "
-        f"{card['photos']} photos ({card['source']}"
-        + (f", developed by {card['pipeline']}" if card["pipeline"] else "")
-        + ").",
-        "",
-        f"- NCC of the fingerprints of two halves of the photos: {card['consistency']:.3f}",
-        f"- PCE expected of photos like those: {'unknown' if pce is None else f'{pce:,.0f}'}",
-        "- Predictor for localisation: "
-        + (f"windows of {predictor['window']} pixels" if predictor else "none"),
-        f"- SHA-256 {card['sha256']}",
-    ]
-    return "\n".join(lines) + "\n"

@@ -21,7 +21,8 @@ from dcncodec.forensics.prnu.folder import (
     write_predictor,
 )
 from dcncodec.forensics.prnu.photos import add_photos, is_flat, photos_in, read_photo
-from dcncodec.models.registry import CODEC, find_model, list_models, open_folder
+from dcncodec.models.registry import find_model, list_models, open_folder
+from dcncodec.models.roles import Role
 
 K = gains(7, 160, 192)
 
@@ -68,12 +69,12 @@ def test_is_a_model_folder_of_its_own_family(
     camera: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DCN_MODELS", str(camera.parent))
-    assert find_model("my-camera", None).family == "fingerprint"
+    assert find_model("my-camera", None).role is Role.FINGERPRINT
     assert open_fingerprint("my-camera").path == camera
     assert "my-camera" in [folder.name for folder in list_models(None)]
     assert "my-camera" not in [folder.name for folder in list_models()]
     with pytest.raises(ModelError, match="is a sensor fingerprint, not a codec"):
-        open_folder(camera, CODEC)
+        open_folder(camera)
     with pytest.raises(ModelError, match="is a codec, not a sensor fingerprint"):
         open_fingerprint(tiny_model)
     with pytest.raises(ModelError, match="'dcn forensics prnu fingerprint' makes others"):
@@ -107,6 +108,8 @@ def test_nothing_else_is_overwritten(camera: Path, tiny_model: Path, tmp_path: P
     with pytest.raises(ImageError, match="one photo is all content"):
         write_fingerprint(tmp_path / "new", estimate(0, 1), "", "", overwrite=True)
     assert not (tmp_path / "new").exists()
+    with pytest.raises(UsageError, match="the folder's name is the fingerprint's"):
+        write_fingerprint(tmp_path / "My Camera", sums, "", "", overwrite=True)
 
 
 def test_damage_is_told(camera: Path) -> None:
@@ -119,7 +122,7 @@ def test_damage_is_told(camera: Path) -> None:
         with pytest.raises(ModelError, match="cannot be read"):
             load(open_fingerprint(camera))
     card = json.loads((camera / "card.json").read_text())
-    for key, value in (("photos", 9), ("digests", [1] * 4), ("sums_sha256", None)):
+    for key, value in (("photos", 9), ("digests", [1] * 4), ("parts", {}), ("predictor", {})):
         (camera / "card.json").write_text(json.dumps(card | {key: value}))
         with pytest.raises(ModelError, match="damaged card"):
             open_fingerprint(camera)
