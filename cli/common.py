@@ -133,14 +133,14 @@ class StripCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """With ``--strip`` as ``--strip=KINDS``."""
         joined: list[str] = []
-        words = iter(args)
-        for word in words:
-            if word == "--":
-                joined += [word, *words]
-            elif joined[-1:] == ["--strip"] and set(word.split(",")) <= set(STRIPPED):
-                joined[-1] = f"--strip={word}"
-            else:
-                joined.append(word)
+        waiting = list(args)
+        while waiting and waiting[0] != "--":
+            word = waiting.pop(0)
+            if word == "--strip":
+                given = bool(waiting) and set(waiting[0].split(",")) <= set(STRIPPED)
+                word += "=" + (waiting.pop(0) if given else ",".join(STRIPPED))
+            joined.append(word)
+        joined += waiting
         return super().parse_args(ctx, joined)
 
 
@@ -150,7 +150,7 @@ class _Kinds(click.ParamType[frozenset[str]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> frozenset[str]:
-        kinds = frozenset(str(value).lower().split(","))
+        kinds = value if isinstance(value, frozenset) else frozenset(str(value).split(","))
         if not kinds <= set(STRIPPED):
             self.fail(f"{value}: choose {', '.join(STRIPPED)}, with commas between", param, ctx)
         return kinds
@@ -160,10 +160,9 @@ def strip_option(command: Command) -> Command:
     """``--strip``; the command's class must be ``StripCommand``."""
     return click.option(
         "--strip",
+        "stripped",
         type=_Kinds(),
-        is_flag=False,
-        flag_value=",".join(STRIPPED),
-        default=None,
+        default=frozenset(),
         metavar="[KINDS]",
         help="Leave metadata out: all, or the given kinds of exif,xmp,icc. Without its ICC profile "
         "a picture is converted to sRGB.",

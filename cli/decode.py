@@ -76,7 +76,7 @@ def command(
     region: Any,
     model: str | None,
     bare: bool,
-    strip: frozenset[str] | None,
+    stripped: frozenset[str],
     file_format: str | None,
     output_dir: Path | None,
     recursive: bool,
@@ -132,6 +132,8 @@ def command(
     def convert(
         job: Job, content: tuple[bytes, ModelFolder], codec_of: Callable[[Path], Codec]
     ) -> dict[str, Any]:
+        from dcncodec.formats.image import strip
+
         data, folder = content
         begin = time.perf_counter()
         codec = codec_of(folder.path)
@@ -141,11 +143,9 @@ def command(
             batch.display.begin(job.name, _pixels(data, region))
             picture = codec.decode(data, region=region, max_pixels=max_pixels or None)
         seconds = time.perf_counter() - begin
-        if strip:
-            from dcncodec.formats.image import Picture
-
-            picture = Picture(picture.pixels, picture.alpha, picture.grey)
-        _write(job, picture, file_format, force)
+        for notice in picture.notices:
+            batch.display.notice(notice)
+        _write(job, strip(picture, stripped), file_format, force)
         return {
             "input": job.source,
             "output": job.target,
@@ -183,15 +183,14 @@ def _write(job: Job, picture: Picture, file_format: str | None, force: bool) -> 
 def _check_target(file_format: str | None, path: str) -> None:
     """Refuse suffixes of what is not written, and of other formats than the one asked for."""
     suffix = Path(path).suffix.lower()
-    if file_format is None:
-        if suffix not in WRITTEN:
-            raise UsageError(
-                f"{path}: no image format is called {suffix or '(no suffix)'!r}; choose one of "
-                f"{', '.join(WRITTEN)}, or say --format"
-            )
-    elif (is_picture(suffix) or suffix == DCN) and WRITTEN.get(suffix) != WRITTEN[
-        f".{file_format}"
-    ]:
+    if file_format is None and suffix not in WRITTEN:
+        several = "; several inputs need an output folder: -d" if suffix == DCN else ""
+        raise UsageError(
+            f"{path}: no image format is called {suffix or '(no suffix)'!r}; choose one of "
+            f"{', '.join(WRITTEN)}, or say --format{several}"
+        )
+    known = is_picture(suffix) or suffix == DCN
+    if file_format is not None and known and WRITTEN.get(suffix) != WRITTEN[f".{file_format}"]:
         raise UsageError(
             f"{path}: would hold {file_format}, but {suffix} is the suffix of another format; "
             "several inputs need an output folder: -d"

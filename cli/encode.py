@@ -54,7 +54,7 @@ def command(
     model: str | None,
     entropy: Any,
     bare: bool,
-    strip: frozenset[str] | None,
+    stripped: frozenset[str],
     metrics: bool,
     output_dir: Path | None,
     recursive: bool,
@@ -78,9 +78,12 @@ def command(
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> Picture:
-        from dcncodec.formats.image import read_image
+        from dcncodec.formats.image import read_image, strip
 
-        return read_image(read_input(job.source), max_pixels=max_pixels or None, name=job.name)
+        picture = read_image(read_input(job.source), max_pixels=max_pixels or None, name=job.name)
+        for notice in picture.notices:
+            batch.display.notice(notice)
+        return strip(picture, stripped)
 
     def load() -> Codec:
         load_torch(threads)
@@ -103,7 +106,7 @@ def command(
         if bare:
             data = codec.encode_bare(picture)
         else:
-            data = codec.encode(picture, entropy=entropy, keep_metadata=not strip, max_pixels=None)
+            data = codec.encode(picture, entropy=entropy, max_pixels=None)
         seconds = time.perf_counter() - begin
         write_output(job.target, data, force)
         result = {

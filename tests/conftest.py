@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import Runner
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -17,6 +18,12 @@ def shared_data() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs ../shared/data")
     return SHARED / "data"
+
+
+@pytest.fixture
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Runs ``dcn`` in this process."""
+    return Runner(monkeypatch, capfd)
 
 
 @pytest.fixture(scope="session")

@@ -13,42 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Runner, one_line
 from PIL import Image
 from skimage import data as samples
 
-from dcncodec.cli.main import main
-
 DCN = str(Path(sys.executable).with_name("dcn"))
-
-
-class Result:
-    """Exit code and output of one command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-class Runner:
-    """Runs ``main`` in this process, where torch is already loaded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capfd = monkeypatch, capfd
-
-    def __call__(self, *arguments: object) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["dcn", *map(str, arguments)])
-        self.capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = self.capfd.readouterr()
-        return Result(code, out, err)
-
-
-@pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
-    return Runner(monkeypatch, capfd)
 
 
 @pytest.fixture
@@ -62,16 +31,6 @@ def photo(tmp_path: Path) -> Path:
 def coded(dcn: Runner, photo: Path, tiny_model: Path) -> Path:
     assert dcn("encode", "--model", tiny_model, photo).code == 0
     return photo.with_suffix(".dcn")
-
-
-def one_line(result: Result, *words: str, code: int = 1) -> None:
-    """The command failed with one line on standard error that holds all words."""
-    assert result.code == code
-    lines = result.err.strip().splitlines()
-    assert len(lines) == 1, result.err
-    assert lines[0].startswith("dcn: ")
-    for word in words:
-        assert word in lines[0]
 
 
 def test_the_installed_command_round_trips(photo: Path, tmp_path: Path) -> None:
