@@ -9,10 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
 from dcncodec.cli.failures import explain, named
-from dcncodec.cli.lines import complain, escaped, json_line, say
+from dcncodec.cli.lines import complain, escaped, json_line, say, tell
 from dcncodec.cli.plan import Job, Plan
 from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
 from dcncodec.errors import UsageError
@@ -221,7 +219,7 @@ class Batch:
         text = json_line(facts)
         if job.target == STREAM:
             # Standard output holds the file itself.
-            click.echo(text, err=True)
+            tell(text)
         else:
             self.display.result(text)
 
