@@ -11,9 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from dcncodec.bench.points import Point
+from dcncodec.errors import MissingLibraryError
+
+try:
+    from scipy.optimize import least_squares
+except ImportError:
+    raise MissingLibraryError("curves need scipy: pip install 'dcncodec[bench]'") from None
 
 Array = NDArray[np.float64]
 

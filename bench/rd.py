@@ -16,10 +16,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from dcncodec.bench.metrics import from_scale
 from dcncodec.bench.points import Point
+from dcncodec.errors import MissingLibraryError
+
+try:
+    from scipy.interpolate import PchipInterpolator
+except ImportError:
+    raise MissingLibraryError("curves need scipy: pip install 'dcncodec[bench]'") from None
 
 RATES = (0.1, 2.5)
 """Bits per pixel between which curves are compared."""

@@ -164,10 +164,10 @@ def _frame(
     sensor_number: int | None,
 ) -> Frame:
     from dcncodec.formats.files import read_bytes
+    from dcncodec.formats.image import suffixes_read
     from dcncodec.formats.raw import frame_from_bytes, read_raw
-    from dcncodec.train.engine.data import SUFFIXES
 
-    simulated = size is None and source.suffix.lower() in SUFFIXES
+    simulated = size is None and source.suffix.lower() in suffixes_read()
     if sensor_number is not None and not simulated:
         raise UsageError(f"{source}: is what a sensor gave; --sensor simulates one for a picture")
     if size is not None:

@@ -87,7 +87,9 @@ def acquire(
     try:
         from scipy.ndimage import gaussian_filter
     except ImportError:
-        raise MissingLibraryError("a simulated camera needs scipy: pip install scipy") from None
+        raise MissingLibraryError(
+            "a simulated camera needs scipy: pip install 'dcncodec[raw]'"
+        ) from None
     height, width = (side // 2 * 2 for side in pixels.shape[:2])
     check_size(width, height, "simulated frame")
     rng = np.random.default_rng(seed)

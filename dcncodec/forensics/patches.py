@@ -9,14 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcncodec.errors import ImageError, TrainingError
-from dcncodec.metrics import to_unit
-from dcncodec.train.engine.data import ImageSet
+from dcncodec.errors import ImageError
 
 FLAT_VARIANCE = 0.005
 """Patches of less variance (samples in [0, 1]) show no traces of anything and are left out."""
-ATTEMPTS = 4
-"""Random patches drawn for every one that is asked for."""
 
 
 def is_varied(patches: Tensor) -> Tensor:
@@ -62,42 +58,3 @@ def _squares(
         raise ImageError(f"{width} x {height} pixels: too small for a patch of {side} x {side}")
     squares = [pixels[top : top + side, left : left + side] for top, left in places]
     return torch.from_numpy(np.stack(squares)), places
-
-
-def varied_crops(images: ImageSet, count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Random crops that vary enough.
-
-    Args:
-        images: where they come from.
-        count: B.
-        size: side in pixels.
-        generator: a CPU generator.
-
-    Returns:
-        uint8 (B, size, size, 3).
-
-    Raises:
-        TrainingError: too few of ``ATTEMPTS`` times as many crops do.
-    """
-    crops = images.crops(count * ATTEMPTS, size, generator)
-    return crops[first_of(is_varied(to_unit(crops)), count, size)]
-
-
-def first_of(varied: Tensor, count: int, size: int) -> Tensor:
-    """Indices (count,) of the first patches that vary enough.
-
-    Args:
-        varied: which of all do, (N,) of bool.
-        count: how many are wanted.
-        size: side of the patches in pixels.
-
-    Raises:
-        TrainingError: there are fewer.
-    """
-    found = varied.nonzero().squeeze(1)
-    if len(found) < count:
-        raise TrainingError(
-            f"only {len(found)} of {len(varied)} random patches of {size} pixels vary enough to "
-            "show traces; give photographs with more texture"
-        )
-    return found[:count]

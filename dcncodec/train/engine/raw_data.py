@@ -19,10 +19,11 @@ from torch import Tensor
 from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
 from dcncodec.camera.camera import develop
 from dcncodec.errors import TrainingError
-from dcncodec.forensics.patches import ATTEMPTS, first_of, is_varied
+from dcncodec.forensics.patches import is_varied
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit
 from dcncodec.train.engine.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
+from dcncodec.train.engine.varied import ATTEMPTS, first_of
 
 SAME_CAMERA = 1e-3
 """Most by which the colour matrices of one camera's files differ."""

@@ -25,7 +25,6 @@ from torch.nn import functional
 from dcncodec.forensics.channel import Channel, as_bytes
 from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
-from dcncodec.forensics.patches import varied_crops
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.fan import FAN
@@ -40,6 +39,7 @@ from dcncodec.train.engine.recipes import (
     ForensicRecipe,
 )
 from dcncodec.train.engine.run import Run
+from dcncodec.train.engine.varied import varied_crops
 from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss
 
 VALIDATION_PATCHES = 64

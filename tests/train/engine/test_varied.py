@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dcncodec.errors import TrainingError
-from dcncodec.forensics.patches import is_varied, varied_crops
+from dcncodec.forensics.patches import is_varied
 from dcncodec.metrics import to_unit
 from dcncodec.train.engine.data import ImageSet
+from dcncodec.train.engine.varied import varied_crops
 
 
 def images(pixels: torch.Tensor) -> ImageSet:
