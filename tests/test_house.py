@@ -17,7 +17,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 
-LIBRARIES = {"PIL": "pillow", "pillow_jxl": "pillow-jxl-plugin"}
+LIBRARIES = {"PIL": "pillow", "pywt": "pywavelets"}
 """Names of packages where they are not those of their modules."""
 NOWHERE_DECLARED = {"pillow_jxl", "ssimulacra2"}
 """Used where a user has installed them."""
@@ -121,6 +121,9 @@ def test_every_package_is_installed_and_exists() -> None:
     assert folders == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
+EXTRAS = [name for name in PROJECT["project"]["optional-dependencies"] if name != "dev"]
+
+
 def declared(extra: str | None = None) -> set[str]:
     """Packages that the project or one of its extras needs."""
     project = PROJECT["project"]
@@ -133,7 +136,7 @@ def test_what_is_imported_is_declared(always: bool) -> None:
     """What a module needs to be loaded is a dependency, or the module is of an extra."""
     allowed = declared()
     if not always:
-        allowed |= declared("bench") | declared("raw")
+        allowed |= set().union(*map(declared, EXTRAS))
     missing = set()
     for module, path in MODULES.items():
         for name, whenever in imports(path):
@@ -152,4 +155,4 @@ def test_what_is_declared_is_imported() -> None:
     used = {name.split(".")[0] for path in MODULES.values() for name, _ in imports(path)}
     packages = {LIBRARIES.get(name, name).replace("_", "-").lower() for name in used}
     # The C extensions need cffi, which no module names.
-    assert declared() | declared("bench") | declared("raw") <= packages | {"cffi"}
+    assert declared().union(*map(declared, EXTRAS)) <= packages | {"cffi"}
