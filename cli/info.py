@@ -1,4 +1,4 @@
-"""``dcn info``: what .dcn files hold, without a model."""
+"""``dcn info``: what .dcn files hold. Only decoding context-coded files takes their model."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
     from dcncodec.formats.inspect import info
 
     data = read_input(path)
-    facts: dict[str, Any] = {"file": path, **info(data, channels=channels)}
-    if verify:
+    coder = None
+    if channels or verify:
         from dcncodec.formats.container import read
 
         file = read(data, max_pixels=None)
-        coder = None
         if file.coding is not None:
             from dcncodec.models.registry import find_by_prefix
 
             folder = find_by_prefix(file.header.model, file.header.model_hash)
             coder = folder.coder_for(file.coding)
+    facts: dict[str, Any] = {"file": path, **info(data, channels=channels, coder=coder)}
+    if verify:
         file.verify(coder)
         facts["verified"] = True
     if as_json:

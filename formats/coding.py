@@ -12,6 +12,9 @@ CONTEXT = 1
 """The only coder so far, which has a model of its own."""
 CODING_BYTES = 3 + HASH_BYTES
 
+MAX_CODED_BYTES = MAX_SIDE * (MAX_SIDE * MAX_SIDE * 7 + 16) + 512
+"""The longest block of that coder (``dcn_context_bound``): 50 bits a latent and streams' ends."""
+
 
 @dataclass(frozen=True)
 class Coding:

@@ -20,16 +20,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from dcncodec.errors import FormatError, MissingLibraryError, ModelError
+from dcncodec.formats.geometry import MAX_SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dcncodec.formats.sections import Buffer
 
     Latents = NDArray[np.int16]
 
 PREFIX = "context."
 """Of the tensors' names in a weight file, beside those of the networks."""
-MAX_SIDE = 255
-"""Rows and columns of a block; channels too."""
 FRACTIONS = 16
 """A mean is given in 1/16 code words."""
 PRECISION = 15
@@ -173,7 +174,7 @@ class ContextModel:
 
     def decode(
         self,
-        block: bytes | bytearray | memoryview,
+        block: Buffer,
         rows: int,
         columns: int,
         rate: int = 0,

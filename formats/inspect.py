@@ -1,7 +1,7 @@
 """What a .dcn file holds, as dictionaries that fit JSON, for `dcn info`.
 
 Without `channels` nothing is decoded and numpy is not imported, so that `dcn info` answers at
-once.
+once. Describing the channels of context-coded blocks takes their coder.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dcncodec.formats.coder import Coder
 
-def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
+
+def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) -> dict[str, Any]:
     """Facts about a file.
 
     Damaged blocks do not stop it: their entries have `intact` false and no further facts.
@@ -28,6 +30,7 @@ def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
     Args:
         data: the whole file.
         channels: also decode the blocks and describe every channel.
+        coder: of context-coded blocks, to decode them.
 
     Returns:
         Image (`width`, `height` in pixels, `grey`, `alpha`), `model`, `model_hash`, `quality`,
@@ -35,14 +38,14 @@ def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
         `rate` (0..255, None without a coding section),
         `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
         (position and shape in latents, offset, bytes, mode, with `channels` their table: see
-        `channel_table`; those of mode `context` have none without their model).
+        `channel_table`; those of mode `context` have one if their coder is given).
 
     Raises:
         FormatError: anything but a block is damaged.
     """
     reader = read(data, max_pixels=None)
     header = reader.header
-    blocks = [_block(reader, number, channels) for number in range(header.block_count)]
+    blocks = [_block(reader, number, channels, coder) for number in range(header.block_count)]
     return {
         "format": "dcn",
         "version": VERSION,
@@ -69,7 +72,7 @@ def info(data: Buffer, *, channels: bool = False) -> dict[str, Any]:
     }
 
 
-def _block(reader: Reader, number: int, channels: bool) -> dict[str, Any]:
+def _block(reader: Reader, number: int, channels: bool, coder: Coder | None) -> dict[str, Any]:
     section = reader.block_section(number)
     top, left, rows, columns = reader.header.block_area(number)
     facts: dict[str, Any] = {
@@ -83,11 +86,14 @@ def _block(reader: Reader, number: int, channels: bool) -> dict[str, Any]:
     }
     try:
         block = reader.block(number)
-        if reader.coding is not None:
-            return facts | {"mode": "context", "intact": True}
-        facts["mode"] = bitstream.block_shape(block)[3]
-        if channels:
-            facts["channels"] = channel_table(block)
+        if reader.coding is None:
+            facts["mode"] = bitstream.block_shape(block)[3]
+            if channels:
+                facts["channels"] = channel_table(block)
+        else:
+            facts["mode"] = "context"
+            if channels and coder is not None:
+                facts["channels"] = context_table(reader, number, coder)
     except FormatError:
         return facts | {"intact": False}
     return facts | {"intact": True}
@@ -124,9 +130,33 @@ def channel_table(block: Buffer) -> list[dict[str, Any]]:
     return table
 
 
-def _entropy(plane: NDArray[np.uint8]) -> float:
+def context_table(reader: Reader, number: int, coder: Coder) -> list[dict[str, Any]]:
+    """Every channel of a context-coded block.
+
+    Returns:
+        Entries as in `channel_table`; `bytes` is None, and `bpp` what the coder's tables say.
+
+    Raises:
+        FormatError: the block is damaged.
+    """
+    latents = reader.latents(number, coder)
+    costs = coder.bits(latents, reader.rate)
+    pixels = latents[0].size * STRIDE**2
+    return [
+        {
+            "channel": channel,
+            "bytes": None,
+            "coding": "context",
+            "entropy": _entropy(plane),
+            "bpp": float(bits.sum()) / pixels,
+        }
+        for channel, (plane, bits) in enumerate(zip(latents, costs, strict=True))
+    ]
+
+
+def _entropy(plane: NDArray[np.uint8] | NDArray[np.int16]) -> float:
     import numpy as np
 
-    counts = np.bincount(plane.ravel())
-    shares = counts[counts > 0] / plane.size
+    _, counts = np.unique(plane, return_counts=True)
+    shares = counts / plane.size
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # a constant plane would give -0.0

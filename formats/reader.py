@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, overload
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, packed, sections
-from dcncodec.formats.coding import Coding, parse_coding
+from dcncodec.formats.coding import MAX_CODED_BYTES, Coding, parse_coding
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
 from dcncodec.formats.packed import METADATA, Metadata
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.uint8]
 
 INDEX_ENTRY = 4
-"""Bytes of an index entry; a block section has at most MAX_BLOCK_BYTES + 9 < 2**32."""
+"""Bytes of an index entry; a block section has at most MAX_CODED_BYTES + 9 < 2**32."""
 MAX_START = len(sections.SIGNATURE) + sections.section_bytes(MAX_HEAD_BYTES)
 """Signature and the longest HEAD section."""
 
@@ -114,7 +114,9 @@ class Reader:
                 raise FormatError("a block follows the index")
             if number == count:
                 raise FormatError(f"more blocks than the {count} that cover the picture")
-            if section.payload_end - section.payload_start > bitstream.MAX_BLOCK_BYTES:
+            own = sections.CODING in self._known
+            longest = MAX_CODED_BYTES if own else bitstream.MAX_BLOCK_BYTES
+            if section.payload_end - section.payload_start > longest:
                 raise FormatError(f"block {number} is longer than any block can be")
             self._block_sections.append(section)
             return
@@ -203,9 +205,14 @@ class Reader:
             FormatError: the block is damaged.
         """
         try:
-            return coder.decode(self.block(number), self.header.block(number), self.rate)
+            found = coder.decode(self.block(number), self.header.block(number), self.rate)
         except FormatError as error:
             raise _in_block(number, error) from error
+        if len(found) != self._channels:
+            raise FormatError(
+                f"CODR section states {self._channels} channels, its context model has {len(found)}"
+            )
+        return found
 
     def decode_block(self, number: int, threads: int = 1) -> Indices:
         """The codebook indices of a block of the bit-stream, uint8 (N, rows, columns), 0..31.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import MAX_SIDE, Geometry
 from dcncodec.models.card import card_text, is_whole
+from dcncodec.models.coders import load_context
 from dcncodec.models.roles import Role
 
 if TYPE_CHECKING:
@@ -61,5 +62,5 @@ def network(folder: ModelFolder) -> DCN:
 
 
 def coder(folder: ModelFolder) -> ModelCoder | None:
-    """None: the coders of the bit-stream have no weights."""
-    return None
+    """See ``CodecFamily``."""
+    return load_context(folder)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import spec_context as oracle
 from context_samples import random_latents, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,15 +17,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dcncodec.errors import FormatError, ModelError
+from dcncodec.formats import context
+from dcncodec.formats.coding import MAX_CODED_BYTES
 from dcncodec.formats.context import TENSORS, ContextModel, digest
-
-_SPEC = importlib.util.spec_from_file_location(
-    "spec_context", Path(__file__).parents[1] / "golden" / "spec_context.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-oracle = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(oracle)
+from dcncodec.formats.context_coder import ContextCoder
+from dcncodec.formats.geometry import Area, Geometry
 
 KINDS = ["zero", "sparse", "extreme", "ends"]
 
@@ -271,6 +266,22 @@ def test_malformed_blocks(block: bytes, error: str) -> None:
         model.decode(block, 2, 3)
 
 
+def test_longest_block() -> None:
+    """The container's limit is that of the coder, which the worst latents come near."""
+    lib = context._extension().lib
+    model = ContextModel(random_model(1, 255, 1, 1))
+    assert lib.dcn_context_bound(model._model, 255, 255) == MAX_CODED_BYTES
+    tensors = random_model(4, 9, 9, scales=1)
+    tensors["radius"][:] = 0
+    tensors["low_bits"][:] = 15
+    tensors["frequencies"] = np.tile(np.array([1, 2**15 - 1], np.uint16), 16)
+    worst = ContextModel(tensors)
+    latents = random_latents(1, 9, 30, 30, "ends")
+    block = worst.encode(latents)
+    assert len(block) > 2 * latents.size
+    np.testing.assert_array_equal(worst.decode(block, 30, 30), latents)
+
+
 def test_bytes_behind_the_end() -> None:
     model = ContextModel(random_model(2, 5, 8))
     block = model.encode(random_latents(2, 5, 4, 4))
@@ -373,6 +384,23 @@ def test_sums_at_the_limit_are_allowed() -> None:
     tensors["mean.bias"] += 1
     with pytest.raises(ModelError, match="might not fit"):
         ContextModel(tensors)
+
+
+def test_coder_of_a_codec() -> None:
+    model = ContextModel(random_model(6, 4, 7, wild=False))
+    coder = ContextCoder(model, Geometry(4, 5), threads=2)
+    latents = random_latents(6, 4, 9, 8).clip(-15, 16)
+    block = coder.encode(latents, 30)
+    area = Area(3, 5, 12, 13)
+    np.testing.assert_array_equal(coder.decode(block, area, 30), latents)
+    np.testing.assert_array_equal(coder.bits(latents, 30), model.bits(latents, 30))
+    latents[2, 3, 4] = 17
+    with pytest.raises(ValueError, match=r"code words -?\d+\.\.17 are not in -15\.\.16"):
+        coder.encode(latents, 30)
+    with pytest.raises(FormatError, match=r"\.\.17, the model has -15\.\.16"):
+        coder.decode(model.encode(latents, 30), area, 30)
+    with pytest.raises(ModelError, match="has 4 channels, the codec has 5"):
+        ContextCoder(model, Geometry(5, 5))
 
 
 def test_weight_files() -> None:

@@ -20,14 +20,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dcncodec.errors import FormatError, LimitError
+from dcncodec.errors import FormatError, LimitError, ModelError
 from dcncodec.formats import bitstream, container, inspect, packed, sections
-from dcncodec.formats.container import MAX_DIMENSION, Container, Header, Metadata
+from dcncodec.formats.coder import ChannelCoder
+from dcncodec.formats.container import Coding, Container, Header, Metadata
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.context_coder import ContextCoder
+from dcncodec.formats.geometry import MAX_DIMENSION, Geometry
 from dcncodec.formats.header import pack_header
 
 SEED, COUNT = 2020, 10_000
 MEMORY = 256 * 2**20
 SECONDS = 40
+MODEL = Path(__file__).parents[1] / "golden" / "context" / "model.safetensors"
+CODER = ContextCoder(ContextModel.from_bytes(MODEL.read_bytes()), Geometry(3, 5), threads=2)
+CODING = Coding(9, 3, CODER.sha256[:8])
 INTERESTING = (0, 1, 2, 3, 4, 0x20, 0x7F, 0x80, 0x81, 0xFE, 0xFF)
 
 
@@ -42,6 +49,14 @@ def blocks(head: Header, mode: str) -> list[bytes]:
     return coded
 
 
+def context_blocks(head: Header) -> list[bytes]:
+    rng = np.random.default_rng(3)
+    return [
+        CODER.encode(rng.binomial(20, 0.5, (3, rows, columns)).astype(np.int16) - 10, 9)
+        for _, _, rows, columns in head.block_areas()
+    ]
+
+
 def originals() -> tuple[list[bytes], list[bytes]]:
     """Valid files and valid blocks."""
     few = Header(61, 45, "dcn-32c", bytes(8))
@@ -54,6 +69,8 @@ def originals() -> tuple[list[bytes], list[bytes]]:
         container.write(Container(few, blocks=blocks(few, "global"))),
         container.write(Container(full, metadata, alpha, blocks(full, "channel"))),
         container.write(Container(many, blocks=blocks(many, "channel"))),
+        container.write(Container(few, blocks=context_blocks(few), coding=CODING)),
+        container.write(Container(many, blocks=context_blocks(many), coding=CODING)),
     ]
     streams = [*blocks(few, "channel"), *blocks(few, "global"), *blocks(many, "channel")[:2]]
     same = np.repeat(blocks_of_one(), 60, axis=0)
@@ -122,7 +139,7 @@ def with_checksums(data: bytes) -> bytes:
     return bytes(fixed)
 
 
-def outcome(error: FormatError | LimitError) -> str:
+def outcome(error: FormatError | LimitError | ModelError) -> str:
     """The name of an error that reads as one line."""
     if "\n" in str(error) or not str(error):
         raise AssertionError(f"not one line: {error!r}")
@@ -138,12 +155,14 @@ def use_file(data: bytes) -> str:
         _ = reader.metadata
         alpha = reader.alpha
         assert alpha is None or alpha.shape == (header.height, header.width)
+        coder = CODER if reader.coding else ChannelCoder()
         for number, (_, _, rows, columns) in enumerate(header.block_areas()):
-            planes = reader.decode_block(number)
-            assert planes.shape == (reader.latent_channels, rows, columns)
-            assert planes.max() < 32
-        reader.verify()
-    except (FormatError, LimitError) as error:
+            latents = reader.latents(number, coder)
+            assert latents.shape == (reader.latent_channels, rows, columns)
+            assert latents.min() >= -15
+            assert latents.max() <= 16
+        reader.verify(coder if reader.coding else None)
+    except (FormatError, LimitError, ModelError) as error:
         return outcome(error)
     return "valid"
 

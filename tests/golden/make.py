@@ -1,6 +1,6 @@
 """Writes the golden files. Run it only for a new format version: within one they never change.
 
-    python tests/golden/make.py
+    PYTHONPATH=tests/helpers python tests/golden/make.py
 
 Three kinds: `streams/*.dcnb` and `files/*.dcn` with `golden.json` (encodes to the same bytes,
 decodes to this), `fail.json` (must fail with exactly this message). Indices come from SHAKE-256,
@@ -17,11 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import zstandard
+from context_samples import random_model
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from dcncodec.errors import DcnError
 from dcncodec.formats import bitstream, container, sections
-from dcncodec.formats.container import Container, Header, Metadata
+from dcncodec.formats.container import Coding, Container, Header, Metadata
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.context_coder import ContextCoder
+from dcncodec.formats.geometry import Geometry
 
 HERE = Path(__file__).parent
 HASH = bytes(range(8))
@@ -101,6 +106,15 @@ def alpha() -> NDArray[np.uint8]:
     return plane
 
 
+MODEL = HERE / "context" / "model.safetensors"
+CONTEXT = {
+    "context": (header(), 100),
+    "context-zero": (header(grey=True), 0),
+    "context-several": (header(300, 200, block_height=16, block_width=20), 255),
+    "context-streams": (header(1000, 900), 7),
+}
+"""Headers and rates of the files of mode `context`; the last one's block has several streams."""
+
 METADATA = Metadata(b"profile " * 40, b"II*\0 exif", b"<x:xmpmeta/>")
 
 
@@ -113,6 +127,45 @@ def containers() -> dict[str, Container]:
         "global": Container(single, blocks=blocks(single, mode="global")),
         "several": Container(many, blocks=blocks(many)),
         "one-pixel": Container(header(1, 1), blocks=blocks(header(1, 1), 1)),
+    }
+
+
+def context_coder() -> ContextCoder:
+    """The coder of the golden context model, which was made up."""
+    model = ContextModel.from_bytes(MODEL.read_bytes())
+    return ContextCoder(model, Geometry(3, 5, -32768, 65536))
+
+
+def wild(seed: str, rows: int, columns: int) -> NDArray[np.int16]:
+    """Code words: mostly small, one in 64 of any size; those of channel 1 are rare."""
+    raw = noise(seed, 3 * rows * columns * 4).reshape(3, rows, columns, 4).astype(np.int16)
+    small = (raw[..., 0] & 3) - (raw[..., 1] & 3)
+    latents = np.where(raw[..., 2] < 4, raw[..., 0] << 8 | raw[..., 1], small)
+    latents[1] *= raw[1, ..., 3] < 20
+    return latents.astype(np.int16)
+
+
+def context_latents(name: str) -> list[NDArray[np.int16]]:
+    """Code words of every block of a golden context-coded file."""
+    areas = list(CONTEXT[name][0].block_areas())
+    latents = [wild(f"{name} {n}", rows, columns) for n, (_, _, rows, columns) in enumerate(areas)]
+    if name == "context-zero":
+        latents[0][:] = 0
+    if name == "context-several":
+        latents[0][1:] = 0
+    return latents
+
+
+def context_containers() -> dict[str, Container]:
+    """Files of mode `context`."""
+    coder = context_coder()
+    return {
+        name: Container(
+            head,
+            blocks=[coder.encode(latents, rate) for latents in context_latents(name)],
+            coding=Coding(rate, 3, coder.sha256[:8]),
+        )
+        for name, (head, rate) in CONTEXT.items()
     }
 
 
@@ -238,6 +291,53 @@ def failing_files() -> Iterator[tuple[str, bytes]]:
     yield "block-channels", joined(head, many[1], channels, *many[3:-2], index, end)
 
 
+def failing_codings() -> Iterator[tuple[str, bytes]]:
+    """Malformed CODR sections."""
+    head, coding, block, end = context_parts()
+    payload = coding[2:-4]
+
+    def coder(payload: bytes) -> bytes:
+        return sections.pack_section(sections.CODING, payload)
+
+    yield "damaged", joined(head, coding[:5] + b"?" + coding[6:], block, end)
+    yield "unknown", joined(head, coder(b"\2"), block, end)
+    yield "short", joined(head, coder(payload[:-1]), block, end)
+    yield "empty", joined(head, coder(b""), block, end)
+    yield "long", joined(head, coder(payload + b"?"), block, end)
+    yield "channels-0", joined(head, coder(payload[:2] + b"\0" + payload[3:]), block, end)
+    yield "twice", joined(head, coding, coding, block, end)
+    yield "after-block", joined(head, block, coding, end)
+    yield "other-channels", joined(head, coder(payload[:2] + b"\4" + payload[3:]), block, end)
+    for name, data in {
+        "block-empty": b"",
+        "block-active": b"\4" + block[3:-4],
+        "block-streams": block[2:3] + b"\7" + block[4:-4],
+        "block-cut": block[2:-6],
+        "block-trailing": block[2:-4] + b"?",
+        "block-latent": beyond(),
+    }.items():
+        yield name, joined(head, coding, sections.pack_section(sections.BLOCK, data), end)
+
+
+def beyond() -> bytes:
+    """A block of noise that decodes to a code word beyond 16 bits."""
+    model = context_coder().model
+    for seed in range(10_000):
+        data = b"\3\1" + noise(f"beyond {seed}", 100).tobytes()
+        try:
+            model.decode(data, 4, 6, 100)
+        except DcnError as error:
+            if "outside 16 bits" in str(error):
+                return data
+    raise AssertionError("no noise decodes to such a code word")
+
+
+def context_parts() -> list[bytes]:
+    """The sections of a context-coded file."""
+    data = memoryview(container.write(context_containers()["context"]))
+    return [bytes(data[s.start : s.end]) for s in sections.walk(data)]
+
+
 def compressed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(content)
 
@@ -318,16 +418,20 @@ def failing_globals() -> Iterator[tuple[str, bytes]]:
 
 def outcome(kind: str, data: bytes) -> object:
     """Use everything in `data`, as a reader would."""
+    if kind == "context":
+        return container.read(data).verify(context_coder())
     if kind == "file":
         return container.read(data).verify()
     return bitstream.decode_block(data, bare=kind == "stream")
 
 
 def failures() -> Iterator[tuple[str, str, bytes]]:
-    """Name, kind (file, stream, global) and bytes of everything that must fail."""
+    """Name, kind (file, context, stream, global) and bytes of everything that must fail."""
     for cases in (failing_files, failing_headers, failing_parts):
         for name, data in cases():
             yield f"file-{name}", "file", data
+    for name, data in failing_codings():
+        yield f"context-{name}", "context", data
     for name, data in failing_streams():
         yield f"stream-{name}", "stream", data
     for name, data in failing_globals():
@@ -357,6 +461,15 @@ def main() -> None:
         decoded = b"".join(reader.decode_block(n).tobytes() for n in range(len(reader.blocks)))
         shape = [reader.latent_channels, reader.header.latent_height, reader.header.latent_width]
         keep(f"files/{name}.dcn", data, decoded, shape)
+    MODEL.parent.mkdir(exist_ok=True)
+    tensors = random_model(2, 3, 10, knots=3, scales=6, wild=False)
+    MODEL.write_bytes(save(ContextModel(tensors).to_tensors()))
+    for name, content in context_containers().items():
+        data = container.write(content)
+        latents = [plane.astype("<i2").tobytes() for plane in context_latents(name)]
+        head = content.header
+        shape = [3, head.latent_height, head.latent_width]
+        keep(f"files/{name}.dcn", data, b"".join(latents), shape)
     (HERE / "golden.json").write_text(json.dumps(golden, indent=1) + "\n")
 
     fail = {}

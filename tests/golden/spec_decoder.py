@@ -6,8 +6,10 @@ follows it.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 
+import spec_context
 import zstandard
 
 
@@ -118,6 +120,9 @@ class File:
     block_width: int = 0
     model_hash: bytes = b""
     model: str = ""
+    rate: int = 0
+    channels: int = 0
+    digest: bytes = b""
     metadata: dict[int, bytes] = field(default_factory=dict)
     alpha: list[bytes] = field(default_factory=list)
     blocks: list[tuple[tuple[int, int, int], bytes]] = field(default_factory=list)
@@ -162,8 +167,27 @@ def alpha(payload: bytes, width: int) -> list[bytes]:
     return rows
 
 
-def decode(data: bytes) -> File:
-    """Sections 3 to 8."""
+def block_size(file: File) -> tuple[int, int]:
+    """Section 5: rows and columns of the next block."""
+    rows, columns = (file.height + 7) // 8, (file.width + 7) // 8
+    height, width = file.block_height or rows, file.block_width or columns
+    row, column = divmod(len(file.blocks), (columns + width - 1) // width)
+    return min(height, rows - row * height), min(width, columns - column * width)
+
+
+def context_block(
+    data: bytes, file: File, model: spec_context.Model
+) -> tuple[tuple[int, int, int], bytes]:
+    """Section 16: shape (N, H, W) and code words as int16."""
+    assert file.digest == spec_context.digest(model)[:8]
+    rows, columns = block_size(file)
+    planes = spec_context.block(model, data, rows, columns, file.rate)
+    flat = [z for plane in planes for row in plane for z in row]
+    return (file.channels, rows, columns), struct.pack(f"<{len(flat)}h", *flat)
+
+
+def decode(data: bytes, model: spec_context.Model | None = None) -> File:
+    """Sections 3 to 8; context-coded files need their context model."""
     file, at = File(), 8
     while data[at]:
         kind = data[at]
@@ -173,9 +197,13 @@ def decode(data: bytes) -> File:
         if kind == 1:
             head(payload, file)
         elif kind == 2:
-            file.blocks.append(block(payload))
+            coded = block(payload) if model is None else context_block(payload, file, model)
+            file.blocks.append(coded)
         elif kind == 4:
             file.alpha = alpha(payload, file.width)
+        elif kind == 5:
+            assert payload[0] == 1
+            file.rate, file.channels, file.digest = payload[1], payload[2], payload[3:]
         elif kind in {0x81, 0x82, 0x83}:
             _, frame = varint(payload, 0)
             file.metadata[kind] = (

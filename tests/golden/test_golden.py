@@ -11,9 +11,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import spec_context
 
 from dcncodec import errors
-from dcncodec.formats import bitstream, container
+from dcncodec.formats import bitstream, container, sections
 
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden.json").read_text())
@@ -31,6 +32,7 @@ def _load(name: str) -> ModuleType:
 
 
 make, second = _load("make"), _load("spec_decoder")
+INDEXED = [n for n in sorted(GOLDEN) if n.startswith("files/") and "/context" not in n]
 
 
 def test_no_file_without_an_entry() -> None:
@@ -66,7 +68,7 @@ def test_file_encodes_the_same(name: str) -> None:
     assert container.write(make.containers()[name]) == data
 
 
-@pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("files/")])
+@pytest.mark.parametrize("name", INDEXED)
 def test_file_decodes_to_this(name: str) -> None:
     reader = container.read((HERE / name).read_bytes())
     reader.verify()
@@ -108,7 +110,7 @@ def test_second_decoder_agrees_on_streams(name: str) -> None:
     assert hashlib.sha256(indices).hexdigest() == GOLDEN[name]["decoded_sha256"]
 
 
-@pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("files/")])
+@pytest.mark.parametrize("name", INDEXED)
 def test_second_decoder_agrees_on_files(name: str) -> None:
     data = (HERE / name).read_bytes()
     file, reader = second.decode(data), container.read(data)
@@ -129,6 +131,52 @@ def test_second_decoder_agrees_on_files(name: str) -> None:
     assert file.metadata == {k: v for k, v in expected.items() if v is not None}
     rows = [] if reader.alpha is None else [row.tobytes() for row in reader.alpha]
     assert file.alpha == rows
+
+
+@pytest.mark.parametrize("name", make.CONTEXT)
+def test_context_file_encodes_the_same(name: str) -> None:
+    data = (HERE / f"files/{name}.dcn").read_bytes()
+    assert container.write(make.context_containers()[name]) == data
+
+
+@pytest.mark.parametrize("name", make.CONTEXT)
+def test_context_file_decodes_to_this(name: str) -> None:
+    reader = container.read((HERE / f"files/{name}.dcn").read_bytes())
+    coder, header = make.context_coder(), reader.header
+    reader.verify(coder)
+    decoded = [reader.latents(n, coder) for n in range(header.block_count)]
+    for ours, latents in zip(decoded, make.context_latents(name), strict=True):
+        np.testing.assert_array_equal(ours, latents)
+    joined = b"".join(latents.astype("<i2").tobytes() for latents in decoded)
+    entry = GOLDEN[f"files/{name}.dcn"]
+    assert hashlib.sha256(joined).hexdigest() == entry["decoded_sha256"]
+    shape = [reader.latent_channels, header.latent_height, header.latent_width]
+    assert shape == entry["decoded_shape"]
+
+
+def test_context_file_with_several_streams() -> None:
+    reader = container.read((HERE / "files/context-streams.dcn").read_bytes())
+    assert reader.blocks[0][1] > 1
+
+
+@pytest.mark.parametrize("name", make.CONTEXT)
+def test_second_decoder_agrees_on_context_files(name: str) -> None:
+    data = (HERE / f"files/{name}.dcn").read_bytes()
+    tensors = make.context_coder().model.tensors
+    model: spec_context.Model = {name: tensor.tolist() for name, tensor in tensors.items()}
+    file, reader = second.decode(data, model), container.read(data)
+    assert (file.rate, file.channels) == (reader.coding.rate, reader.coding.channels)
+    assert file.digest == reader.coding.digest
+    assert len(file.blocks) == reader.header.block_count
+    joined = b"".join(latents for _, latents in file.blocks)
+    assert hashlib.sha256(joined).hexdigest() == GOLDEN[f"files/{name}.dcn"]["decoded_sha256"]
+
+
+def test_readers_of_version_1_0_refuse_context_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sections.NAMES, sections.CODING)
+    with pytest.raises(errors.FormatError) as caught:
+        container.read((HERE / "files/context.dcn").read_bytes())
+    assert str(caught.value) == "needs a newer dcn (unknown required section 0x05); upgrade dcn"
 
 
 @pytest.mark.parametrize("seed", range(30))

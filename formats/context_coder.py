@@ -1,0 +1,63 @@
+"""The context coder as the coder of a codec; ``formats.context`` has the model behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcncodec.errors import FormatError, ModelError
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.geometry import Area, Geometry
+from dcncodec.formats.sections import Buffer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dcncodec.formats.coder import Latents
+
+
+class ContextCoder:
+    """A context model as a ``ModelCoder``.
+
+    Args:
+        model: what predicts.
+        geometry: the codec's latents; code words outside of it are refused.
+        threads: that may share the work; the bytes do not depend on it.
+
+    Raises:
+        ModelError: the model has another number of channels than the codec.
+    """
+
+    def __init__(self, model: ContextModel, geometry: Geometry, threads: int = 1) -> None:
+        if model.channels != geometry.channels:
+            raise ModelError(
+                f"context model: has {model.channels} channels, the codec has {geometry.channels}"
+            )
+        self.model, self.geometry, self.threads = model, geometry, threads
+        self.sha256 = model.sha256
+
+    def encode(self, latents: Latents, rate: int = 0) -> bytes:
+        """See ``Coder``."""
+        if self._outside(latents):
+            raise ValueError(
+                f"code words {latents.min()}..{latents.max()} are not in "
+                f"{self.geometry.first}..{self.geometry.last}"
+            )
+        return self.model.encode(latents, rate, self.threads)
+
+    def decode(self, block: Buffer, area: Area, rate: int = 0) -> Latents:
+        """See ``Coder``."""
+        latents = self.model.decode(block, area.rows, area.columns, rate, self.threads)
+        if self._outside(latents):
+            raise FormatError(
+                f"holds code words {latents.min()}..{latents.max()}, the model has "
+                f"{self.geometry.first}..{self.geometry.last}"
+            )
+        return latents
+
+    def bits(self, latents: Latents, rate: int = 0) -> NDArray[np.float32]:
+        """See ``Coder``."""
+        return self.model.bits(latents, rate, self.threads)
+
+    def _outside(self, latents: Latents) -> bool:
+        return bool(latents.min() < self.geometry.first or latents.max() > self.geometry.last)

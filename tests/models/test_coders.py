@@ -1,0 +1,147 @@
+"""Context models as parts of weight folders, and what reads files that need them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from context_samples import random_latents, random_model
+from safetensors.numpy import save
+from skimage import data as samples
+
+from dcncodec.codec import Codec
+from dcncodec.errors import FormatError, ModelError
+from dcncodec.formats import container, inspect
+from dcncodec.formats.coder import ModelCoder
+from dcncodec.formats.container import Coding, Container, Header
+from dcncodec.formats.context import ContextModel
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.coders import load_context
+from dcncodec.models.registry import find_by_prefix, find_model
+
+LATENTS = random_latents(3, 4, 6, 9).clip(-15, 16)
+
+
+def put(folder: Path, content: bytes) -> None:
+    """Give a folder a context model."""
+    (folder / "context.safetensors").write_bytes(content)
+    card = json.loads((folder / "card.json").read_text())
+    sha256 = hashlib.sha256(content).hexdigest()
+    card["parts"] = {"context": {"name": "context.safetensors", "sha256": sha256}}
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def weights(seed: int, channels: int = 4) -> bytes:
+    return save(ContextModel(random_model(seed, channels, 9, wild=False)).to_tensors())
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
+    """An installed model with a context model."""
+    copy = tmp_path / "models" / "tiny"
+    shutil.copytree(tiny_model, copy)
+    put(copy, weights(1))
+    monkeypatch.setenv("DCN_MODELS", str(copy.parent))
+    return find_model("tiny")
+
+
+@pytest.fixture
+def coded(folder: ModelFolder, tmp_path: Path) -> Path:
+    coder = load_context(folder)
+    assert coder is not None
+    head = Header(70, 45, "tiny", folder.prefix)
+    path = tmp_path / "photo.dcn"
+    blocks, coding = [coder.encode(LATENTS, 5)], Coding(5, 4, coder.sha256[:8])
+    path.write_bytes(container.write(Container(head, blocks=blocks, coding=coding)))
+    return path
+
+
+def coder_of(data: bytes) -> ModelCoder:
+    """The coder of a file, as everything finds it."""
+    reader = container.read(data)
+    assert reader.coding is not None
+    folder = find_by_prefix(reader.header.model, reader.header.model_hash)
+    return folder.coder_for(reader.coding)
+
+
+def test_files_find_their_coder(coded: Path) -> None:
+    data = coded.read_bytes()
+    reader = container.read(data)
+    np.testing.assert_array_equal(reader.latents(0, coder_of(data)), LATENTS)
+    assert (reader.latent_channels, reader.rate) == (4, 5)
+
+
+def test_another_context_model(coded: Path, folder: ModelFolder) -> None:
+    put(folder.path, weights(2))
+    with pytest.raises(ModelError, match=r"coded with context model .*, not with"):
+        coder_of(coded.read_bytes())
+
+
+def test_no_context_model(coded: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_context(find_model(tiny_model)) is None
+    monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
+    with pytest.raises(ModelError, match="not with none, as tiny has it"):
+        coder_of(coded.read_bytes())
+
+
+def test_pictures_are_coded_with_it(folder: ModelFolder) -> None:
+    """From pixels to pixels, and the bytes are those of the coder alone."""
+    pixels = samples.astronaut()[:60, :70]
+    codec = Codec(folder, device="cpu", precision="fp32")
+    data, plain = (codec.encode(pixels, entropy=mode) for mode in ("context", "channel"))
+    reader = container.read(data)
+    latents = codec.latents(container.read(plain), reader.header.plane)
+    np.testing.assert_array_equal(reader.latents(0, coder_of(data)), latents)
+    np.testing.assert_array_equal(codec.decode(data).pixels, codec.decode(plain).pixels)
+    assert len(codec.encode(pixels)) <= min(len(data), len(plain))
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [(b"nothing", "not a weight file"), (weights(1, 5), "has 5 channels, the codec has 4")],
+)
+def test_damaged_context_models(folder: ModelFolder, content: bytes, error: str) -> None:
+    put(folder.path, content)
+    with pytest.raises(ModelError, match=rf"context\.safetensors: context model: .*{error}"):
+        load_context(find_model("tiny"))
+
+
+def test_info_describes_channels(coded: Path) -> None:
+    data = coded.read_bytes()
+    facts = inspect.info(data, channels=True, coder=coder_of(data))
+    assert facts["rate"] == 5
+    (block,) = facts["blocks"]
+    assert block["mode"] == "context"
+    assert len(block["channels"]) == facts["latent"]["channels"] == 4
+    bits = sum(channel["bpp"] for channel in block["channels"]) * 6 * 9 * 64
+    assert bits == pytest.approx(block["bytes"] * 8, abs=100)
+
+
+def test_info_verifies_without_torch(coded: Path) -> None:
+    script = (
+        "import sys; from dcncodec.cli.main import main; sys.argv[0] = 'dcn'\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", script, "info", "--verify", "--channels", str(coded)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("bits per index") == 4
+    assert "ok        checksums" in done.stdout
+
+
+def test_damage_is_found(coded: Path) -> None:
+    reader = container.read(coded.read_bytes())
+    block = bytes(reader.blocks[0])[:-1]
+    damaged = container.read(
+        container.write(Container(reader.header, blocks=[block], coding=reader.coding))
+    )
+    with pytest.raises(FormatError, match="block 0: context-coded data: damaged stream"):
+        damaged.verify(coder_of(coded.read_bytes()))
