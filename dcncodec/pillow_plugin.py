@@ -2,13 +2,17 @@
 
     image = Image.open("photo.dcn")                  # size and metadata at once, pixels on demand
     image.save("copy.dcn", quality="high")           # or model=..., entropy=...
+    image.save("bare.dcn", exif=None)                # also icc_profile=, xmp=
 
 Modes are L, LA, RGB and RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` where the file
-has them; saving keeps them. Neither importing this module nor opening a file imports torch.
+has them. Saving keeps those of ``info`` unless an argument replaces them; None or nothing (``b""``)
+leaves one out. Without its profile a picture keeps its numbers, as in Pillow. Notices become
+warnings (`dcncodec.notices`). Neither importing this module nor opening a file imports torch.
 """
 
 from __future__ import annotations
 
+import io
 from typing import IO, Any
 
 from PIL import Image, ImageFile
@@ -20,6 +24,7 @@ from dcncodec.formats.sections import SIGNATURE
 FORMAT = "DCN"
 MODES = {(False, False): "RGB", (False, True): "RGBA", (True, False): "L", (True, True): "LA"}
 SAVE_OPTIONS = ("quality", "model", "entropy", "device", "precision")
+BLOCKS = ("icc_profile", "exif", "xmp")
 
 
 class DcnImageFile(ImageFile.ImageFile):
@@ -27,6 +32,8 @@ class DcnImageFile(ImageFile.ImageFile):
 
     format = FORMAT
     format_description = "dcn learned image codec"
+    # Of images that were unpickled, whose pixels are there.
+    _data: bytes | None = None
 
     def _open(self) -> None:
         assert self.fp is not None
@@ -39,23 +46,18 @@ class DcnImageFile(ImageFile.ImageFile):
             raise SyntaxError(str(error)) from None
         self._size = file.header.width, file.header.height
         self._mode = MODES[file.header.grey, file.header.alpha]
-        for name, value in (
-            ("icc_profile", metadata.icc),
-            ("exif", metadata.exif),
-            ("xmp", metadata.xmp),
-        ):
+        for name, value in zip(BLOCKS, (metadata.icc, metadata.exif, metadata.xmp), strict=True):
             if value is not None:
                 self.info[name] = value
         self.tile = []
-        self._decoded = False
 
     def load(self) -> Image.core.PixelAccess | None:  # type: ignore[name-defined]
-        """Decode the pixels, once.
+        """Decode the pixels, once, and close the file.
 
         Raises:
             OSError: the file is damaged or its model is missing.
         """
-        if not self._decoded:
+        if self._data is not None:
             from dcncodec.codec import decode
 
             try:
@@ -63,19 +65,45 @@ class DcnImageFile(ImageFile.ImageFile):
             except DcnError as error:
                 raise OSError(str(error)) from None
             assert isinstance(image, Image.Image)
-            self.im = image.im
-            self._decoded = True
+            self._data = None
+            if self.fp is not None and self._exclusive_fp:
+                self.fp.close()
+            # As Pillow's own plugins do whose libraries decode whole pictures.
+            self.fp = io.BytesIO(image.tobytes())
+            self.tile = [
+                ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)  # type: ignore[attr-defined]
+            ]
         return super().load()
+
+    def verify(self) -> None:
+        """Check the whole file but for the model, and close it.
+
+        Raises:
+            OSError: it is damaged.
+        """
+        data, self._data = self._data, None
+        super().verify()
+        if data is not None:
+            try:
+                read(data, max_pixels=None).verify()
+            except DcnError as error:
+                raise OSError(str(error)) from None
 
 
 def _save(image: Image.Image, file: IO[bytes], _: str | bytes) -> None:
     from dcncodec.codec import encode
 
-    options: dict[str, Any] = {
-        name: image.encoderinfo[name] for name in SAVE_OPTIONS if name in image.encoderinfo
-    }
+    given = image.encoderinfo
+    options: dict[str, Any] = {name: given[name] for name in SAVE_OPTIONS if name in given}
+    # A copy shares the pixels; what it is told about them may differ.
+    described = image.copy() if any(name in given for name in BLOCKS) else image
+    for name in BLOCKS:
+        if name in given:
+            block = given[name]
+            block = block.tobytes() if isinstance(block, Image.Exif) else block
+            described.info[name] = block or None
     try:
-        file.write(encode(image, **options))
+        file.write(encode(described, **options))
     except DcnError as error:
         raise OSError(str(error)) from None
 

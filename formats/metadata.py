@@ -7,30 +7,19 @@ states the rules.
 from __future__ import annotations
 
 import io
-import re
 import struct
 from typing import IO, Any
 
 from PIL import Image, PngImagePlugin
 
 from dcncodec.formats import exif as exif_block
+from dcncodec.formats import xmp as xmp_packet
 from dcncodec.formats.ifd import Directory, DirectoryError, Entry, Structure
 from dcncodec.formats.survey import Survey
 from dcncodec.notices import Notice, Notify
 
 _EXIF_PREFIX = b"Exif\0\0"
 _XMP = 0x02BC
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([1-8])")
-_XMP_SIZES = (
-    re.compile(rb"((?:tiff:ImageWidth|exif:PixelXDimension)\s*(?:=\s*[\"']|>)\s*)\d+"),
-    re.compile(rb"((?:tiff:ImageLength|exif:PixelYDimension)\s*(?:=\s*[\"']|>)\s*)\d+"),
-)
-_GAIN_MAP = re.compile(
-    rb"\s+(?:xmlns:)?hdrgm(?::\w+)?\s*=\s*(?:\"[^\"]*\"|'[^']*')"
-    rb"|<hdrgm:(\w+)(?:\s[^>]*)?(?:/>|>.*?</hdrgm:\1>)"
-    rb"|<Container:Directory>.*?</Container:Directory>",
-    re.DOTALL,
-)
 _CENTIMETRE = 3
 _INCH = 2.54
 _FOR_METADATA = {"PNG", "JPEG", "TIFF", "WEBP", "AVIF"}
@@ -50,11 +39,8 @@ def take(image: Image.Image, facts: Survey) -> tuple[int, bytes | None, bytes | 
     if xmp is not None:
         # AVIF turns pictures by properties of its own, which Pillow has put into the EXIF block.
         if orientation is None and image.format != "AVIF":
-            found = _XMP_ORIENTATION.search(xmp)
-            orientation = int(found[2]) if found else None
-        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-        if b"hdrgm" in xmp:
-            xmp = _GAIN_MAP.sub(b"", xmp)
+            orientation = xmp_packet.orientation(xmp)
+        xmp = xmp_packet.without_gain_map(xmp_packet.upright(xmp))
     if image.format == "TIFF" or orientation is None or not 1 <= orientation <= 8:
         orientation = 1  # Pillow has turned the pixels of TIFF files when it loaded them
     if facts.density and exif_block.density(exif) is None:
@@ -67,8 +53,7 @@ def sized(
 ) -> tuple[bytes | None, bytes | None]:
     """Both blocks with the size of the picture, where they state one."""
     exif = exif_block.with_size(exif, width, height) if exif else exif
-    for pattern, size in zip(_XMP_SIZES, (width, height), strict=True):
-        xmp = pattern.sub(rb"\g<1>%d" % size, xmp) if xmp else xmp
+    xmp = xmp_packet.with_size(xmp, width, height) if xmp else xmp
     return exif, xmp
 
 

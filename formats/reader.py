@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, overload
 
 from dcncodec.errors import FormatError, UsageError
-from dcncodec.formats import bitstream, packed, sections
+from dcncodec.formats import bitstream, exif, packed, sections, xmp
 from dcncodec.formats.coding import MAX_CODED_BYTES, Coding, parse_coding
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
@@ -246,11 +246,34 @@ class Reader:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """ICC, EXIF and XMP.
+        """ICC, EXIF and XMP; orientations are reset to 1, because pixels are stored upright.
 
         Raises:
             FormatError: one of them is damaged.
         """
+        stored = self._stored_metadata
+        return Metadata(
+            stored.icc,
+            exif.upright(stored.exif) if stored.exif else None,
+            xmp.upright(stored.xmp) if stored.xmp else None,
+        )
+
+    @property
+    def wrong_orientation(self) -> int | None:
+        """An orientation other than 1 that the metadata states; None if all is well.
+
+        Raises:
+            FormatError: EXIF or XMP is damaged.
+        """
+        stored = self._stored_metadata
+        found = (
+            exif.orientation(stored.exif) if stored.exif else None,
+            xmp.orientation(stored.xmp) if stored.xmp else None,
+        )
+        return next((value for value in found if value not in {None, 1}), None)
+
+    @cached_property
+    def _stored_metadata(self) -> Metadata:
         found = {
             name: packed.unpack_metadata(self._known[kind].payload(self.data), sections.NAMES[kind])
             for kind, name in METADATA.items()
@@ -305,7 +328,8 @@ class Reader:
         for section in self.sections:
             if section.kind != sections.BLOCK:
                 section.payload(self.data)
-        _ = self.metadata
+        if (orientation := self.wrong_orientation) is not None:
+            raise FormatError(f"orientation {orientation} in metadata: pixels are stored upright")
         self.alpha_rows(self.header.height, self.header.height)
         for number in range(self.header.block_count):
             if coder is None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_samples import SRGB
 from PIL import Image, UnidentifiedImageError
 from skimage import data as samples
 
 import dcncodec
 import dcncodec.pillow_plugin
+from dcncodec.formats.profiles import ADOBE_CURVE, ADOBE_PRIMARIES, Colorimetry
+
+ADOBE = Colorimetry(ADOBE_PRIMARIES, ADOBE_CURVE).profile()
 
 
 @pytest.fixture
@@ -43,15 +48,81 @@ def test_options_reach_the_encoder(photo: Image.Image, tiny_model: Path) -> None
         photo.save(io.BytesIO(), "DCN", quality="best")
 
 
-def test_metadata_survives(photo: Image.Image, tmp_path: Path) -> None:
+def described(photo: Image.Image) -> Image.Image:
     exif = Image.Exif()
     exif[271] = "A camera"
-    photo.info["icc_profile"] = b"a profile"
-    photo.info["exif"] = exif.tobytes()
-    photo.save(tmp_path / "x.dcn")
+    photo.info |= {"icc_profile": SRGB, "exif": exif.tobytes(), "xmp": b"<x/>"}
+    return photo
+
+
+def test_metadata_survives(photo: Image.Image, tmp_path: Path, tiny_model: Path) -> None:
+    described(photo).save(tmp_path / "x.dcn", model=tiny_model)
     with Image.open(tmp_path / "x.dcn") as opened:
-        assert opened.info["icc_profile"] == b"a profile"
+        assert opened.info["icc_profile"] == SRGB
         assert opened.getexif()[271] == "A camera"
+        assert opened.info["xmp"] == b"<x/>"
+
+
+def test_metadata_can_be_given(photo: Image.Image, tmp_path: Path, tiny_model: Path) -> None:
+    other = Image.Exif()
+    other[271] = "Another"
+    given = {"exif": other, "icc_profile": ADOBE, "xmp": b"<y/>"}
+    described(photo).save(tmp_path / "x.dcn", model=tiny_model, **given)
+    with Image.open(tmp_path / "x.dcn") as opened:
+        assert opened.getexif()[271] == "Another"
+        assert (opened.info["icc_profile"], opened.info["xmp"]) == (ADOBE, b"<y/>")
+    assert photo.info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize("nothing", [None, b""])
+def test_metadata_can_be_left_out(
+    photo: Image.Image, tmp_path: Path, tiny_model: Path, nothing: bytes | None
+) -> None:
+    for name in ("exif", "icc_profile", "xmp"):
+        described(photo).save(tmp_path / "x.dcn", model=tiny_model, **{name: nothing})
+        with Image.open(tmp_path / "x.dcn") as opened:
+            assert set(opened.info) == {"exif", "icc_profile", "xmp"} - {name}
+
+
+def test_exif_orientation_that_is_given_turns_the_picture(
+    photo: Image.Image, tiny_model: Path
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    buffer = io.BytesIO()
+    photo.save(buffer, "DCN", model=tiny_model, exif=turned)
+    facts = dcncodec.info(buffer.getvalue())
+    assert (facts["width"], facts["height"]) == (64, 80)
+
+
+def test_loading_closes_the_file(photo: Image.Image, tmp_path: Path, tiny_model: Path) -> None:
+    models = tiny_model.parent
+    photo.save(tmp_path / "x.dcn", model=tiny_model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DCN_MODELS", str(models))
+        opened = Image.open(tmp_path / "x.dcn")
+        handle = opened.fp
+        assert handle is not None
+        opened.load()
+        assert handle.closed
+        again = pickle.loads(pickle.dumps(opened))
+        assert again.size == (80, 64)
+        assert (np.asarray(again) == np.asarray(opened)).all()
+        copied = pickle.loads(pickle.dumps(Image.open(tmp_path / "x.dcn")))
+        assert (np.asarray(copied) == np.asarray(opened)).all()
+
+
+def test_verify_finds_damage(photo: Image.Image, tmp_path: Path, tiny_model: Path) -> None:
+    photo.save(tmp_path / "x.dcn", model=tiny_model)
+    with Image.open(tmp_path / "x.dcn") as opened:
+        opened.verify()
+    content = bytearray((tmp_path / "x.dcn").read_bytes())
+    content[-20] ^= 1
+    with (
+        Image.open(io.BytesIO(bytes(content))) as opened,
+        pytest.raises(OSError, match="damaged block 0"),
+    ):
+        opened.verify()
 
 
 def test_opening_does_not_need_torch(photo: Image.Image, tmp_path: Path) -> None:

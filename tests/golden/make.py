@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dcncodec.errors import DcnError
-from dcncodec.formats import bitstream, container, sections
+from dcncodec.formats import bitstream, container, packed, sections
 from dcncodec.formats.container import Coding, Container, Header, Metadata
 from dcncodec.formats.context import ContextModel
 from dcncodec.formats.context_coder import ContextCoder
@@ -365,6 +365,11 @@ def failing_parts() -> Iterator[tuple[str, bytes]]:
         yield f"icc-{name}", joined(head, sections.pack_section(sections.ICC, payload), block, end)
     icc = sections.pack_section(sections.ICC, b"\7" + frame)
     yield "icc-damaged", joined(head, icc[:-1] + b"?", block, end)
+    turned = bytes.fromhex("4d4d002a 00000008 0001 0112 0003 00000001 00060000 00000000")
+    exif = sections.pack_section(sections.EXIF, packed.pack_metadata(turned, "EXIF"))
+    yield "exif-orientation", joined(head, exif, block, end)
+    xmp = packed.pack_metadata(b"<x tiff:Orientation='8'/>", "XMP")
+    yield "xmp-orientation", joined(head, sections.pack_section(sections.XMP, xmp), block, end)
     head = sections.pack_section(sections.HEAD, head_payload(flags=b"\2"))
     row = bytes(46)
     planes = {
