@@ -17,8 +17,11 @@ CAMERA = "dcn sensor"
 D65 = 21
 """EXIF's number of the illuminant for which the colour matrix holds."""
 DENOMINATOR = 10_000
-_ORIENTATION = {0: 1, 1: 8, 2: 3, 3: 6}
-"""Quarter turns to TIFF's orientation."""
+_ORIENTATION = {
+    (0, False): 1, (1, False): 8, (2, False): 3, (3, False): 6,
+    (0, True): 2, (1, True): 7, (2, True): 4, (3, True): 5,
+}  # fmt: skip
+"""Quarter turns and mirroring to TIFF's orientation."""
 
 
 def write_dng(frame: Frame, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -52,7 +55,7 @@ def dng_bytes(frame: Frame) -> bytes:
     tags: list[tuple[int, int, int, Any, bool]] = [
         (271, text, 0, CAMERA, True),
         (272, text, 0, CAMERA, True),
-        (274, short, 1, _ORIENTATION[frame.turns], True),
+        (274, short, 1, _ORIENTATION[frame.turns, frame.mirrored], True),
         (33421, short, 2, (2, 2), True),  # CFARepeatPatternDim
         (33422, byte, 4, bytes("RGB".index(c) for c in frame.pattern), True),  # CFAPattern
         (50706, byte, 4, bytes((1, 4, 0, 0)), True),  # DNGVersion

@@ -46,8 +46,14 @@ SMALLEST = 6
 GAINS = (0.01, 100.0)
 """What a factor of the white balance can be."""
 
-_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}
-"""LibRaw's orientation to quarter turns."""
+LARGEST_WEIGHT = 20.0
+"""Of a camera's colour in one of sRGB; those of real cameras stay below 4."""
+
+_UPRIGHT = {
+    0: (0, False), 3: (2, False), 5: (1, False), 6: (3, False),
+    1: (0, True), 2: (2, True), 4: (3, True), 7: (1, True),
+}  # fmt: skip
+"""LibRaw's orientation to quarter turns and mirroring."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,8 @@ class Frame:
         gains: white balance, factors for R, G and B, positive.
         to_srgb: (3, 3), white-balanced camera RGB to linear sRGB; rows sum to 1, so that white
             stays white.
-        turns: counter-clockwise quarter turns that put the picture upright.
+        turns: counter-clockwise quarter turns that put the picture upright,
+        mirrored: and whether left and right then change places.
     """
 
     mosaic: NDArray[np.uint16]
@@ -72,6 +79,12 @@ class Frame:
     gains: tuple[float, float, float]
     to_srgb: NDArray[np.float64]
     turns: int = 0
+    mirrored: bool = False
+
+    def upright(self, picture: Floats) -> Floats:
+        """A view of a developed picture (H, W, 3) the right way up."""
+        turned = np.rot90(picture, self.turns)
+        return turned[:, ::-1] if self.mirrored else turned
 
     def stack(self) -> Floats:
         """What pipelines start from: float32 (h, w, 4) in [0, 1], channels R, G, G, B.
@@ -147,6 +160,9 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
                 f"{max_pixels}"
             )
         check_size(sizes.width, sizes.height, label)
+        _check_levels(raw, label)
+        if raw.raw_type.name != "Flat":
+            raise ImageError(f"{label}: holds no mosaic of a sensor; try --pipeline libraw")
         colours = raw.raw_pattern
         if colours is None or colours.shape != (2, 2) or raw.num_colors != 3:
             raise ImageError(f"{label}: its sensor has no 2x2 Bayer filter; try --pipeline libraw")
@@ -157,7 +173,9 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
             raise ImageError(
                 f"{label}: the colours of its camera are unknown; try --pipeline libraw"
             )
+        _check_matrix(to_srgb, label)
         black = [float(raw.black_level_per_channel[colour]) for colour in place]
+        turns, mirrored = _UPRIGHT.get(sizes.flip, (0, False))
         return Frame(
             mosaic=raw.raw_image_visible.copy(),
             pattern=pattern,
@@ -165,7 +183,8 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
             white=float(raw.white_level),
             gains=_gains(raw.camera_whitebalance, raw.daylight_whitebalance),
             to_srgb=to_srgb,
-            turns=_TURNS.get(sizes.flip, 0),
+            turns=turns,
+            mirrored=mirrored,
         )
 
 
@@ -187,6 +206,9 @@ def develop_with_libraw(
     label = "RAW data" if isinstance(source, bytes) else os.fspath(source)
     content = source if isinstance(source, bytes) else read_bytes(source)
     with _opened(content, label) as raw:
+        _check_levels(raw, label)
+        if (to_srgb := _to_srgb(raw)) is not None:
+            _check_matrix(to_srgb, label)
         flip = None if upright else 0
         pixels: NDArray[np.uint8] = raw.postprocess(
             use_camera_wb=True, no_auto_bright=True, user_flip=flip
@@ -265,6 +287,28 @@ def _opened(content: bytes, label: str) -> Iterator[rawpy.RawPy]:
         reason = error.args[0] if error.args else type(error).__name__
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         raise ImageError(f"{label}: no RAW file, or damaged: {reason}") from None
+    except (NotImplementedError, ValueError) as error:
+        # What rawpy raises for sensors that it cannot hand out.
+        raise ImageError(f"{label}: a kind of RAW file that is not supported ({error})") from None
+
+
+def _check_levels(raw: rawpy.RawPy, label: str) -> None:
+    """Raise ImageError unless there is light between black and white."""
+    darkest = max(raw.black_level_per_channel, default=0)
+    if not 0 <= darkest < raw.white_level:
+        raise ImageError(
+            f"{label}: black at {darkest} and white at {raw.white_level}: damaged, or of a kind "
+            "that is not supported"
+        )
+
+
+def _check_matrix(to_srgb: NDArray[np.float64], label: str) -> None:
+    """Raise ImageError for colours that no camera has: those that do not keep white, for one."""
+    good = np.isfinite(to_srgb).all() and np.abs(to_srgb).max() < LARGEST_WEIGHT
+    if not (
+        good and np.abs(to_srgb.sum(1) - 1).max() < 0.01 and abs(np.linalg.det(to_srgb)) > 1e-3
+    ):
+        raise ImageError(f"{label}: its colour matrix makes no sense: damaged")
 
 
 def _to_srgb(raw: rawpy.RawPy) -> NDArray[np.float64] | None:
@@ -281,5 +325,6 @@ def _gains(*choices: Sequence[float]) -> tuple[float, float, float]:
     for gains in choices:
         if min(gains[:3]) > 0 and all(np.isfinite(gains[:3])):
             red, green, blue = (float(gain / gains[1]) for gain in gains[:3])
-            return red, green, blue
+            if GAINS[0] <= min(red, blue) and max(red, blue) <= GAINS[1]:
+                return red, green, blue
     return 1.0, 1.0, 1.0

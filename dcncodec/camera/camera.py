@@ -37,7 +37,7 @@ def develop(stack: Floats, to_srgb: NDArray[np.float64]) -> Floats:
 
 def develop_frame(frame: Frame) -> Floats:
     """A frame's picture, upright; otherwise as ``develop``."""
-    return np.rot90(develop(frame.stack(), frame.to_srgb), frame.turns)
+    return frame.upright(develop(frame.stack(), frame.to_srgb))
 
 
 def recolour(pixels: Floats, assumed: NDArray[np.float64], actual: NDArray[np.float64]) -> Floats:

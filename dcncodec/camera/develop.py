@@ -70,7 +70,7 @@ class Developer:
             assert self.to_srgb is not None
             if not np.allclose(self.to_srgb, frame.to_srgb, atol=1e-3):
                 picture = recolour(picture, self.to_srgb, frame.to_srgb)
-            picture = np.rot90(picture, frame.turns)
+            picture = frame.upright(picture)
         return np.ascontiguousarray(np.rint(picture * 255).astype(np.uint8))
 
 

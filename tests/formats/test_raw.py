@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcncodec.camera.camera import develop_frame
 from dcncodec.errors import (
     FormatError,
     ImageError,
@@ -108,6 +109,68 @@ def test_libraw_develops_our_dng(tmp_path: Path) -> None:
     # LibRaw's transfer curve is that of BT.709.
     expected = 255 * (1.099 * linear**0.45 - 0.099)
     assert np.abs(picture[16:48, 16:48].mean((0, 1)) - expected).max() < 3
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+def test_every_pipeline_puts_pictures_upright(tmp_path: Path, turns: int, mirrored: bool) -> None:
+    """A red corner, which all eight orientations put somewhere else."""
+    pytest.importorskip("rawpy")
+    pytest.importorskip("colour_demosaicing")
+    samples = np.full((64, 96), 2000, np.uint16)
+    samples[:32:2, :48:2] = 12_000
+    made = replace(
+        frame(),
+        mosaic=samples,
+        black=(0.0,) * 4,
+        white=16_000.0,
+        gains=(1.0, 1.0, 1.0),
+        turns=turns,
+        mirrored=mirrored,
+    )
+    (tmp_path / "a.dng").write_bytes(dng_bytes(made))
+    read = read_raw(tmp_path / "a.dng")
+    assert (read.turns, read.mirrored) == (turns, mirrored)
+    ours = develop_frame(read)
+    theirs = develop_with_libraw(tmp_path / "a.dng") / 255
+    assert ours.shape == theirs.shape == ((64, 96, 3) if turns % 2 == 0 else (96, 64, 3))
+    redness = [p[..., 0] - p[..., 1] for p in (ours, theirs)]
+    corners = [
+        [r[:8, :8].mean(), r[:8, -8:].mean(), r[-8:, :8].mean(), r[-8:, -8:].mean()]
+        for r in redness
+    ]
+    marker = np.array([[1, 0], [0, 0]], np.float32)[..., None]
+    expected = np.argmax(made.upright(marker))
+    for found in corners:
+        assert np.argmax(found) == expected
+        assert max(found) > sorted(found)[2] + 0.2
+
+
+def test_numbers_that_make_no_sense(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    path = tmp_path / "a.dng"
+    path.write_bytes(dng_bytes(replace(frame(), black=(65535.0,) * 4, white=65535.0)))
+    for read in (read_raw, develop_with_libraw):
+        with pytest.raises(ImageError, match=r"a\.dng: black at 65535 and white at 65535"):
+            read(path)
+    odd = np.array([[1, 0, 0], [0, 1, 0], [30, 30, -59.0]])
+    path.write_bytes(dng_bytes(replace(frame(), to_srgb=odd)))
+    for read in (read_raw, develop_with_libraw):
+        with pytest.raises(ImageError, match=r"a\.dng: its colour matrix makes no sense"):
+            read(path)
+
+
+def test_linear_raw_is_no_mosaic(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    tifffile = pytest.importorskip("tifffile")
+    tags = [(50706, 1, 4, bytes((1, 4, 0, 0)), True), (50708, 2, 0, "a camera", True)]
+    tifffile.imwrite(
+        tmp_path / "a.dng", np.full((64, 64, 3), 1000, np.uint16), photometric=34892,
+        metadata=None, extratags=tags,
+    )  # fmt: skip
+    with pytest.raises(ImageError, match="holds no mosaic of a sensor; try --pipeline libraw"):
+        read_raw(tmp_path / "a.dng")
+    assert develop_with_libraw(tmp_path / "a.dng").shape == (64, 64, 3)
 
 
 def test_dng_is_not_overwritten(tmp_path: Path) -> None:
