@@ -20,13 +20,14 @@ from dcncodec.errors import FormatError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, Coder, from_indices
 from dcncodec.formats.coding import CODING_BYTES
-from dcncodec.formats.files import atomic_write, read_bytes
+from dcncodec.formats.files import atomic_write, content_of
 from dcncodec.formats.geometry import HASH_BYTES, MAX_PIXELS, MAX_RATE, MAX_SIDE, STRIDE, Area
-from dcncodec.formats.image import Picture, as_picture, to_array, to_pil
+from dcncodec.formats.image import Picture, Source, as_picture, strip, to_array, to_pil, to_srgb
+from dcncodec.formats.metadata import sized
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
-from dcncodec.notices import Notify, warn
+from dcncodec.notices import Notice, Notify, warn
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 from dcncodec.runtime.windows import Transforms
 
@@ -52,8 +53,9 @@ class Codec:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` (bfloat16 where the hardware has it), ``bf16`` or ``fp32``. Decoded
             pixels differ between the two by rounding; latents never do.
-        notify: called when memory runs out and the work goes on with smaller windows, or on the
-            CPU instead of a GPU.
+        notify: called with what is dropped from a picture, converted or doubtful, with results
+            larger than the file that they are made of, and when memory runs out and the work goes
+            on with smaller windows, or on the CPU instead of a GPU.
         progress: called with the number of pixels (of whole latents, so a few more than there
             are) whenever a part of a picture has passed the networks.
 
@@ -81,6 +83,7 @@ class Codec:
             choose_precision(precision, chosen),
             notify,
         )
+        self._notify = notify
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
         self.own_coder = self.model.own_coder
@@ -97,12 +100,13 @@ class Codec:
         """Compress an image into a .dcn file.
 
         Args:
-            image: a path, an array (see ``formats.image.from_array``), a Pillow image or a
-                ``Picture``.
+            image: a path, the bytes or a stream of a file, an array, list or tensor (see
+                ``formats.image.from_array``), a Pillow image or a ``Picture``.
             entropy: how latents are coded, ``channel``, ``global`` or ``context``; ``auto`` takes
                 what gives the smallest file.
             rate: 0 (the fewest bits) to 255 for models of variable rate; others ignore it.
-            keep_metadata: whether ICC, EXIF and XMP go into the file.
+            keep_metadata: whether ICC, EXIF and XMP go into the file. Without its profile a picture
+                is converted to sRGB.
             max_pixels: refuse larger images; None for no limit.
 
         Returns:
@@ -117,26 +121,36 @@ class Codec:
         if not 0 <= rate <= MAX_RATE:
             raise UsageError(f"rate {rate}: choose 0 to {MAX_RATE}")
         picture = as_picture(image, max_pixels)
+        if not keep_metadata:
+            picture = strip(picture)
+        self._tell(picture)
         header = self.header(picture)
         coded: list[list[bytes]] = [[] for _ in coders]
         for number in range(header.block_count):
             latents = self.transforms.analyse(picture.pixels, header.block(number), rate)
             for coder, blocks in zip(coders, coded, strict=True):
                 blocks.append(coder.encode(latents, rate))
-        metadata = container.Metadata()
-        if keep_metadata:
-            metadata = container.Metadata(
-                picture.icc or None, picture.exif or None, picture.xmp or None
-            )
+        metadata = container.Metadata(
+            picture.icc or None, picture.exif or None, picture.xmp or None
+        )
         codings = [self._coding(coder, rate) for coder in coders]
         sizes = [
             sum(map(len, blocks)) + (coding is not None) * CODING_BYTES
             for blocks, coding in zip(coded, codings, strict=True)
         ]
         best = sizes.index(min(sizes))
-        return container.write(
+        data = container.write(
             container.Container(header, metadata, picture.alpha, coded[best], codings[best])
         )
+        if picture.file_bytes is not None and len(data) > picture.file_bytes:
+            text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"
+            self._notify(Notice("quality", text, picture.source))
+        return data
+
+    def _tell(self, picture: Picture) -> None:
+        """Pass on what is known about a picture."""
+        for notice in picture.notices:
+            self._notify(notice)
 
     def header(self, picture: Picture) -> container.Header:
         """What a file of a picture says about it."""
@@ -191,13 +205,15 @@ class Codec:
     def encode_bare(self, image: object) -> bytes:
         """Compress an image into the paper's bit-stream alone (Table A.1).
 
-        It says neither the size before padding to multiples of 8, nor the model.
+        It says neither the size before padding to multiples of 8, nor the model. Pictures with a
+        profile are converted to sRGB.
 
         Raises:
             UsageError: the image needs more than one block, or has an alpha channel, or the
                 model's latents exceed the codebook.
         """
-        picture = as_picture(image, MAX_PIXELS)
+        picture = to_srgb(as_picture(image, MAX_PIXELS))
+        self._tell(picture)
         height, width = picture.pixels.shape[:2]
         if not self.geometry.has_codebook:
             raise UsageError(
@@ -267,13 +283,18 @@ class Codec:
             top - first_row : bottom - first_row, left - first_column : right - first_column
         ]
         alpha = file.alpha_rows(top, bottom)
+        if (orientation := file.wrong_orientation) is not None:
+            text = f"orientation {orientation} in its metadata is reset: pixels are stored upright"
+            self._notify(Notice("metadata", text))
+        metadata = file.metadata
+        exif, xmp = sized(metadata.exif, metadata.xmp, right - left, bottom - top)
         return Picture(
             pixels=_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
             alpha=None if alpha is None else np.ascontiguousarray(alpha[:, left:right]),
             grey=header.grey,
-            icc=file.metadata.icc,
-            exif=file.metadata.exif,
-            xmp=file.metadata.xmp,
+            icc=metadata.icc,
+            exif=exif,
+            xmp=xmp,
         )
 
     def latents(self, file: container.Reader, area: Area) -> NDArray[np.int16]:
@@ -377,7 +398,7 @@ def _codec_of(header: container.Header, device: str, precision: Precision) -> Co
 
 
 def decode(
-    source: bytes | str | os.PathLike[str],
+    source: Source,
     *,
     kind: Literal["array", "pil"] = "array",
     region: Region | None = None,
@@ -386,7 +407,7 @@ def decode(
     precision: Precision = "auto",
     max_pixels: int | None = MAX_PIXELS,
 ) -> NDArray[np.uint8] | Image.Image:
-    """Decompress a .dcn file, given by its bytes or path.
+    """Decompress a .dcn file, given by its path, its bytes or a binary stream.
 
     Args:
         kind: an array, uint8 (H, W) for grey, (H, W, 3) for RGB, (H, W, 4) with alpha; or a
@@ -397,8 +418,7 @@ def decode(
     Raises:
         DcnError: as ``codec_for`` and ``Codec.decode``.
     """
-    data = source if isinstance(source, bytes) else read_bytes(Path(source))
-    file = container.read(data, max_pixels=None if region else max_pixels)
+    file = container.read(content_of(source), max_pixels=None if region else max_pixels)
     if model is None:
         codec = _codec_of(file.header, device, precision)
     else:

@@ -70,9 +70,7 @@ class DcnImageFile(ImageFile.ImageFile):
                 self.fp.close()
             # As Pillow's own plugins do whose libraries decode whole pictures.
             self.fp = io.BytesIO(image.tobytes())
-            self.tile = [
-                ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)  # type: ignore[attr-defined]
-            ]
+            self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
         return super().load()
 
     def verify(self) -> None:

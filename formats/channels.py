@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.formats import container
-from dcncodec.formats.files import read_bytes
+from dcncodec.formats.files import content_of
 from dcncodec.formats.geometry import CODEBOOK_MIN, MAX_PIXELS
+from dcncodec.formats.guard import Source
 
 
 def decode_channels(
-    source: bytes | str | os.PathLike[str],
+    source: Source,
     channels: list[int],
     *,
     max_pixels: int | None = MAX_PIXELS,
@@ -22,6 +20,7 @@ def decode_channels(
     """Latent channels of a file, without a model and without decoding the other channels.
 
     Args:
+        source: path, bytes or stream of the file.
         channels: numbers of the wanted channels, 0..N-1.
 
     Returns:
@@ -31,7 +30,7 @@ def decode_channels(
         FormatError: the file is damaged.
         UsageError: there is no such channel.
     """
-    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    data = content_of(source)
     file = container.read(data, max_pixels=max_pixels)
     header = file.header
     plane = np.empty((len(channels), header.latent_height, header.latent_width), np.int8)

@@ -239,6 +239,24 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def content_of(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+) -> bytes:
+    """The bytes of a file that is given by its path, by them, or as a stream from where it stands.
+
+    Raises:
+        UsageError: it is none of these, or as `read_bytes`.
+        FormatError: as `read_bytes`.
+    """
+    if isinstance(source, str | os.PathLike):
+        return read_bytes(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if callable(getattr(source, "read", None)) and isinstance(data := source.read(), bytes):
+        return data
+    raise UsageError(f"a {type(source).__name__}: give a path, bytes or a binary stream")
+
+
 def read_finite(file: IO[bytes], label: str) -> bytes:
     """All bytes of an open file; of a device, such as /dev/zero, they might never end.
 

@@ -218,5 +218,6 @@ def _picture(
         converted.exif,
         converted.xmp,
         tuple(Notice(kind, text, label) for kind, text in facts.notices),
+        label,
         file_bytes,
     )

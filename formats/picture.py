@@ -27,7 +27,8 @@ class Picture:
     grey: the source was greyscale and R = G = B everywhere.
     icc, exif, xmp: metadata blocks or None; `exif` begins with its TIFF header ("II" or "MM").
     notices: what was dropped, converted or is doubtful.
-    file_bytes: size of the file that it was read from; None if it was none.
+    source, file_bytes: how messages call the file that it was read from, and its size; "" and None
+        if it was none.
 
     Raises ImageError when an array has another shape or type, or no pixels.
     """
@@ -39,6 +40,7 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     notices: tuple[Notice, ...] = ()
+    source: str = ""
     file_bytes: int | None = None
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from dcncodec.errors import FormatError, LimitError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.channels import decode_channels
 from dcncodec.formats.image import Picture
+from dcncodec.notices import DcnWarning
 
 Array = NDArray[np.uint8]
 
@@ -159,7 +160,8 @@ def test_metadata_is_kept_unless_unwanted(codec: Codec, pixels: Array) -> None:
     picture = Picture(pixels, icc=b"profile", exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x/>")
     kept = codec.decode(codec.encode(picture))
     assert (kept.icc, kept.exif, kept.xmp) == (picture.icc, picture.exif, picture.xmp)
-    dropped = codec.decode(codec.encode(picture, keep_metadata=False))
+    with pytest.warns(DcnWarning, match="its colour profile cannot be used"):
+        dropped = codec.decode(codec.encode(picture, keep_metadata=False))
     assert (dropped.icc, dropped.exif, dropped.xmp) == (None, None, None)
 
 
