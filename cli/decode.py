@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dcncodec.codec import Codec
     from dcncodec.formats.image import Picture
     from dcncodec.models.card import ModelFolder
+    from dcncodec.notices import Notify
 
 
 def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -143,9 +144,10 @@ def command(
             batch.display.begin(job.name, _pixels(data, region))
             picture = codec.decode(data, region=region, max_pixels=max_pixels or None)
         seconds = time.perf_counter() - begin
+        picture = strip(picture, stripped)
         for notice in picture.notices:
             batch.display.notice(notice)
-        _write(job, strip(picture, stripped), file_format, force)
+        _write(job, picture, file_format, force, batch.display.notice)
         return {
             "input": job.source,
             "output": job.target,
@@ -168,16 +170,18 @@ def _pixels(data: bytes, region: Any) -> int:
     return int((right - left) * (bottom - top))
 
 
-def _write(job: Job, picture: Picture, file_format: str | None, force: bool) -> None:
+def _write(
+    job: Job, picture: Picture, file_format: str | None, force: bool, notify: Notify
+) -> None:
     from dcncodec.formats.image import write_image
 
     if job.target == STREAM:
         buffer = io.BytesIO()
-        write_image(picture, buffer, format=file_format)
+        write_image(picture, buffer, format=file_format, notify=notify)
         write_stream(buffer.getbuffer())
         return
     make_folder(Path(job.target).parent)
-    write_image(picture, Path(job.target), format=file_format, overwrite=force)
+    write_image(picture, Path(job.target), format=file_format, overwrite=force, notify=notify)
 
 
 def _check_target(file_format: str | None, path: str) -> None:

@@ -81,8 +81,7 @@ def command(
         from dcncodec.formats.image import read_image, strip
 
         picture = read_image(read_input(job.source), max_pixels=max_pixels or None, name=job.name)
-        for notice in picture.notices:
-            batch.display.notice(notice)
+        # Encoding passes the picture's notices on.
         return strip(picture, stripped)
 
     def load() -> Codec:

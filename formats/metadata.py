@@ -122,6 +122,9 @@ def add_to_tiff(
         photo = given.pointed(described, exif_block.EXIF)
         inner = given.pointed(photo, exif_block.INTEROPERABILITY)
         position = given.pointed(described, exif_block.GPS)
+        pointed = {exif_block.EXIF: photo, exif_block.GPS: position}
+        if any(tag in described and not directory for tag, directory in pointed.items()):
+            notify(Notice("metadata", "EXIF data that cannot be read is left out", label))
         kept = {tag: described[tag] for tag in exif_block.DESCRIPTIVE if tag in described}
         if given.order != written.order:
             kept, photo, inner, position = (
