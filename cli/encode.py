@@ -31,17 +31,13 @@ if TYPE_CHECKING:
 @click.option(
     "--quality",
     type=click.Choice(["low", "medium", "high"]),
-    default="medium",
-    show_default=True,
-    help="Which bundled model encodes.",
+    help="Which bundled model encodes.  [default: medium]",
 )
 @click.option("--model", metavar="NAME|PATH", help="Another model, by name or weight folder.")
 @click.option(
     "--entropy",
     type=click.Choice(["auto", "channel", "global", "context"]),
-    default="auto",
-    show_default=True,
-    help="How latents are coded; auto takes what gives the smallest file.",
+    help="How latents are coded.  [default: auto, what gives the smallest file]",
 )
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
 @strip_option
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
 @machine_options
 def command(
     paths: tuple[str, ...],
-    quality: str,
+    quality: str | None,
     model: str | None,
     entropy: Any,
     bare: bool,
@@ -71,10 +67,14 @@ def command(
     One INPUT and OUTPUT (by default beside INPUT, with the suffix .dcn), or any number of files,
     folders and quoted patterns with --output-dir. A - stands for standard input or output.
     """
+    if quality is not None and model is not None:
+        raise UsageError("--quality names a bundled model and --model another; give one of them")
+    if bare and entropy not in {None, "channel"}:
+        raise UsageError(f"--bare has one entropy mode, channel; leave out --entropy {entropy}")
     plan = make_plan(paths, output_dir, recursive, force, KIND)
     from dcncodec.models.registry import QUALITIES, find_model
 
-    folder = find_model(model or QUALITIES[quality]) if plan.jobs else None
+    folder = find_model(model or QUALITIES[quality or DEFAULT_QUALITY]) if plan.jobs else None
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> Picture:
@@ -105,7 +105,7 @@ def command(
         if bare:
             data = codec.encode_bare(picture)
         else:
-            data = codec.encode(picture, entropy=entropy, max_pixels=None)
+            data = codec.encode(picture, entropy=entropy or "auto", max_pixels=None)
         seconds = time.perf_counter() - begin
         write_output(job.target, data, force)
         result = {
@@ -163,6 +163,7 @@ def _check_input(path: str, head: bytes) -> None:
         raise ImageError(f"{path}: is a camera's RAW file; 'dcn develop' makes a picture of it")
 
 
+DEFAULT_QUALITY = "medium"
 KIND = Kind(_suffixes, DCN, _check_target, _check_input)
 
 

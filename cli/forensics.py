@@ -14,17 +14,13 @@ import click
 from dcncodec.cli import prnu
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
-from dcncodec.cli.lines import complain, json_line, say, say_text
+from dcncodec.cli.lines import json_line, say, say_text
 from dcncodec.cli.plan import Job, Kind, is_single, make_plan, plan_inputs
-from dcncodec.errors import ModelError, UsageError
+from dcncodec.errors import UsageError
 from dcncodec.formats.suffixes import DCN
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from dcncodec.forensics.evaluate import Evaluation
-    from dcncodec.forensics.folder import ForensicFolder
-    from dcncodec.forensics.photos import Photos
 
 
 @click.group()
@@ -105,6 +101,7 @@ def evaluate_command(
         if not path.is_dir():
             raise UsageError(f"{path}: no such folder")
     load_torch(threads)
+    from dcncodec.forensics import report
     from dcncodec.forensics.evaluate import evaluate
     from dcncodec.forensics.folder import open_forensic
     from dcncodec.forensics.photos import Photos
@@ -127,7 +124,8 @@ def evaluate_command(
             results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
             text = json.dumps(results, indent=2) + "\n"
             write_output(str(output / "results.json"), text.encode(), force=True)
-    _report(found, chosen, next(iter(sets.values())), output)
+    figures = report.figures_of(found, chosen, next(iter(sets.values())))
+    report.write(found, figures, output)
     if as_json:
         say_text(text.rstrip("\n"))
     else:
@@ -236,54 +234,3 @@ def _line(found: Evaluation) -> str:
     if "nip_psnr" in figures:
         text += f"  camera pipeline PSNR {figures['nip_psnr']:.2f}"
     return text
-
-
-def _report(
-    found: list[Evaluation], chosen: list[ForensicFolder], photos: Photos, output: Path
-) -> None:
-    """The page with its plots; the spectra of every lossy channel are those of native photos."""
-    from dcncodec.forensics import report
-    from dcncodec.forensics.analysis import attenuation
-    from dcncodec.forensics.transmission import Transmission
-
-    figures = {"Confusion": report.confusion(found)}
-    lossy = [folder for folder in chosen if folder.channel != "none"]
-    if lossy:
-        figures["Trade-off"] = report.trade_off(found)
-        figures["Attenuation of frequencies"] = report.spectra(
-            {
-                folder.name: attenuation(
-                    photos, Transmission(folder.channel, folder.codec(), folder.downsample)
-                )
-                for folder in lossy
-            }
-        )
-    if len({evaluation.data for evaluation in found}) > 1:
-        figures["Transfer"] = report.transfer(found)
-    for folder in chosen:
-        if "dcn" in folder.card["trainable"]:
-            figures |= _ssim_change(folder, photos)
-    report.write(found, figures, output)
-
-
-def _ssim_change(folder: ForensicFolder, photos: Photos) -> dict[str, Figure]:
-    """A tuned codec's against that of the codec it began with, by title; none without that one."""
-    from dcncodec.codec import Codec
-    from dcncodec.forensics import report
-    from dcncodec.forensics.analysis import ssim_changes
-    from dcncodec.forensics.transmission import Transmission
-
-    base = folder.card["init"]
-    try:
-        if base == folder.name:
-            raise ModelError(f"it began with an earlier {base}")
-        untuned = Codec(base)
-    except ModelError as error:
-        complain(f"no SSIM change of {folder.name} drawn: {error}")
-        return {}
-    changes = ssim_changes(
-        photos,
-        Transmission("dcn", untuned, folder.downsample),
-        Transmission("dcn", folder.codec(), folder.downsample),
-    )
-    return {f"SSIM change of {folder.name}": report.ssim_change(changes, base, folder.name)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 import warnings
@@ -14,6 +13,7 @@ import click
 
 from dcncodec import __version__
 from dcncodec.cli.failures import explain
+from dcncodec.cli.lazy import LazyGroup
 from dcncodec.cli.lines import complain
 from dcncodec.cli.streams import Ended, ended_by_signals, standard_streams
 from dcncodec.errors import DcnError
@@ -43,29 +43,11 @@ JPEG, TIFF, WebP, BMP and PPM. A file name - stands for standard input or output
 """
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports them when they are needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of a user's work."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"dcncodec.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 @click.command(
-    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="dcn")
 def group() -> None:

@@ -32,9 +32,6 @@ def command(**options: Any) -> None:
     and end the run with exit code 130 or 143; the same command goes on from there. Several
     processes train together under torchrun; DIR must then be visible to all of them.
 
-    Two other trainings have their own options: "dcn train --finetune forensic --help" keeps traces
-    of manipulations, "dcn train nip --help" makes camera pipelines.
-
     \b
     Examples:
       dcn train photos/ shards/*.tar --out runs/a --max-minutes 60 --export my-model

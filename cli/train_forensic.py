@@ -1,4 +1,4 @@
-"""``dcn train --finetune forensic``: train a FAN, and codec or camera pipeline with it."""
+"""``dcn train forensic``: train a FAN, and codec or camera pipeline with it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,6 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 @click.command()
-@click.option(
-    "--finetune",
-    type=click.Choice(["forensic"]),
-    required=True,
-    expose_value=False,
-    help="So that manipulations can be told after compression.",
-)
 @training_options
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
@@ -93,10 +86,10 @@ def command(**options: Any) -> None:
 
     \b
     Examples:
-      dcn train --finetune forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
-      dcn train --finetune forensic --model dcn-16c --trainable none photos/ --out runs/fixed
-      dcn train --finetune forensic --channel jpeg:20 photos/ --out runs/jpeg
-      dcn train --finetune forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \
+      dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
+      dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
+      dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg
+      dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \
           --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """
     run_training(options, ("model", "fan", "nip"), _load, _describe, _validation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dcncodec.formats.image import Picture
+if TYPE_CHECKING:
+    from dcncodec.formats.image import Picture
 
 SSIM_WINDOW = 7
 SSIM_K1, SSIM_K2 = 0.01, 0.03
@@ -94,11 +96,7 @@ def quality_of(
     for first in range(0, height, BAND_ROWS):
         # SSIM's windows that begin in these rows reach further down.
         last = min(first + BAND_ROWS + SSIM_WINDOW - 1, height)
-        band = (
-            decoded.pixels[first:last]
-            if isinstance(decoded, Picture)
-            else decoded(first, last).pixels
-        )
+        band = decoded(first, last).pixels if callable(decoded) else decoded.pixels[first:last]
         for top in range(first, min(first + BAND_ROWS, height), rows):
             bottom = min(top + rows + SSIM_WINDOW - 1, last)
             own = min(rows, first + BAND_ROWS - top)

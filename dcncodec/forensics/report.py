@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.codec import Codec
+from dcncodec.errors import ModelError
+from dcncodec.forensics.analysis import attenuation, ssim_changes
+from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.forensics.evaluate import Evaluation
+from dcncodec.forensics.folder import ForensicFolder
+from dcncodec.forensics.photos import Photos
+from dcncodec.forensics.transmission import Transmission
 from dcncodec.formats.files import atomic_write
+from dcncodec.models.families.fan import LEARNS_CODEC
+from dcncodec.notices import Notice, Notify, warn
 from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
@@ -26,6 +35,58 @@ td { text-align: right } td:first-child { text-align: left } img { max-width: 10
 """
 DEEPEST = -30.0
 """dB at which the colours of an attenuation end."""
+
+
+def figures_of(
+    found: Sequence[Evaluation],
+    chosen: Sequence[ForensicFolder],
+    photos: Photos,
+    notify: Notify = warn,
+) -> dict[str, Figure]:
+    """The plots of a page, by title.
+
+    Args:
+        found: what was evaluated.
+        chosen: the forensic models of it.
+        photos: native ones, from which spectra and changes of SSIM are taken.
+        notify: told of a plot that cannot be drawn.
+    """
+    figures = {"Confusion": confusion(found)}
+    lossy = [folder for folder in chosen if folder.channel != NONE]
+    if lossy:
+        figures["Trade-off"] = trade_off(found)
+        figures["Attenuation of frequencies"] = spectra(
+            {
+                folder.name: attenuation(
+                    photos, Transmission(folder.channel, folder.codec(), folder.downsample)
+                )
+                for folder in lossy
+            }
+        )
+    if len({evaluation.data for evaluation in found}) > 1:
+        figures["Transfer"] = transfer(found)
+    for folder in chosen:
+        if LEARNS_CODEC in folder.card["trainable"]:
+            figures |= _ssim_change(folder, photos, notify)
+    return figures
+
+
+def _ssim_change(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict[str, Figure]:
+    """A tuned codec's against that of the codec it began with, by title; none without that one."""
+    base = folder.card["init"]
+    try:
+        if base == folder.name:
+            raise ModelError(f"it began with an earlier {base}")
+        untuned = Codec(base)
+    except ModelError as error:
+        notify(Notice("model", f"no SSIM change of {folder.name} drawn: {error}"))
+        return {}
+    changes = ssim_changes(
+        photos,
+        Transmission(DCN_FILE, untuned, folder.downsample),
+        Transmission(DCN_FILE, folder.codec(), folder.downsample),
+    )
+    return {f"SSIM change of {folder.name}": ssim_change(changes, base, folder.name)}
 
 
 def confusion(evaluations: Sequence[Evaluation]) -> Figure:

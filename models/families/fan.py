@@ -30,6 +30,9 @@ ROLE = Role.FAN
 TITLE = "forensic network"
 MAKER = "dcn train forensic"
 
+LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
+"""What may learn with a FAN, codec and camera pipeline: in cards, recipes and checkpoints."""
+
 
 def check(card: Mapping[str, Any]) -> bool:
     """See ``Family``."""

@@ -297,6 +297,21 @@ def test_verify_knows_fans(dcn: Runner, tmp_path: Path, monkeypatch: pytest.Monk
     one_line(dcn("models", "verify", "some-fan"), "damaged or replaced")
 
 
+def test_options_that_contradict_each_other(dcn: Runner, photo: Path, tiny_model: Path) -> None:
+    result = dcn("encode", "--quality", "high", "--model", tiny_model, photo)
+    one_line(result, "--quality", "--model", "give one of them", code=2)
+    for mode in ("auto", "global", "context"):
+        result = dcn("encode", "--bare", "--entropy", mode, "--model", tiny_model, photo)
+        one_line(result, f"leave out --entropy {mode}", code=2)
+    assert not photo.with_suffix(".dcn").exists()
+    assert dcn("encode", "--bare", "--entropy", "channel", "--model", tiny_model, photo).code == 0
+
+
+def test_a_mode_that_the_model_does_not_have(dcn: Runner, photo: Path, tiny_model: Path) -> None:
+    result = dcn("encode", "--entropy", "context", "--model", tiny_model, photo)
+    one_line(result, "entropy mode context: model tiny does not have it", code=2)
+
+
 def test_wrong_usage(dcn: Runner) -> None:
     assert dcn("nonsense").code == 2
     assert dcn("encode").code == 2

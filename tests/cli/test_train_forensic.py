@@ -1,4 +1,4 @@
-"""``dcn train --finetune forensic`` as a user runs it."""
+"""``dcn train forensic`` as a user runs it."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dcn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path
 ) -> Dcn:
-    """Run ``dcn train --finetune forensic`` in this process; exit code and standard error."""
+    """Run ``dcn train forensic`` in this process; exit code and standard error."""
     monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
     monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
 
     def run(*arguments: str | Path) -> tuple[int, str]:
-        words = ["dcn", "train", "--finetune", "forensic", *map(str, arguments)]
+        words = ["dcn", "train", "forensic", *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", words)
         threads = torch.get_num_threads()
         code = 0

@@ -20,9 +20,6 @@ LAMBDA_H = 250.0
 FAST_LAMBDA_H, FAST_LAMBDA_SSIM = 600.0, 10_000.0
 """1 - SSIM then counts about as much as L2: the same rate and PSNR give a higher SSIM."""
 
-LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
-"""What may learn with a FAN, codec and camera pipeline: in recipes, in headers of checkpoints."""
-
 
 @dataclass(frozen=True)
 class Recipe:

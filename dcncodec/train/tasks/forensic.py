@@ -27,17 +27,13 @@ from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_unit
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
 from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import Dataset, ImageSet
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
-from dcncodec.train.engine.recipes import (
-    LEARNS_CODEC,
-    LEARNS_NIP,
-    PAPER_PATCH,
-    ForensicRecipe,
-)
+from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Run
 from dcncodec.train.engine.varied import varied_crops
 from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss

@@ -10,6 +10,7 @@ from typing import Any
 from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
 from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
 from dcncodec.train.engine.checkpoint import FILE, read_average
@@ -21,7 +22,7 @@ from dcncodec.train.engine.export import (
     write_model,
 )
 from dcncodec.train.engine.log import read_log
-from dcncodec.train.engine.recipes import LEARNS_CODEC, LEARNS_NIP, PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
 

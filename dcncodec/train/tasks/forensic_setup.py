@@ -15,6 +15,7 @@ from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
 from dcncodec.models.card import ModelFolder
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip
@@ -25,13 +26,7 @@ from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.export import check_export
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
-from dcncodec.train.engine.recipes import (
-    FORENSIC_RECIPES,
-    LEARNS_CODEC,
-    LEARNS_NIP,
-    PAPER_PATCH,
-    ForensicRecipe,
-)
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
