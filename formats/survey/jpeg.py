@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import re
 import struct
-from typing import IO
+from functools import cache
+from typing import IO, Any
 
-from dcncodec._jpeg import ffi, lib
+from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.survey.facts import CheckSize, DamagedError, Survey, UnsupportedError
 
 _MISSING = 0.1
@@ -24,6 +25,18 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _GAIN_MAP = re.compile(rb"hdrgm:|urn:iso:std:iso:ts:21496|HDRGainMap")
 _HEAD = 1 << 20
 """Bytes behind a picture in which a gain map says what it is."""
+
+
+@cache
+def _extension() -> Any:
+    try:
+        from dcncodec import _jpeg
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"the walk through JPEG data is not built ({error}); install dcncodec with pip, which "
+            "needs a C compiler"
+        ) from None
+    return _jpeg
 
 
 def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
@@ -114,6 +127,7 @@ def _application(marker: int, content: bytes) -> str:
 
 
 def _check_data(data: bytes, facts: Survey, segments: _Segments) -> None:
+    ffi, lib = _extension().ffi, _extension().lib
     report = ffi.new("dcn_jpeg_report *")
     status = lib.dcn_jpeg_walk(ffi.from_buffer(data), len(data), report)
     if status == lib.DCN_JPEG_NO_MEMORY:
@@ -130,7 +144,8 @@ def _check_data(data: bytes, facts: Survey, segments: _Segments) -> None:
         facts.say_dropped(segments.dropped)
 
 
-def _judge(data: bytes, facts: Survey, report: ffi.CData) -> None:
+def _judge(data: bytes, facts: Survey, report: Any) -> None:
+    lib = _extension().lib
     share = report.missing / max(report.expected, 1)
     ended = not report.faults & lib.DCN_JPEG_NO_END
     if report.missing and (share >= _MISSING or not ended):
