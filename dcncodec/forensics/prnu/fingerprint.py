@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class Estimator:
             self.allocate(*pixels.shape[:2])
         second_half = self.photos % 2 == 1
         middle = self._middle()
-        for place, noise in (first, *blocks):
+        for place, noise in chain([first], blocks):
             light = pixels[place].astype(np.float32)
             light[pixels[place] >= SATURATED] = 0
             product = np.multiply(noise, light, out=noise)

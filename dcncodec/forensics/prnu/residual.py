@@ -25,7 +25,7 @@ WINDOWS = (3, 5, 7, 9)
 """Sides of the windows over which local variances are estimated; the smallest estimate counts."""
 SMALLEST = 128
 """Pixels that a photo has in either direction, at least: four levels of filters of eight taps."""
-BLOCK = 1536
+BLOCK = 1024
 """Side of the blocks in which large photos are filtered, a multiple of 2 ** LEVELS."""
 HALO = 176
 """Pixels around a block on which its residual depends, a multiple of 2 ** LEVELS: analysis and

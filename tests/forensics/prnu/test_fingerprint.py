@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from sensor_shots import gains, shot
@@ -10,6 +13,7 @@ from dcncodec.errors import ImageError, UsageError
 from dcncodec.forensics.prnu import fingerprint as module
 from dcncodec.forensics.prnu.fingerprint import Estimator, ncc
 from dcncodec.forensics.prnu.match import match
+from dcncodec.forensics.prnu.residual import Block, Floats, Pixels
 
 K = gains(7)
 
@@ -64,6 +68,22 @@ def test_blocks_and_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in (1, 3):
         second.add(shot(K, seed))
     assert np.allclose(whole.halves[1], second.squares[46:146, 78:178])
+
+
+def test_blocks_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dcncodec.forensics.prnu.residual.BLOCK", 64)
+    original = module.residual_blocks
+    seen: list[weakref.ref[object]] = []
+
+    def watched(pixels: Pixels) -> Iterator[tuple[Block, Floats]]:
+        for place, noise in original(pixels):
+            assert sum(reference() is not None for reference in seen) <= 2
+            seen.append(weakref.ref(noise))
+            yield place, noise
+
+    monkeypatch.setattr(module, "residual_blocks", watched)
+    estimate(0, 1)
+    assert len(seen) == 12
 
 
 def test_consistency_and_expected_pce() -> None:

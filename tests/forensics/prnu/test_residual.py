@@ -45,7 +45,7 @@ def test_blocks_are_as_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_blocks_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.zeros((1024, 1024, 3), np.uint8)
     peaks = []
-    for block in (1536, 128):
+    for block in (1024, 128):
         monkeypatch.setattr(module, "BLOCK", block)
         tracemalloc.start()
         next(residual_blocks(pixels))
