@@ -157,7 +157,7 @@ def survive_command(
     from dcncodec.forensics.prnu.parallel import cores
     from dcncodec.forensics.prnu.report import survival_cells, write_survival
     from dcncodec.forensics.prnu.simulate import Camera, split_pictures
-    from dcncodec.forensics.prnu.survive import parse_codecs, survive
+    from dcncodec.forensics.prnu.survive import PEERS, parse_codecs, survive
     from dcncodec.formats.files import make_folder
 
     channels = parse_codecs(codecs)
@@ -169,9 +169,11 @@ def survive_command(
     _finish(found, report, as_json)
     write_survival(found, report)
     if not as_json:
-        say(f"{'codec':<18} {'setting':>7} {'bpp':>6} {'PCE':>9} {'NCC':>7} matched  PCE / JPEG's")
-        for codec, setting, bpp, pce, ncc, matched, ratio in survival_cells(found.rows):
-            say(f"{codec:<18} {setting:>7} {bpp:>6} {pce:>9} {ncc:>7} {matched:>7}  {ratio}")
+        heads = "".join(f"{peer:>10}" for peer in PEERS)
+        say(f"{'codec':<18} setting    bpp       PCE     NCC matched{heads} (PCE at that rate)")
+        for codec, setting, bpp, pce, ncc, matched, *peers in survival_cells(found.rows):
+            others = "".join(f"{value:>10}" for value in peers)
+            say(f"{codec:<18} {setting:>7} {bpp:>6} {pce:>9} {ncc:>7} {matched:>7}{others}")
         say(f"{report / 'report.html'}: table and plot")
 
 

@@ -202,10 +202,13 @@ def write_page(
     Raises:
         OutputError: it cannot be written.
     """
+    import matplotlib as mpl
+
     content = [f"<h1>{escape(title)}</h1>", *parts]
     for name, figure in figures.items():
         file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "none"}):
+            figure.savefig(file, format="svg", metadata={"Date": None})
         slug = name.lower().replace(",", "").replace(" ", "-")
         with atomic_write(folder / f"{slug}.svg", overwrite=True) as target:
             target.write(file.getvalue())

@@ -17,10 +17,15 @@ from dcncodec.plotting import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TITLES = {"jpeg": "JPEG", "jpeg2000": "JPEG 2000", "avif": "AVIF"}
+STYLES = {LADDER: "o-", "jpeg": "k-", "jpeg2000": "k--", "avif": "k:"}
+"""Of curves; other models are single points."""
+
 
 def write_survival(found: Survival, folder: Path) -> None:
     """Write ``report.html`` and ``survival.svg``; the folder must exist."""
-    head = ["codec", "setting", "bpp", "PCE", "NCC", "photos matched", "PCE / JPEG's"]
+    head = ["codec", "setting", "bpp", "PCE", "NCC", "photos matched"]
+    head += [f"PCE of {TITLES[peer]} at that rate" for peer in PEERS]
     parts = [
         f"<p>{found.photos} photos, a fingerprint of {found.fingerprint_photos}, simulated gains "
         f"of {found.strength * 100:g}%; medians, and means of the rate.</p>",
@@ -43,7 +48,7 @@ def survival_cells(rows: Sequence[Row]) -> list[list[str]]:
             f"{row.pce:,.1f}",
             f"{row.ncc:.4f}",
             f"{row.matched * 100:.0f}%",
-            "–" if row.ratio is None else f"{row.ratio:.2f}",
+            *(f"{row.peers[peer]:,.1f}" if peer in row.peers else "–" for peer in PEERS),
         ]
         for row in rows
     ]
@@ -60,10 +65,9 @@ def survival_plot(found: Survival) -> Figure:
     for name, rows in curves.items():
         ordered = sorted(rows, key=lambda row: row.bpp or 0)
         rates = [row.bpp for row in ordered]
-        style = "o-" if len(rows) > 1 and name == LADDER else "-" if len(rows) > 1 else "D"
-        width = 2 if name == LADDER else 1
-        left.plot(rates, [max(r.pce, 1) for r in ordered], style, linewidth=width, label=name)
-        right.plot(rates, [r.matched * 100 for r in ordered], style, linewidth=width)
+        style = STYLES.get(name, "D")
+        left.plot(rates, [max(r.pce, 1) for r in ordered], style, label=TITLES.get(name, name))
+        right.plot(rates, [r.matched * 100 for r in ordered], style)
     left.axhline(THRESHOLD, color="black", linewidth=0.7, linestyle=":")
     left.set_yscale("log")
     left.set_ylabel("PCE, median")

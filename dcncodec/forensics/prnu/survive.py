@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,6 @@ from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.models.registry import QUALITIES, find_model, list_models
 
 PEERS = ("jpeg", "jpeg2000", "avif")
-REFERENCE = "jpeg"
 """Whose PCE at the same rate the others are compared with."""
 UNCOMPRESSED = "png"
 LADDER = "dcn"
@@ -68,7 +67,8 @@ class Row:
         bpp: payload, mean over the photos; None without compression.
         pce, ncc: medians.
         matched: share of the photos.
-        ratio: of the PCE to that of JPEG at the same rate; None outside of its rates.
+        peers: PCE of each of ``PEERS`` at the same rate, interpolated; of those that were measured
+            at lower and at higher rates.
     """
 
     codec: str
@@ -77,7 +77,7 @@ class Row:
     pce: float
     ncc: float
     matched: float
-    ratio: float | None = None
+    peers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def curve(self) -> str:
@@ -127,7 +127,7 @@ class Survival:
                     "pce": round(row.pce, 1),
                     "ncc": round(row.ncc, 4),
                     "matched": round(row.matched, 4),
-                    "ratio_to_jpeg": None if row.ratio is None else round(row.ratio, 2),
+                    "pce_of_peers": {peer: round(pce, 1) for peer, pce in row.peers.items()},
                 }
                 for row in self.rows
             ],
@@ -198,7 +198,7 @@ def survive(
     order = list(dict.fromkeys(channel.codec for channel in channels))
     rows.sort(key=lambda row: order.index(row.codec))
     return Survival(
-        _with_ratios(rows), len(split.evaluation), len(split.fingerprint), camera.strength
+        _with_peers(rows), len(split.evaluation), len(split.fingerprint), camera.strength
     )
 
 
@@ -232,18 +232,23 @@ def _row(channel: Channel, found: Sequence[tuple[float | None, float, float]]) -
     )
 
 
-def _with_ratios(rows: Sequence[Row]) -> list[Row]:
-    """With the ratio of each PCE to that of the reference at the same rate, interpolated."""
-    points = [(row.bpp, row.pce) for row in rows if row.codec == REFERENCE and row.bpp]
-    # Logarithms: no fingerprint at all has a PCE around 1.
-    rates, values = np.log(np.array(sorted(points)).clip(1e-3)).T if points else np.empty((2, 0))
+def _with_peers(rows: Sequence[Row]) -> list[Row]:
+    """With the peers' PCE at the same rates."""
+    curves = {}
+    for peer in PEERS:
+        points = sorted((row.bpp, row.pce) for row in rows if row.codec == peer and row.bpp)
+        if points:
+            # Logarithms: no fingerprint at all has a PCE around 1, and may have one below 0.
+            curves[peer] = np.log(np.array(points).clip(1e-3)).T
     found = []
     for row in rows:
-        ratio = None
-        inside = row.bpp and len(rates) and rates[0] <= np.log(row.bpp) <= rates[-1]
-        if inside and row.bpp and row.pce > 0:
-            ratio = row.pce / float(np.exp(np.interp(np.log(row.bpp), rates, values)))
-        found.append(replace(row, ratio=ratio))
+        place = np.log(row.bpp or np.nan)
+        peers = {
+            peer: float(np.exp(np.interp(place, rates, values)))
+            for peer, (rates, values) in curves.items()
+            if rates[0] <= place <= rates[-1]
+        }
+        found.append(replace(row, peers=peers))
     return found
 
 

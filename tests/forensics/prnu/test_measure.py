@@ -74,14 +74,15 @@ def test_survive(pictures: Path, tiny_model: Path) -> None:
     ]  # fmt: skip
     png, tiny, low, high, _ = found.rows
     assert png.bpp is None
-    assert png.ratio is None
+    assert not png.peers
     assert png.matched == 1
     assert png.pce > high.pce > low.pce
     assert high.bpp > low.bpp
     assert tiny.bpp is not None
     assert abs(tiny.pce) < 30
     facts = found.as_dict()
-    assert facts["rows"][3]["ratio_to_jpeg"] == 1
+    assert high.peers == {"jpeg": pytest.approx(high.pce)}
+    assert facts["rows"][3]["pce_of_peers"]["jpeg"] == facts["rows"][3]["pce"]
     assert facts["fingerprint_photos"] == 8
 
 
