@@ -15,9 +15,9 @@ from dcncodec.cli import prnu
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
 from dcncodec.cli.lines import json_line, say, say_text
-from dcncodec.cli.plan import Job, Kind, is_single, make_plan, plan_inputs
+from dcncodec.cli.photos import plan_photos
+from dcncodec.cli.plan import Job
 from dcncodec.errors import UsageError
-from dcncodec.formats.suffixes import DCN
 
 if TYPE_CHECKING:
     from dcncodec.forensics.evaluate import Evaluation
@@ -169,13 +169,7 @@ def detect_command(
       dcn forensics detect photo.dcn --heatmap map.png
       dcn forensics detect -r photos/ --fan fan-none --heatmap maps/
     """
-    kind = Kind(_photo_suffixes, suffix=".png", check_target=_check_heat_map)
-    if heatmap is None:
-        plan = plan_inputs(paths, recursive, kind)
-    elif len(paths) == 1 and is_single(paths[0]):
-        plan = make_plan((paths[0], str(heatmap)), None, recursive, force, kind)
-    else:
-        plan = make_plan(paths, heatmap, recursive, force, kind)
+    plan = plan_photos(paths, heatmap, recursive, force)
 
     def load() -> None:
         load_torch(threads)
@@ -190,17 +184,6 @@ def detect_command(
         return {"photo": job.name, **detection.as_dict()}
 
     Batch(plan, as_json, quiet).run(lambda job: read_input(job.source), load, convert, _verdict)
-
-
-def _photo_suffixes() -> set[str]:
-    from dcncodec.formats.guard import suffixes_read
-
-    return {DCN, *suffixes_read()}
-
-
-def _check_heat_map(path: str) -> None:
-    if Path(path).suffix.lower() != ".png":
-        raise UsageError(f"{path}: a heat map is a .png file; name it so")
 
 
 def _verdict(record: dict[str, Any]) -> str:

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.batch import write_output
+from dcncodec.cli.batch import Batch, read_input, write_output
+from dcncodec.cli.common import quiet_option
 from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.photos import plan_photos
+from dcncodec.cli.plan import Job
 from dcncodec.cli.prnu_measure import processes_option, survive_command, transfer_command
+from dcncodec.cli.streams import STREAM
 from dcncodec.errors import ImageError, UsageError
+from dcncodec.notices import Notice
 
 if TYPE_CHECKING:
     from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
+    from dcncodec.forensics.prnu.localise import Predictor
     from dcncodec.forensics.prnu.photos import Tally
-    from dcncodec.forensics.prnu.residual import Pixels
+    from dcncodec.forensics.prnu.residual import Floats
+    from dcncodec.models.card import ModelFolder
 
 ENOUGH = 20
 """Photos that a fingerprint should have."""
@@ -167,7 +174,7 @@ def predictor_command(
 
 
 @command.command("match")
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PHOTO...")
 @click.option(
     "--camera",
     "cameras",
@@ -177,114 +184,152 @@ def predictor_command(
     help="Fingerprint; repeat for several.",
 )
 @click.option("--search", is_flag=True, help="PHOTO was cropped: try every place on the sensor.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def match_command(photo: Path, cameras: tuple[str, ...], search: bool, as_json: bool) -> None:
-    """Did a camera take PHOTO? It does where the peak-to-correlation energy (PCE) is 60 or more.
+@click.option("-r", "--recursive", is_flag=True, help="Folders within folders, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a photo.")
+@quiet_option
+def match_command(
+    paths: tuple[str, ...],
+    cameras: tuple[str, ...],
+    search: bool,
+    recursive: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Did a camera take PHOTO? It did where the peak-to-correlation energy (PCE) is 60 or more.
 
-    About one photo in 100,000 of other cameras reaches that. PHOTO is any picture, .dcn or RAW
-    file, not scaled and turned as the sensor was. 'no match' is no proof: compression, scaling
-    and denoising remove fingerprints.
+    About one photo in 100,000 of other cameras reaches that. PHOTO is a picture, a .dcn or RAW
+    file, a folder of such or a quoted pattern; not scaled, and turned as the sensor was. 'no match'
+    is no proof: compression, scaling and denoising remove fingerprints.
     """
-    from dcncodec.forensics.prnu.folder import load_fingerprint, open_fingerprint
-    from dcncodec.forensics.prnu.match import match
-    from dcncodec.forensics.prnu.photos import read_photo
+    plan = plan_photos(paths, None, recursive, False, raw=True)
 
-    folders = [open_fingerprint(camera) for camera in cameras]
-    read: dict[str, Pixels] = {}
-    rows: list[dict[str, Any]] = []
-    refusals: list[ImageError] = []
-    for folder in folders:
-        fingerprint = load_fingerprint(folder)
-        pipeline = fingerprint.pipeline or "standard"
-        if pipeline not in read:
-            read[pipeline] = read_photo(photo, pipeline)
-        try:
-            found = match(read[pipeline], fingerprint, search).as_dict()
-        except ImageError as error:
-            refusals.append(error)
-            found = {"verdict": "refused", "reason": str(error)}
-        rows.append({"camera": folder.name} | found)
-    if len(refusals) == len(folders):
-        raise ImageError(f"{photo}: {refusals[0]}")
-    if as_json:
-        say(json_line({"photo": str(photo), "cameras": rows}))
-        return
-    for row in rows:
-        text = row.get("reason") or f"PCE {row['pce']:,.1f}, NCC {row['ncc']:.4f}"
-        if search and "shift" in row:
-            top, left = row["shift"]
-            text += f", at column {left}, row {top} of the sensor"
-        say(f"{photo}: {row['camera']}: {row['verdict']} ({text})")
+    def load() -> list[ModelFolder]:
+        from dcncodec.forensics.prnu.folder import open_fingerprint
+
+        return [open_fingerprint(camera) for camera in cameras]
+
+    def convert(job: Job, photo: Path | bytes, folders: list[ModelFolder]) -> dict[str, Any]:
+        return {"photo": job.name, "cameras": _matches(photo, folders, search)}
+
+    Batch(plan, as_json, quiet).run(_source, load, convert, partial(_verdicts, search=search))
 
 
 @command.command("localise")
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PHOTO...")
 @_camera_option()
 @click.option(
-    "--heatmap", type=click.Path(path_type=Path), help="Write the photo, its changed parts tinted."
+    "--heatmap",
+    type=click.Path(path_type=Path),
+    help="Write the photo, its changed parts tinted: a .png file; for several photos a folder.",
 )
-@click.option("-f", "--force", is_flag=True, help="Replace the heat map if it exists.")
+@click.option("-r", "--recursive", is_flag=True, help="Folders within folders, too.")
+@click.option("-f", "--force", is_flag=True, help="Replace heat maps that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything, window by window.")
+@quiet_option
 def localise_command(
-    photo: Path, camera: str, heatmap: Path | None, force: bool, as_json: bool
+    paths: tuple[str, ...],
+    camera: str,
+    heatmap: Path | None,
+    recursive: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Which parts of PHOTO, taken by a camera, lack its fingerprint?
+    """Which parts of each PHOTO, taken by a camera, lack its fingerprint?
 
     \b
     Example:
       dcn forensics prnu predictor more-photos/ --camera camera/ --window 65
       dcn forensics prnu localise photo.png --camera camera/ --heatmap map.png
     """
-    from dcncodec.forensics.prnu.folder import load_fingerprint, open_fingerprint
-    from dcncodec.forensics.prnu.localise import (
-        STRIDE,
-        Predictor,
-        heat_map,
-        localise,
-        spread,
-    )
-    from dcncodec.forensics.prnu.match import THRESHOLD, match
-    from dcncodec.forensics.prnu.photos import read_photo
+    plan = plan_photos(paths, heatmap, recursive, force, raw=True)
 
-    if heatmap is not None and heatmap.resolve() == photo.resolve():
-        raise UsageError(f"{heatmap}: is the photo itself; name another file")
-    folder = open_fingerprint(camera)
-    predictor = Predictor.from_dict(folder.card["predictor"], str(folder.path))
-    fingerprint = load_fingerprint(folder)
-    pixels = read_photo(photo, fingerprint.pipeline or "standard")
-    try:
+    def load() -> tuple[str, Fingerprint, Predictor]:
+        from dcncodec.forensics.prnu.folder import load_fingerprint, open_fingerprint
+        from dcncodec.forensics.prnu.localise import Predictor
+
+        folder = open_fingerprint(camera)
+        predictor = Predictor.from_dict(folder.card["predictor"], str(folder.path))
+        return folder.name, load_fingerprint(folder), predictor
+
+    batch = Batch(plan, as_json, quiet)
+
+    def convert(
+        job: Job, photo: Path | bytes, loaded: tuple[str, Fingerprint, Predictor]
+    ) -> dict[str, Any]:
+        from dcncodec.forensics.prnu.localise import STRIDE, heat_map, localise, spread
+        from dcncodec.forensics.prnu.match import THRESHOLD, match
+        from dcncodec.forensics.prnu.photos import STANDARD, read_photo
+
+        name, fingerprint, predictor = loaded
+        pixels = read_photo(photo, fingerprint.pipeline or STANDARD)
         whole = match(pixels, fingerprint)
         found = localise(pixels, fingerprint, predictor)
-    except ImageError as error:
-        raise ImageError(f"{photo}: {error}") from None
-    warnings = []
-    if whole.pce < THRESHOLD:
-        warnings.append(
-            f"{photo}: does not match {folder.name} as a whole (PCE {whole.pce:.1f}); the map "
-            "tells nothing"
-        )
-    if heatmap is not None:
-        write_output(str(heatmap), heat_map(pixels, found, predictor.window), force)
-    share = float((spread(found, pixels.shape, predictor.window) > 0.5).mean())
-    for line in warnings:
-        complain(line)
-    if as_json:
-        result = {
-            "photo": str(photo),
-            "camera": folder.name,
+        if whole.pce < THRESHOLD:
+            text = f"does not match {name} as a whole (PCE {whole.pce:.1f}): the map tells nothing"
+            batch.display.notice(Notice("quality", text, job.name))
+        if job.target:
+            write_output(job.target, heat_map(pixels, found, predictor.window), force)
+        changed = spread(found, pixels.shape, predictor.window) > 0.5
+        return {
+            "photo": job.name,
+            "camera": name,
             "match": whole.as_dict(),
-            "share": round(share, 4),
+            "share": round(float(changed.mean()), 4),
             "window": predictor.window,
             "stride": STRIDE,
             "probabilities": [[round(float(p), 3) for p in row] for row in found],
-            "warnings": warnings,
         }
-        say(json_line(result))
-    else:
-        say(
-            f"{photo}: {share * 100:.1f}% of it probably lacks the fingerprint of {folder.name} "
-            f"(PCE {whole.pce:,.1f} as a whole)"
-        )
+
+    batch.run(_source, load, convert, _located)
+
+
+def _source(job: Job) -> Path | bytes:
+    """Where a photo is read from: RAW files only by their path."""
+    return read_input(job.source) if job.source == STREAM else Path(job.source)
+
+
+def _matches(photo: Path | bytes, folders: list[ModelFolder], search: bool) -> list[dict[str, Any]]:
+    """A photo beside each camera; ImageError where none of them can have taken it."""
+    from dcncodec.forensics.prnu.folder import load_fingerprint
+    from dcncodec.forensics.prnu.match import match_signals, photo_signals
+    from dcncodec.forensics.prnu.photos import STANDARD, read_photo
+
+    signals: dict[str, tuple[Floats, Floats]] = {}
+    rows: list[dict[str, Any]] = []
+    for folder in folders:
+        fingerprint = load_fingerprint(folder)
+        pipeline = fingerprint.pipeline or STANDARD
+        if pipeline not in signals:
+            signals[pipeline] = photo_signals(read_photo(photo, pipeline))
+        try:
+            found = match_signals(*signals[pipeline], fingerprint, search).as_dict()
+        except ImageError as error:
+            if len(folders) == 1:
+                raise
+            found = {"verdict": "refused", "reason": str(error)}
+        rows.append({"camera": folder.name} | found)
+    if all(row["verdict"] == "refused" for row in rows):
+        raise ImageError(rows[0]["reason"])
+    return rows
+
+
+def _verdicts(record: dict[str, Any], search: bool) -> str:
+    lines = []
+    for row in record["cameras"]:
+        text = row.get("reason") or f"PCE {row['pce']:,.1f}, NCC {row['ncc']:.4f}"
+        if search and "shift" in row:
+            top, left = row["shift"]
+            text += f", at column {left}, row {top} of the sensor"
+        lines.append(f"{row['camera']}: {row['verdict']} ({text})")
+    return f"{record['photo']}: {'; '.join(lines)}"
+
+
+def _located(record: dict[str, Any]) -> str:
+    return (
+        f"{record['photo']}: {record['share'] * 100:.1f}% of it probably lacks the fingerprint of "
+        f"{record['camera']} (PCE {record['match']['pce']:,.1f} as a whole)"
+    )
 
 
 def _add(

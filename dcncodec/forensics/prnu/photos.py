@@ -48,24 +48,25 @@ def photos_in(folder: Path) -> list[Path]:
     return found
 
 
-def read_photo(path: Path, pipeline: str = STANDARD) -> Pixels:
+def read_photo(source: Path | bytes, pipeline: str = STANDARD) -> Pixels:
     """A photo's pixels, uint8 (H, W, 3).
 
     Args:
-        path: a picture, a .dcn file, or a RAW file.
+        source: a picture, a .dcn file or a RAW file; of the first two also the bytes.
         pipeline: what develops RAW files: ``standard``, ``libraw``, or a neural one.
 
     Raises:
         DcnError: it cannot be read.
     """
-    if is_raw(path):
-        return develop_raw(path, pipeline)
-    with_signature = path.suffix.lower() == suffixes.DCN or not path.suffix
-    if with_signature and (data := read_bytes(path)).startswith(SIGNATURE):
+    if isinstance(source, Path) and is_raw(source):
+        return develop_raw(source, pipeline)
+    data = read_bytes(source) if isinstance(source, Path) else source
+    if data.startswith(SIGNATURE):
         from dcncodec.codec import codec_for
 
         return codec_for(data).decode(data).pixels
-    return read_image(path, upright=False).pixels
+    name = str(source) if isinstance(source, Path) else None
+    return read_image(data, name=name, upright=False).pixels
 
 
 def is_raw(path: Path) -> bool:
