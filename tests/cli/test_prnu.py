@@ -87,7 +87,15 @@ def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Dcn) -> N
     assert "% of it probably lacks the fingerprint of camera" in dcn(*arguments)[1]
     one_line(dcn(*arguments, "--heatmap", heat), 2, "--force")
     photo = tmp_path / "changed.png"
-    one_line(dcn(*arguments, "--heatmap", photo, "-f"), 2, "is the photo itself")
+    one_line(dcn(*arguments, "--heatmap", photo, "-f"), 2, "is an input and would be lost")
+    maps = tmp_path / "maps"
+    code, text, error = dcn("localise", more, "--camera", camera, "--heatmap", maps)
+    assert code == 0, error
+    assert len(text.splitlines()) == len(list(maps.glob("*.png"))) == 6
+    code, text, error = dcn("match", more, "--camera", camera, "--json")
+    assert code == 0, error
+    records = [json.loads(line) for line in text.splitlines()]
+    assert [record["cameras"][0]["verdict"] for record in records] == ["match"] * 6
     stranger = save(tmp_path / "other", range(50, 51), gains(9, 160, 192)) / "50.png"
     code, _, error = dcn("localise", stranger, "--camera", camera)
     assert code == 0
