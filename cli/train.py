@@ -10,6 +10,7 @@ COMMANDS = {
     "codec": "Train a codec; what dcn train does without a name.",
     "forensic": "Train a forensic network, and codec or camera pipeline with it.",
     "nip": "Train a camera pipeline.",
+    "vr": "Train a codec for all rates.",
 }
 DEFAULT = "codec"
 
@@ -51,4 +52,5 @@ def command() -> None:
       dcn train photos/ --out runs/a --max-minutes 60 --export my-model
       dcn train forensic --model dcn-16c photos/ --out runs/f
       dcn train nip --network inet pristine/ --out runs/inet
+      dcn train vr photos/ --out runs/vr --max-minutes 600
     """

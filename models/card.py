@@ -64,6 +64,7 @@ TITLES = {
     "bpp": "bpp (estimate)",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
+    "bd": "BD-rate, %",
     "accuracy": "accuracy",
     "nip_psnr": "pipeline's PSNR, dB",
 }

@@ -17,6 +17,7 @@ from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.fan import FAN
 from dcncodec.models.network import Network
 from dcncodec.models.nip import Pipeline
+from dcncodec.models.vr import VR
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -38,6 +39,15 @@ def load_dcn(folder: ModelFolder) -> DCN:
         ModelError: it is of another family, or as ``load_codec``.
     """
     return _expect(load_codec(folder), DCN, folder)
+
+
+def load_vr(folder: ModelFolder) -> VR:
+    """The networks of a codec of the family vr; see ``load_codec``.
+
+    Raises:
+        ModelError: it is of another family, or as ``load_codec``.
+    """
+    return _expect(load_codec(folder), VR, folder)
 
 
 def load_nip(folder: ModelFolder) -> Pipeline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,10 @@ def save_checkpoint(
             f"the weights are no longer finite at step {header.progress.step}; resume the last "
             f"good checkpoint, {path}, with a smaller --learning-rate"
         )
+    _write(path, tensors, header)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
     metadata = {
         "format": header.recipe.CHECKPOINT,
         "architecture": f"dcn-{header.latent_channels}",
@@ -90,6 +94,17 @@ def save_checkpoint(
     }
     with atomic_write(path, overwrite=True) as file:
         file.write(save(tensors, metadata))
+
+
+def fork_checkpoint(path: Path, copy: Path, recipe: Recipe) -> None:
+    """Write a run's checkpoint once more, to go on by another recipe of the same kind.
+
+    Raises:
+        TrainingError: the file is missing, damaged or no checkpoint.
+        OutputError: the copy cannot be written.
+    """
+    tensors, header = _read(path, type(recipe))
+    _write(copy, tensors, replace(header, recipe=recipe))
 
 
 def load_checkpoint(

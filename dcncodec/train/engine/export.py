@@ -6,6 +6,7 @@ The weights are the averaged ones, in float16; what the card says is in ``models
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -91,6 +92,7 @@ def write_model(
     architecture: Mapping[str, Any],
     description: Mapping[str, Any],
     name: str = "",
+    parts: Mapping[str, tuple[str, bytes]] | None = None,
 ) -> str:
     """Write a network's weights and card.
 
@@ -100,6 +102,7 @@ def write_model(
         architecture: the card's entry; its values describe the weight file's content.
         description: the card's other entries.
         name: the model's; by default the folder's.
+        parts: further files by role, each its name and content.
 
     Returns:
         The SHA-256 of the weight file in hexadecimal.
@@ -112,12 +115,26 @@ def write_model(
         "name": name or folder.resolve().name,
         "architecture": dict(architecture),
         **description,
+        **_described(parts or {}),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     make_folder(folder)
     write_file(folder / WEIGHTS_FILE, content)
+    for file, part in (parts or {}).values():
+        write_file(folder / file, part)
     write_model_card(folder / CARD_FILE, card)
     return str(card["sha256"])
+
+
+def _described(parts: Mapping[str, tuple[str, bytes]]) -> dict[str, Any]:
+    if not parts:
+        return {}
+    return {
+        "parts": {
+            role: {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+            for role, (name, content) in parts.items()
+        }
+    }
 
 
 def half_precision(weights: Mapping[str, Tensor], kind: str) -> bytes:
@@ -144,14 +161,19 @@ def describe_run(
     Args:
         header: of the run.
         rows: its log.
-        figures: names of the validation's figures, without their prefix.
+        figures: names of the validation's figures, without their prefix; those that are no
+            numbers, for want of a peer to compare with, are left out.
     """
     curve = [
         {"step": int(row["step"]), "seconds": round(row["seconds"], 1)}
-        | {name: round(row[f"validation_{name}"], 4) for name in figures}
+        | {
+            name: round(value, 4)
+            for name in figures
+            if math.isfinite(value := row[f"validation_{name}"])
+        }
         for row in rows
     ]
-    results = {"validation": {name: curve[-1][name] for name in figures}} if curve else {}
+    last = {name: curve[-1][name] for name in figures if name in curve[-1]} if curve else {}
     return {
         "recipe": asdict(header.recipe),
         "seed": header.seed,
@@ -159,7 +181,7 @@ def describe_run(
         "data": [asdict(source) for source in header.sources],
         "steps": header.progress.step,
         "seconds": round(header.progress.seconds, 1),
-        "results": results,
+        "results": {"validation": last} if curve else {},
         "curve": _thinned(curve),
     }
 

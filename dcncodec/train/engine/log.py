@@ -83,6 +83,7 @@ LABELS = {
     "validation_psnr": "PSNR, dB",
     "validation_ssim": "SSIM",
     "validation_bpp": "bpp (estimate)",
+    "validation_bd": "BD-rate, %",
 }
 """What a learning curve shows, where the log has it."""
 

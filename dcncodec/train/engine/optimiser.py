@@ -1,4 +1,4 @@
-"""Adam for the paper's recipe; Muon for the fast one.
+"""Adam for the paper's recipes; Muon for the fast ones.
 
 Muon (Jordan et al., 2024) orthogonalises the momentum of every weight matrix before it steps, so
 that all directions of a layer learn at the same pace. With equal steps it trains these networks,
@@ -8,7 +8,7 @@ which have no normalisation layers, much faster than Adam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,15 +28,27 @@ class Optimiser:
 
     Args:
         model: the network; its named parameters define the state's names.
-        muon: whether convolution kernels (4-d parameters) step by Muon.
+        muon: whether convolution kernels step by Muon: those that mix channels, which depthwise
+            ones do not.
         shares: of the learning rate, by the first part of a parameter's name; 1 for others.
+        adam: first parts of the names of kernels that step by Adam all the same. Muon's steps
+            have a norm of their own, which no small gradient shrinks, and so turn away what a
+            kernel was started as.
     """
 
     def __init__(
-        self, model: nn.Module, muon: bool, shares: Mapping[str, float] | None = None
+        self,
+        model: nn.Module,
+        muon: bool,
+        shares: Mapping[str, float] | None = None,
+        adam: Collection[str] = (),
     ) -> None:
         named = dict(model.named_parameters())
-        self.kernels = {n: p for n, p in named.items() if muon and p.ndim == 4}
+        self.kernels = {
+            n: p
+            for n, p in named.items()
+            if muon and p.ndim == 4 and p.shape[1] > 1 and n.split(".")[0] not in adam
+        }
         self.rest = {n: p for n, p in named.items() if n not in self.kernels}
         self.shares = {n: (shares or {}).get(n.split(".")[0], 1.0) for n in named}
         groups: dict[float, list[nn.Parameter]] = {}
@@ -58,14 +70,25 @@ class Optimiser:
                 parameter.grad = torch.zeros_like(parameter)
         self.adam.step()
         with torch.no_grad():
-            for name, kernel in self.kernels.items():
-                if kernel.grad is None:
-                    continue  # nothing to orthogonalise
-                momentum = self.momentum[name]
-                momentum.lerp_(kernel.grad, 1 - MOMENTUM)
-                update = orthogonalise(kernel.grad.lerp(momentum, MOMENTUM).flatten(1))
-                # Keeps the update's gain alike for wide and tall matrices.
-                gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+            self._step_kernels(rate)
+
+    def _step_kernels(self, rate: float) -> None:
+        """Muon's part: kernels of one shape are orthogonalised together."""
+        shapes: dict[tuple[int, int], list[str]] = {}
+        for name, kernel in self.kernels.items():
+            if kernel.grad is not None:  # else there is nothing to orthogonalise
+                shapes.setdefault((kernel.shape[0], kernel[0].numel()), []).append(name)
+        for (rows, columns), names in shapes.items():
+            directions = []
+            for name in names:
+                gradient, momentum = self.kernels[name].grad, self.momentum[name]
+                assert gradient is not None
+                momentum.lerp_(gradient, 1 - MOMENTUM)
+                directions.append(gradient.lerp(momentum, MOMENTUM).flatten(1))
+            # Keeps the update's gain alike for wide and tall matrices.
+            gain = max(1.0, rows / columns) ** 0.5
+            for name, update in zip(names, orthogonalise(torch.stack(directions)), strict=True):
+                kernel = self.kernels[name]
                 pace = rate * self.shares[name] * MUON_RATIO * gain
                 kernel.add_(update.view_as(kernel), alpha=-pace)
 
@@ -98,18 +121,18 @@ class Optimiser:
             }
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly, of a 2-d float32 ``matrix``: same shape.
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """The nearest (semi-)orthogonal matrices, roughly: float32 (n, rows, columns) to the same.
 
     Newton-Schulz iterations, which converge on singular values of at most 1; in bfloat16 where
     that is the faster format.
     """
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).to(choose_precision("auto", matrix.device))
-    x = x / (x.norm() + 1e-12)
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if wide else matrices.transpose(1, 2)
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
+    x = x.to(choose_precision("auto", matrices.device))
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = (x if wide else x.T).float()
-    return result
+        gram = x @ x.transpose(1, 2)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if wide else x.transpose(1, 2)).float()

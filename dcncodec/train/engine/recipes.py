@@ -30,8 +30,8 @@ class Recipe:
         patch: side of a crop in pixels, a multiple of 8.
         learning_rate: Adam's, at its highest.
         schedule: ``halving`` every ``halving_epochs`` epochs; ``decay`` by 10% every
-            ``DECAY_EPOCHS``; or ``cosine`` to zero at the end of the budget (steps or minutes,
-            whichever ends first) after ``warmup_steps``.
+            ``DECAY_EPOCHS``; ``cosine`` or ``linear`` to zero at the end of the budget (steps or
+            minutes, whichever ends first) after ``warmup_steps``; or ``constant`` after those.
         max_steps: steps of a full run.
         lambda_h: weight of the entropy.
         lambda_ssim: weight of 1 - SSIM beside the L2 loss of a codec, 0 for L2 alone.
@@ -51,7 +51,7 @@ class Recipe:
     batch: int
     patch: int
     learning_rate: float
-    schedule: Literal["halving", "decay", "cosine"]
+    schedule: Literal["halving", "decay", "cosine", "linear", "constant"]
     max_steps: int
     lambda_h: float = LAMBDA_H
     lambda_ssim: float = 0.0
@@ -76,8 +76,13 @@ class Recipe:
             return self.learning_rate * 2.0**-halvings
         if self.schedule == "decay":
             return self.learning_rate * 0.9 ** (int(step / epoch_steps) // DECAY_EPOCHS)
-        warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        return self.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        warmed = self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        left = 1 - min(1.0, progress)
+        if self.schedule == "linear":
+            return warmed * left
+        if self.schedule == "constant":
+            return warmed
+        return warmed * 0.5 * (1 - math.cos(math.pi * left))
 
 
 RECIPES = {
@@ -173,6 +178,49 @@ class NipRecipe(Recipe):
         object.__setattr__(self, "to_srgb", tuple(tuple(row) for row in self.to_srgb))
 
 
+@dataclass(frozen=True)
+class VRRecipe(Recipe):
+    """Training of the family ``vr``: R + lambda D for all rates at once.
+
+    R is bits per pixel, D 255^2 times the mean squared error, lambda (in 1 / 255^2 bits) grows
+    geometrically with the rate, which is drawn for every crop.
+
+    Attributes:
+        latent_channels: N.
+        blocks: of either transform at stride 8.
+        hidden: units of the context model.
+        lambda_low, lambda_high: lambda at rates 0 and 255.
+        balance: losses are divided by (lambda / lambda_low) to this power, so that no rate drowns
+            the others.
+        linear_share: learning rate of the linear maps over that of the rest.
+        synthetic: share of crops that are replaced by pictures that are no photos.
+        decay_from: step and seconds at which the learning rate began to fall; None while the run
+            goes on at a constant one.
+    """
+
+    CHECKPOINT: ClassVar = "dcn-vr-checkpoint-1"
+
+    latent_channels: int = 96
+    blocks: int = 3
+    hidden: int = 192
+    lambda_low: float = 0.0005
+    lambda_high: float = 0.16
+    balance: float = 0.5
+    linear_share: float = 0.02
+    synthetic: float = 0.02
+    decay_from: tuple[int, float] | None = None
+
+    def __post_init__(self) -> None:
+        # As in ForensicRecipe.
+        if self.decay_from is not None:
+            step, seconds = self.decay_from
+            object.__setattr__(self, "decay_from", (step, seconds))
+
+    def lambda_at(self, rate: float) -> float:
+        """Lambda at a rate in 0..255."""
+        return float(self.lambda_low * (self.lambda_high / self.lambda_low) ** (rate / 255))
+
+
 FORENSIC_RECIPES = {
     "paper": ForensicRecipe(
         batch=20,
@@ -217,6 +265,20 @@ NIP_RECIPES = {
         max_steps=10_000,
         warmup_steps=100,
         average_decay=0.995,
+        muon=True,
+    ),
+}
+
+VR_RECIPES = {
+    "fast": VRRecipe(
+        batch=8,
+        patch=PAPER_PATCH,
+        learning_rate=3e-3,
+        schedule="constant",
+        max_steps=500_000,
+        warmup_steps=100,
+        average_decay=0.999,
+        clip_norm=1.0,
         muon=True,
     ),
 }

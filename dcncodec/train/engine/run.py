@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -35,18 +36,23 @@ Report = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop: steps, and minutes of training over all resumed parts (None: no limit)."""
+    """When to stop: steps, and minutes of training over all resumed parts (None: no limit).
+
+    Attributes:
+        since: the step and the seconds from which on both are counted.
+    """
 
     max_steps: int | None
     max_minutes: float | None = None
+    since: tuple[int, float] = (0, 0.0)
 
     def used(self, step: int, seconds: float) -> float:
         """Share of the budget that is used, 1 or more when it is spent."""
         share = 0.0
         if self.max_steps is not None:
-            share = step / self.max_steps
+            share = (step - self.since[0]) / self.max_steps
         if self.max_minutes is not None:
-            share = max(share, seconds / (self.max_minutes * 60))
+            share = max(share, (seconds - self.since[1]) / (self.max_minutes * 60))
         return share
 
 
@@ -90,7 +96,7 @@ class Run(ABC):
         header: recipe, seed and sources.
         folder: where the checkpoint and ``log.csv`` are kept; an existing checkpoint is resumed.
         images: number of training images, for the length of an epoch.
-        shares: see ``Optimiser``.
+        shares, adam: see ``Optimiser``.
 
     Raises:
         TrainingError: the checkpoint in ``folder`` is damaged or of another network or optimiser,
@@ -104,6 +110,8 @@ class Run(ABC):
     """Columns of the log."""
     SOME_REST: ClassVar[bool] = False
     """Whether there may be steps in which some parameters have no gradient."""
+    SAME_DRAWS: ClassVar[bool] = False
+    """Whether all processes get the same random numbers, to take their own part of one batch."""
 
     def __init__(
         self,
@@ -113,6 +121,7 @@ class Run(ABC):
         folder: Path,
         images: int,
         shares: Mapping[str, float] | None = None,
+        adam: Collection[str] = (),
     ) -> None:
         self.rank, self.world = rank_and_world()
         self.header, self.recipe = header, header.recipe
@@ -122,7 +131,7 @@ class Run(ABC):
             )
         self.trained, self.objective = trained, objective
         self.device = next(trained.parameters()).device
-        self.optimiser = Optimiser(trained, self.recipe.muon, shares)
+        self.optimiser = Optimiser(trained, self.recipe.muon, shares, adam)
         self.average = {k: v.detach().clone() for k, v in trained.state_dict().items()}
         self.progress = header.progress
         self.stopping = False
@@ -183,6 +192,8 @@ class Run(ABC):
         if self.world > 1:
             unused = self.SOME_REST
             objective = DistributedDataParallel(self.objective, find_unused_parameters=unused)
+            # A 1x1 kernel has the same layout in both orders; only its strides are named otherwise.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
         saved = validated = time.monotonic()
         # The first step is reported at once: it tells how long the rest will take.
@@ -236,7 +247,8 @@ class Run(ABC):
 
     def _generator(self) -> torch.Generator:
         """The random numbers of this step in this process: no state to keep for a resume."""
-        entropy = np.random.SeedSequence((self.header.seed, self.rank, self.progress.step))
+        rank = 0 if self.SAME_DRAWS else self.rank
+        entropy = np.random.SeedSequence((self.header.seed, rank, self.progress.step))
         return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
     def finish_step(self) -> None:

@@ -17,7 +17,12 @@ from dcncodec.errors import MissingLibraryError
 from dcncodec.runtime.devices import Precision
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.log import plot_log
-from dcncodec.train.engine.processes import own_device, process_group, rank_and_world
+from dcncodec.train.engine.processes import (
+    own_device,
+    process_group,
+    rank_and_world,
+    workers,
+)
 from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report, Run
 
@@ -40,6 +45,7 @@ class RunSettings:
         seed: 0 or more.
         device, precision: as in ``dcncodec.runtime.devices``.
         export: folder to write the finished networks to when the budget is spent.
+        workers: processes of this machine that train together, each with its part of a batch.
     """
 
     sources: tuple[Path, ...]
@@ -52,6 +58,7 @@ class RunSettings:
     device: str = "auto"
     precision: Precision = "auto"
     export: Path | None = None
+    workers: int = 1
 
     def seed_of(self, header: Header | None) -> int:
         """The user's seed, that of the run to resume, or 0."""
@@ -91,6 +98,26 @@ def run_session(
     Raises:
         DcnError: as ``prepare``, ``Run.run`` and ``export``.
     """
+    with workers(settings.workers, _work, settings, prepare, export):
+        return _run(settings, prepare, export, notify, report)
+
+
+def _work(
+    settings: S,
+    prepare: Callable[[S, torch.device, Notify], tuple[Run, Budget]],
+    export: Callable[[Path, Path], str],
+) -> None:
+    """What a process beside the first does: the same, and in silence."""
+    _run(settings, prepare, export, _silent, _unseen)
+
+
+def _run(
+    settings: S,
+    prepare: Callable[[S, torch.device, Notify], tuple[Run, Budget]],
+    export: Callable[[Path, Path], str],
+    notify: Notify,
+    report: Report,
+) -> int:
     device = own_device(settings.device)
     _make_deterministic(device)
     with process_group(device):
@@ -112,6 +139,10 @@ def _make_deterministic(device: torch.device) -> None:
 
 
 def _silent(_: str) -> None:
+    pass
+
+
+def _unseen(_: dict[str, float]) -> None:
     pass
 
 

@@ -29,11 +29,30 @@ def train(model: nn.Module, optimiser: Optimiser, steps: range) -> float:
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
 def test_singular_values_come_near_one(shape: tuple[int, int]) -> None:
-    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(1)) * 50
-    values = torch.linalg.svdvals(orthogonalise(matrix))
-    assert matrix.shape == orthogonalise(matrix).shape
+    matrices = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1)) * 50
+    found = orthogonalise(matrices)
+    values = torch.linalg.svdvals(found)
+    assert matrices.shape == found.shape
     assert float(values.min()) > 0.3
     assert float(values.max()) < 1.4
+    for matrix, one in zip(matrices, found, strict=True):
+        torch.testing.assert_close(orthogonalise(matrix[None])[0], one, rtol=0, atol=0.05)
+
+
+def test_what_muon_steps() -> None:
+    """Kernels that mix channels; neither depthwise ones nor those named."""
+    model = nn.ModuleDict(
+        {
+            "linear": nn.Conv2d(4, 4, 1),
+            "mix": nn.Conv2d(4, 4, 1),
+            "deep": nn.Conv2d(4, 4, 3, groups=4),
+        }
+    )
+    optimiser = Optimiser(model, muon=True, adam=("linear",))
+    assert list(optimiser.kernels) == ["mix.weight"]
+    assert set(optimiser.rest) == {
+        *("linear.weight", "linear.bias", "mix.bias", "deep.weight", "deep.bias")
+    }
 
 
 @pytest.mark.parametrize("muon", [False, True])
@@ -86,3 +105,12 @@ def test_warm_up_and_cosine() -> None:
     assert recipe.rate_at(0, 0, 1) == pytest.approx(1e-4)
     assert recipe.rate_at(500, 0.5, 1) == pytest.approx(5e-4)
     assert recipe.rate_at(1000, 1.0, 1) == pytest.approx(0)
+
+
+def test_constant_and_linear() -> None:
+    recipe = Recipe(8, 128, 1e-3, "constant", 1000, warmup_steps=10)
+    assert [recipe.rate_at(s, p, 1) for s, p in ((0, 0), (9, 0), (999, 1.0))] == pytest.approx(
+        [1e-4, 1e-3, 1e-3]
+    )
+    falling = Recipe(8, 128, 1e-3, "linear", 1000)
+    assert [falling.rate_at(0, p, 1) for p in (0, 0.25, 1.0)] == pytest.approx([1e-3, 7.5e-4, 0])

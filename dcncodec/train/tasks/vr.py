@@ -1,0 +1,201 @@
+"""Training of the family ``vr``: rate and distortion at all rates, drawn crop by crop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.metrics import psnr, to_bytes, to_unit
+from dcncodec.models.context import bits
+from dcncodec.models.families.vr import LARGEST
+from dcncodec.models.vr import TOP_RATE, VR, to_patches
+from dcncodec.train.engine.bpg_curve import bpg_curves
+from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.context_part import Block
+from dcncodec.train.engine.data import Dataset, ImageSet
+from dcncodec.train.engine.recipes import VRRecipe
+from dcncodec.train.engine.run import Run
+from dcncodec.train.engine.synthetic import replace_some, synthetic_pictures
+
+LINEAR = ("linear_analysis", "linear_synthesis")
+GREY_LEVELS = 255.0**2
+KLT_PATCHES, KLT_CROPS = 20_000, 2_000
+VALIDATION_CROPS, VALIDATION_SIZE, VALIDATION_BATCH = 32, 256, 8
+TABLE_CROPS, TABLE_CROP = 96, 256
+"""Crops, and their side in pixels, that the coder's tables are refined by."""
+VALIDATION_RATES = (0, 51, 102, 153, 204, 255)
+
+
+class VRLoss(nn.Module):
+    """The networks with their training loss. One module, so that DistributedDataParallel sees a
+    single forward pass.
+
+    Args:
+        network: transforms and context model.
+        recipe: with the weights.
+        precision: bfloat16 for mixed precision, float32 otherwise.
+    """
+
+    def __init__(self, network: VR, recipe: VRRecipe, precision: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.recipe, self.precision = network, recipe, precision
+
+    def transmit(self, pixels: Tensor, rate: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Code and decode.
+
+        Args:
+            pixels: RGB (B, 3, P, P) in [0, 1].
+            rate: (B,) in 0..255.
+            noise: of the latent's shape, uniform in +-1/2: the rate is that of the latent with
+                this noise, which has a gradient where rounding has none. None for the rate of
+                what is sent.
+
+        Returns:
+            The picture, and bits per pixel (B,).
+        """
+        mixed = self.precision != torch.float32
+        with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
+            latent = self.network.analysis(pixels, rate)
+            sent = latent + (latent.round() - latent).detach()
+            mean, log_scale = self.network.context_model(sent, rate)
+            restored = self.network.synthesis(sent, rate)
+        spent = bits(sent if noise is None else latent + noise, mean, log_scale)
+        return restored, spent.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3])
+
+    def forward(self, pixels: Tensor, rate: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As of ``transmit``, to loss, mean squared error and bits per pixel (scalars)."""
+        recipe = self.recipe
+        restored, bpp = self.transmit(pixels, rate, noise)
+        mse = (restored - pixels).square().mean((1, 2, 3))
+        ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / TOP_RATE)
+        loss = bpp + recipe.lambda_low * ratio * GREY_LEVELS * mse
+        return (loss / ratio**recipe.balance).mean(), mse.mean().detach(), bpp.mean().detach()
+
+
+def klt_patches(images: ImageSet, seed: int) -> Tensor:
+    """Random 8x8 patches of the training images, (``KLT_PATCHES``, 192) in [-1, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    side = 4 * STRIDE
+    crops = to_unit(images.crops(KLT_CROPS, side, generator)).cpu() * 2 - 1
+    patches = to_patches(crops).movedim(1, -1).flatten(0, 2)
+    return patches[torch.randperm(len(patches), generator=generator)[:KLT_PATCHES]]
+
+
+@torch.no_grad()
+def sent_latents(network: VR, images: ImageSet, seed: int) -> Iterator[Block]:
+    """What the network makes of random crops, at rates all over the range.
+
+    Args:
+        network: on the device of the images.
+        images: to crop.
+        seed: of the crops.
+    """
+    side = min(TABLE_CROP, int(images.heights.min()), int(images.widths.min()))
+    side = side // STRIDE * STRIDE
+    crops = images.crops(TABLE_CROPS, side, torch.Generator().manual_seed(seed))
+    for index, crop in enumerate(crops):
+        rate = index * TOP_RATE // (TABLE_CROPS - 1)
+        pixels = to_unit(crop[None]).contiguous(memory_format=torch.channels_last)
+        latent = network.analysis(pixels, torch.tensor([float(rate)], device=crop.device))
+        words = latent[0].round().clamp(-LARGEST, LARGEST).to(torch.int16)
+        yield words.cpu().numpy(), rate
+
+
+class VRTrainer(Run):
+    """Training of a ``vr`` network; see ``Run``.
+
+    Args:
+        network: on its device.
+        recipe: how to train it.
+        data: training and validation images.
+        folder: of the run.
+        seed: of crops, rates and noise.
+        precision: as in ``VRLoss``.
+        init: name of the model that the weights come from, for the card.
+    """
+
+    FIGURES: ClassVar = ("loss", "mse", "bpp")
+    COLUMNS: ClassVar = (
+        *("step", "seconds", "learning_rate", "loss", "bpp", "psnr"),
+        *("validation_bpp", "validation_psnr"),
+        *("validation_bd", "validation_bd_low", "validation_bd_middle", "validation_bd_high"),
+    )
+    SAME_DRAWS: ClassVar = True
+
+    def __init__(
+        self,
+        network: VR,
+        recipe: VRRecipe,
+        data: Dataset,
+        folder: Path,
+        seed: int = 0,
+        precision: torch.dtype = torch.bfloat16,
+        init: str = "",
+    ) -> None:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.data = data
+        objective = VRLoss(network, recipe, precision)
+        header = Header(recipe.latent_channels, recipe, seed, data.sources, init)
+        shares = dict.fromkeys(LINEAR, recipe.linear_share)
+        super().__init__(network, objective, header, folder, len(data.training), shares, LINEAR)
+        self.pictures = synthetic_pictures(recipe.patch, seed)
+        self.crops = validation_crops(data.validation)
+        self.anchor = bpg_curves(self.crops.cpu().numpy(), folder) if self.rank == 0 else None
+
+    def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
+        """Loss, mean squared error and bits per pixel of this process's part of a batch."""
+        recipe = self.recipe
+        assert isinstance(recipe, VRRecipe)
+        count = recipe.batch // self.world
+        own = slice(self.rank * count, (self.rank + 1) * count)
+        crops = self.data.training.crops(recipe.batch, recipe.patch, generator)
+        crops = replace_some(crops, self.pictures, recipe.synthetic, generator)[own]
+        rate = torch.rand(recipe.batch, generator=generator)[own].to(crops.device) * TOP_RATE
+        side = recipe.patch // STRIDE
+        shape = (recipe.batch, recipe.latent_channels, side, side)
+        noise = torch.rand(shape, generator=generator)[own].to(crops.device) - 0.5
+        pixels = to_unit(crops).contiguous(memory_format=torch.channels_last)
+        return torch.stack(objective(pixels, rate, noise))
+
+    def validate(self) -> dict[str, float]:
+        """Figures over all of ``VALIDATION_RATES``; BD-rates against BPG in percent."""
+        assert isinstance(self.objective, VRLoss)
+        points = measure(self.objective, self.crops)
+        figures = {
+            "validation_bpp": float(points[..., 0].mean()),
+            "validation_psnr": float(points[..., 1].mean()),
+        }
+        found = self.anchor.bd_rates(points) if self.anchor is not None else {}
+        for name in ("all", "low", "middle", "high"):
+            column = "validation_bd" + ("" if name == "all" else f"_{name}")
+            figures[column] = found.get(name, float("nan"))
+        return figures
+
+
+def validation_crops(images: ImageSet) -> Tensor:
+    """The same held-out crops in every call: uint8 (n, P, P, 3), P up to ``VALIDATION_SIZE``."""
+    smallest = min(int(images.heights.min()), int(images.widths.min()))
+    side = min(VALIDATION_SIZE, smallest) // STRIDE * STRIDE
+    return images.crops(VALIDATION_CROPS, side, torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def measure(objective: VRLoss, crops: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Bits per pixel (estimate) and PSNR in dB of every crop at every rate: (n, rates, 2)."""
+    rows = []
+    for part in torch.split(crops, VALIDATION_BATCH):
+        pixels = to_unit(part).contiguous(memory_format=torch.channels_last)
+        row = []
+        for rate in VALIDATION_RATES:
+            rates = torch.full((len(part),), float(rate), device=part.device)
+            restored, bpp = objective.transmit(pixels, rates, None)
+            quality = psnr(pixels, to_unit(to_bytes(restored)))
+            row.append(torch.stack([bpp.double(), quality], -1))
+        rows.append(torch.stack(row, 1))
+    return torch.cat(rows).cpu().numpy()

@@ -1,0 +1,237 @@
+"""Sets up the training of a ``vr`` model from a user's choices, runs it, and finishes copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from dcncodec.errors import TrainingError, UsageError
+from dcncodec.formats.files import make_folder
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.coders import CONTEXT
+from dcncodec.models.load import load_vr
+from dcncodec.models.registry import find_model
+from dcncodec.models.vr import FEATURES, VR
+from dcncodec.runtime.devices import choose_precision
+from dcncodec.train.engine.checkpoint import (
+    FILE,
+    Header,
+    fork_checkpoint,
+    read_average,
+    read_header,
+)
+from dcncodec.train.engine.context_part import CONTEXT_FILE, Block, context_part
+from dcncodec.train.engine.data import load_images
+from dcncodec.train.engine.export import check_export, describe_run, write_model
+from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
+from dcncodec.train.engine.run import LOG_FILE, Budget, Report
+from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.tasks.vr import VRTrainer, klt_patches, sent_latents
+
+DECAY_FOLDER = "decay"
+"""Sub-folder of a run with the copy of it whose learning rate falls to zero."""
+DECAY_AVERAGE = 0.99
+"""Decay of that copy's weight average: its last steps are small, and the best."""
+NETWORK = ("latent_channels", "blocks", "hidden")
+"""Fields of the recipe that make the network's shape."""
+
+
+@dataclass(frozen=True)
+class VRSettings(RunSettings):
+    """What the user chose; the preset is a key of ``VR_RECIPES``.
+
+    Attributes:
+        init: model, by name or weight folder, whose weights to start from.
+        decay_minutes: instead of going on, finish a copy of the run in so many minutes.
+    """
+
+    init: str | None = None
+    decay_minutes: float | None = None
+
+
+def train_vr(settings: VRSettings, notify: Notify, report: Report) -> int:
+    """Train a ``vr`` model, or finish a copy of a run; see ``run_session``.
+
+    Raises:
+        UsageError: a choice makes no sense.
+        TrainingError: no usable images, an unusable checkpoint, or a loss that is not finite.
+        ModelError: ``init`` is not such a model.
+        OutputError: the folder cannot be written.
+    """
+    if settings.decay_minutes is not None:
+        settings = finishing(settings)
+    export = partial(export_vr, sources=settings.sources)
+    return run_session(settings, prepare, export, notify, report)
+
+
+def finishing(settings: VRSettings) -> VRSettings:
+    """Settings that finish a copy of the run: its learning rate falls to zero, the run stays.
+
+    A copy that was begun goes on; one that is finished makes room for a new one.
+
+    Raises:
+        UsageError: the budget is given twice.
+        TrainingError: there is no run, or it is damaged.
+        OutputError: the copy cannot be written.
+    """
+    minutes = settings.decay_minutes
+    if settings.max_minutes is not None or settings.max_steps is not None:
+        raise UsageError("--decay-minutes is a budget of its own; drop --max-minutes, --max-steps")
+    copy = settings.folder / DECAY_FOLDER
+    settings = replace(settings, folder=copy, max_minutes=minutes)
+    if (copy / FILE).exists():
+        header = read_header(copy / FILE, VRRecipe)
+        progress, budget = header.progress, settings.budget(header.recipe)
+        budget = replace(budget, since=_since(header.recipe))
+        if budget.used(progress.step, progress.seconds) < 1:
+            return settings
+    run = copy.parent / FILE
+    header = read_header(run, VRRecipe)
+    assert isinstance(header.recipe, VRRecipe)
+    make_folder(copy)
+    recipe = replace(
+        header.recipe,
+        schedule="linear",
+        average_decay=DECAY_AVERAGE,
+        decay_from=(header.progress.step, header.progress.seconds),
+    )
+    for name in (LOG_FILE, "bpg.json"):
+        if (copy.parent / name).exists():
+            (copy / name).write_bytes((copy.parent / name).read_bytes())
+    fork_checkpoint(run, copy / FILE, recipe)
+    return settings
+
+
+def _since(recipe: object) -> tuple[int, float]:
+    """Where the budget of a run begins to count."""
+    assert isinstance(recipe, VRRecipe)
+    return recipe.decay_from or (0, 0.0)
+
+
+def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple[VRTrainer, Budget]:
+    """A trainer ready to run, resumed where its folder holds a checkpoint; see ``train_vr``."""
+    if settings.export is not None:
+        check_export(settings.export)
+    checkpoint = settings.folder / FILE
+    header = read_header(checkpoint, VRRecipe) if checkpoint.exists() else None
+    recipe, budget = choose(settings, header)
+    seed = settings.seed_of(header)
+    start = None
+    if header is None and settings.init is not None:
+        start = find_model(settings.init)
+        network, init = load_vr(start).requires_grad_(True), start.name
+        recipe = replace(
+            recipe,
+            latent_channels=network.latent_channels,
+            blocks=len(network.analysis_net.blocks),
+            hidden=network.context_model.hidden.out_channels,
+        )
+    else:
+        torch.manual_seed(seed)
+        network = VR(recipe.latent_channels, recipe.blocks, recipe.hidden)
+        init = header.init if header is not None else ""
+    make_folder(settings.folder)
+    data = load_images(settings.sources, recipe.patch)
+    held_out = len(data.validation)
+    notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
+    if header is not None:
+        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+    elif start is None:
+        patches = klt_patches(data.training, seed)
+        network.start_from_klt(patches, (recipe.lambda_low, recipe.lambda_high))
+    trainer = VRTrainer(
+        network.to(device),
+        recipe,
+        data.to(device),
+        settings.folder,
+        seed,
+        choose_precision(settings.precision, device),
+        init,
+    )
+    if trainer.rank == 0 and trainer.anchor is None:
+        notify("no BD-rates: BPG needs PyAV (pip install 'dcncodec[bench]')")
+    return trainer, budget
+
+
+def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budget]:
+    """Recipe and budget from the user's choices and the run to resume.
+
+    Raises:
+        UsageError: a choice makes no sense.
+        TrainingError: the run to resume trains a network of another shape.
+    """
+    recipe = VR_RECIPES[DEFAULT_PRESET]
+    if header is not None:
+        assert isinstance(header.recipe, VRRecipe)
+        recipe = header.recipe
+    elif settings.preset is not None:
+        if settings.preset not in VR_RECIPES:
+            raise UsageError(f"--preset {settings.preset}: choose {', '.join(VR_RECIPES)}")
+        recipe = VR_RECIPES[settings.preset]
+    before = recipe
+    recipe = replace(recipe, **settings.overrides)
+    if settings.max_steps is not None:
+        recipe = replace(recipe, max_steps=settings.max_steps)
+    if recipe.patch % STRIDE:
+        raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
+    if recipe.latent_channels > FEATURES:
+        raise UsageError(f"--channels {recipe.latent_channels}: choose at most {FEATURES}")
+    if recipe.lambda_low >= recipe.lambda_high:
+        raise UsageError("--lambda-low: choose less than --lambda-high")
+    if header is not None:
+        for name in NETWORK:
+            was, wanted = getattr(before, name), getattr(recipe, name)
+            if was != wanted:
+                raise TrainingError(
+                    f"{settings.folder / FILE}: its network has {name} {was}, not {wanted}; "
+                    "choose another --out or leave it as it was"
+                )
+    return recipe, replace(settings.budget(recipe), since=_since(recipe))
+
+
+def export_vr(run: Path, folder: Path, sources: Sequence[Path] = ()) -> str:
+    """Write the averaged weights of a run as a weight folder, with its coder's integers.
+
+    Args:
+        run: a run's folder, with its checkpoint.
+        folder: the weight folder; its name becomes the model's.
+        sources: images, as in training, by which the coder's tables are refined.
+
+    Returns:
+        The SHA-256 of the weight file in hexadecimal.
+
+    Raises:
+        UsageError: the folder's name cannot be a model's.
+        TrainingError: there is no checkpoint, it is damaged, or does not fit into float16.
+        OutputError: the folder cannot be written.
+    """
+    check_export(folder)
+    average, header = read_average(run / FILE, VRRecipe)
+    recipe = header.recipe
+    assert isinstance(recipe, VRRecipe)
+    rows = read_log(run / LOG_FILE, VRTrainer.COLUMNS)
+    architecture = {"family": "vr"} | {name: getattr(recipe, name) for name in NETWORK}
+    network = VR(recipe.latent_channels, recipe.blocks, recipe.hidden)
+    # As they will be read: the coder's tables are made for the latents of the rounded weights.
+    network.load_state_dict({name: tensor.half().float() for name, tensor in average.items()})
+    blocks: Iterable[Block] = ()
+    if sources:
+        images = load_images(sources, recipe.patch).training
+        blocks = sent_latents(network, images, header.seed)
+    part = context_part(network.context_model, blocks)
+    return write_model(
+        folder,
+        average,
+        architecture,
+        describe_run(header, rows, FIGURES),
+        parts={CONTEXT: (CONTEXT_FILE, part)},
+    )
+
+
+FIGURES = ("bpp", "psnr", "bd", "bd_low", "bd_middle", "bd_high")
+"""What a validation gives, over all rates."""

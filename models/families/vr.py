@@ -1,0 +1,71 @@
+"""One codec for all rates, networks in ``models.vr``, latents coded by a context model.
+
+The architecture in its cards has "latent_channels", "blocks" (of either transform) and "hidden"
+(units of the context model), all int; the part "context" has the integers of the coder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dcncodec.formats.geometry import Geometry
+from dcncodec.models.card import card_text, is_whole
+from dcncodec.models.coders import load_context
+from dcncodec.models.roles import Role
+
+if TYPE_CHECKING:
+    from dcncodec.formats.coder import ModelCoder
+    from dcncodec.models.card import ModelFolder
+    from dcncodec.models.vr import VR
+
+ROLE = Role.CODEC
+TITLE = "codec for all rates"
+MAKER = "dcn train vr --export"
+
+FINE_HALO = 2
+"""Latents beyond the blocks at stride 8 that the synthesis sees: three places of stride 4 (two
+blocks and one 3x3), rounded up."""
+LARGEST = 2047
+"""Code words are -2047..2047: eleven bits are more than the finest quantiser gives."""
+MAX_CHANNELS, MAX_BLOCKS, MAX_HIDDEN = 192, 16, 512
+
+
+def check(card: Mapping[str, Any]) -> bool:
+    """See ``Family``."""
+    shape = card["architecture"]
+    return (
+        is_whole(shape["latent_channels"], 1, MAX_CHANNELS)
+        and is_whole(shape["blocks"], 1, MAX_BLOCKS)
+        and is_whole(shape["hidden"], 1, MAX_HIDDEN)
+    )
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """See ``Family``."""
+    channels = card["architecture"]["latent_channels"]
+    return card_text(card, f"Codec for all rates (family vr) with {channels} latent channels.")
+
+
+def geometry(card: Mapping[str, Any]) -> Geometry:
+    """See ``CodecFamily``. Each block at stride 8 sees one latent further."""
+    shape = card["architecture"]
+    return Geometry(
+        shape["latent_channels"], shape["blocks"] + FINE_HALO, -LARGEST, 2 * LARGEST + 1
+    )
+
+
+def network(folder: ModelFolder) -> VR:
+    """See ``Family``."""
+    from dcncodec.models.load import fill
+    from dcncodec.models.vr import VR
+
+    shape = folder.card["architecture"]
+    codec = VR(shape["latent_channels"], shape["blocks"], shape["hidden"])
+    fill(codec, folder)
+    return codec
+
+
+def coder(folder: ModelFolder) -> ModelCoder | None:
+    """See ``CodecFamily``."""
+    return load_context(folder)
