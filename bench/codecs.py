@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -15,24 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 import dcncodec
-from dcncodec import codec, quantise
+from dcncodec import formats, models, runtime
+from dcncodec.bench import metrics
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
-from dcncodec.formats import bitstream, container, fse
-from dcncodec.formats.peers import (
-    baselines,
-    bpg,
-    bpg_colour,
-    hevc_av,
-    hevc_bits,
-    hevc_sets,
-    hevc_x265,
-)
+from dcncodec.formats import container
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
-from dcncodec.models import dcn
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import QUALITIES, find_model, list_models
-from dcncodec.runtime import windows as transform
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 
 Pixels = NDArray[np.uint8]
@@ -80,8 +69,8 @@ class BaselineCodec:
         self.settings = tuple(f"{setting:g}" for setting in baseline.settings)
 
     def version(self, setting: str) -> str:
-        """The library's version and the adapter's source."""
-        return f"{self.baseline.version()}, {_sources(_BASELINE_MODULES)}"
+        """The library's version and the code that calls it."""
+        return f"{self.baseline.version()}, {sources()}"
 
     def encode(self, pixels: Pixels, setting: str) -> bytes:
         """See ``BenchCodec``."""
@@ -134,12 +123,13 @@ class DcnCodec:
         self._loaded: dict[str, Codec] = {}
 
     def version(self, setting: str) -> str:
-        """Package, weights, torch, number format and the sources that decide a file's bytes."""
+        """Package, weights, torch, number format and the code."""
         device = choose_device(self.device)
+        parts = (part.sha256 for part in self.models[setting].parts.values())
         return (
-            f"dcncodec {dcncodec.__version__}, {self.models[setting].sha256}, "
+            f"dcncodec {dcncodec.__version__}, {' '.join(parts)}, "
             f"torch {torch.__version__}, {device.type}, "
-            f"{choose_precision(self.precision, device)}, {_sources(_DCN_MODULES)}"
+            f"{choose_precision(self.precision, device)}, {sources()}"
         )
 
     def loaded(self, setting: str) -> Codec:
@@ -245,15 +235,23 @@ def _model(name: str) -> ModelFolder:
         raise UsageError(f"--codec {name}: choose {known}, or a model ({error})") from None
 
 
-_BASELINE_MODULES = (baselines, bpg, bpg_colour, hevc_av, hevc_bits, hevc_sets, hevc_x265)
-_DCN_MODULES = (codec, quantise, transform, dcn, bitstream, fse)
-
-
-@lru_cache(maxsize=4)
-def _sources(modules: tuple[ModuleType, ...]) -> str:
-    """A hash of the modules that decide a codec's output, so that the cache follows edits."""
+@cache
+def sources() -> str:
+    """A hash of all code that decides a result, so that the cache follows edits."""
     content = hashlib.sha256()
-    for module in modules:
-        assert module.__file__ is not None
-        content.update(Path(module.__file__).read_bytes())
+    for path in sorted(code()):
+        content.update(path.read_bytes())
     return content.hexdigest()[:16]
+
+
+def code() -> set[Path]:
+    """The files of the package, C extensions too, below and in what the benchmark measures with.
+
+    Trainings, forensics and commands change neither a file's bytes nor a figure.
+    """
+    root = Path(dcncodec.__file__).parent
+    found = {*root.glob("*.py"), *root.glob("_*.so"), *map(Path, (metrics.__file__, __file__))}
+    for package in (formats, models, runtime):
+        for folder in package.__path__:
+            found |= set(Path(folder).rglob("*.py"))
+    return found

@@ -11,6 +11,7 @@ import pytest
 from skimage import data
 
 import dcncodec
+from dcncodec.bench import codecs
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec, specs
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
@@ -45,6 +46,24 @@ def test_versions_follow_what_a_result_depends_on(tiny_model: Path) -> None:
     (other,) = specs([str(tiny_model)], precision="bf16")
     assert spec.open().version("tiny") != other.open().version("tiny")
     assert "libjpeg-turbo" in baseline("jpeg").version("50")
+
+
+def test_results_depend_on_all_code_that_decides_them() -> None:
+    root = Path(dcncodec.__file__).parents[1]
+    names = {path.relative_to(root).as_posix() for path in codecs.code()}
+    assert {
+        "bench/codecs.py",
+        "bench/metrics.py",
+        "dcncodec/codec.py",
+        "dcncodec/metrics.py",
+        "dcncodec/runtime/devices.py",
+        "formats/container.py",
+        "formats/header.py",
+        "formats/peers/bpg.py",
+        "models/families/dcn.py",
+    } <= names
+    assert any(name.startswith("dcncodec/_fse.") for name in names)
+    assert not any(name.startswith(("cli/", "dcncodec/train/")) for name in names)
 
 
 def test_all_codecs_by_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
