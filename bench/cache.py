@@ -63,7 +63,8 @@ class Cache:
                 file.write(json.dumps({"key": key, "result": result}))
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise OutputError(
                 f"{self.folder}: cannot be written ({error.strerror}); choose another --cache-dir"
             ) from None

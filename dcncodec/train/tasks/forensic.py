@@ -5,7 +5,7 @@ minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses
 
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)
 
-A codec begins with gauges (``forensics.gauges``), unless the recipe has none.
+A codec begins with gauges (``forensics.gauges``), unless the recipe has none; see ``with_gauges``.
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
 ones, or RAW frames that a camera pipeline develops (NIP paper, section 3.3). Where the pipeline is
 trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's picture, is added.
@@ -27,10 +27,11 @@ from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_unit
+from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
-from dcncodec.train.engine.checkpoint import FILE, Header
+from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
@@ -170,8 +171,6 @@ class ForensicTrainer(Run):
         nip: Pipeline | None = None,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
-        if not self._begins_with_gauges(folder, recipe):
-            recipe = replace(recipe, encoder_rest=0.0)
         objective = ForensicLoss(channel, fan, recipe, precision, nip)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
@@ -191,20 +190,6 @@ class ForensicTrainer(Run):
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
         super().__init__(trained, objective, header, folder, len(data.training), shares)
 
-    def _begins_with_gauges(self, folder: Path, recipe: ForensicRecipe) -> bool:
-        """Whether the run gives the codec gauges, now or, where it is resumed, when it began."""
-        codec = self.channel.codec
-        # An encoder at rest would not show a pipeline before it what the FAN needs.
-        if not recipe.gauges or recipe.trainable != (LEARNS_CODEC,) or codec is None:
-            return False
-        if codec.latent_channels < len(GAUGES):
-            return False
-        if (folder / FILE).exists():
-            return True
-        generator = torch.Generator().manual_seed(1)
-        photos, _ = self.patches(self.data.training, VALIDATION_PATCHES, PAPER_PATCH, generator)
-        return install_gauges(codec, photos) is not None
-
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         self.channel.encoder_rests = share < self.recipe.encoder_rest
         return super()._step(objective, share)
@@ -216,8 +201,9 @@ class ForensicTrainer(Run):
         figures, _, _ = objective(photos, generator, stacks)
         return torch.stack([figures[name] for name in self.FIGURES])
 
+    @staticmethod
     def patches(
-        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+        images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
         """Random varied photos, float32 (count, 3, size, size), and their stacks, if any."""
         assert isinstance(images, ImageSet)
@@ -260,10 +246,38 @@ class CameraTrainer(ForensicTrainer):
     VALIDATED: ClassVar = (*ForensicTrainer.VALIDATED, "nip_psnr")
     COLUMNS: ClassVar = (*ForensicTrainer.COLUMNS, "validation_nip_psnr")
 
+    @staticmethod
     def patches(
-        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+        images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
         """Random parts of frames whose pictures vary."""
         assert isinstance(images, RawSet)
         stacks, pictures = images.crops(count, size, generator, varied=True)
         return pictures, stacks
+
+
+def with_gauges(
+    trainer: type[ForensicTrainer],
+    codec: DCN | None,
+    recipe: ForensicRecipe,
+    images: ImageSet | RawSet,
+) -> ForensicRecipe:
+    """Give a codec its gauges before a run begins; where it gets none, its encoder does not rest.
+
+    Args:
+        trainer: of the run; it says what patches are.
+        codec: that learns; its weights are changed in place.
+        recipe: of the run.
+        images: to measure the codec with, where the codec is.
+
+    Returns:
+        The recipe that the run keeps, also when it is resumed.
+    """
+    # An encoder at rest would not show a pipeline before it what the FAN needs.
+    wanted = recipe.gauges and recipe.trainable == (LEARNS_CODEC,)
+    if wanted and codec is not None and codec.latent_channels >= len(GAUGES):
+        generator = torch.Generator().manual_seed(1)
+        photos, _ = trainer.patches(images, VALIDATION_PATCHES, PAPER_PATCH, generator)
+        if install_gauges(codec, photos) is not None:
+            return recipe
+    return replace(recipe, encoder_rest=0.0)

@@ -9,7 +9,7 @@ import torch
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import DCN_FILE, Channel, parse_channel
-from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
@@ -29,12 +29,14 @@ from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
-from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
 from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
 CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan")
 """Fields of the recipe that say what is trained; no preset decides about them."""
+BEGUN = ("gauges", "encoder_rest")
+"""Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
 FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges", "vary_strengths")
 """Fields of the recipe that a resumed run cannot change."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
@@ -77,9 +79,12 @@ def prepare(
         check_export(settings.export)
     checkpoint = settings.folder / FILE
     header = read_header(checkpoint, ForensicRecipe) if checkpoint.exists() else None
-    recipe, budget = choose(settings, header)
+    camera = None
+    if settings.nip not in {None, STANDARD}:
+        camera = find_model(str(settings.nip), Role.PIPELINE)
+    recipe, budget = choose(settings, header, camera)
     seed = settings.seed_of(header)
-    folders = weight_folders(settings, recipe, header)
+    folders = weight_folders(settings, recipe, header, camera)
     codec, nip = None, None
     if LEARNS_CODEC in folders:
         codec = load_dcn(folders[LEARNS_CODEC]).requires_grad_(True)
@@ -97,13 +102,18 @@ def prepare(
     )
     fan = FAN(len(recipe.classes))
     if header is None and settings.fan is not None:
-        fan = begin_with(settings.fan, recipe)
-        recipe = replace(recipe, fan=open_forensic(settings.fan).name)
-    trainer = (ForensicTrainer if nip is None else CameraTrainer)(
-        channel.to(device),
+        folder = open_forensic(settings.fan)
+        fan = begin_with(folder, recipe)
+        recipe = replace(recipe, fan=folder.name)
+    kind = ForensicTrainer if nip is None else CameraTrainer
+    channel, data = channel.to(device), data.to(device)
+    if header is None:
+        recipe = with_gauges(kind, channel.codec, recipe, data.training)
+    trainer = kind(
+        channel,
         fan.to(device),
         recipe,
-        data.to(device),
+        data,
         settings.folder,
         seed,
         choose_precision(settings.precision, device),
@@ -117,9 +127,18 @@ def prepare(
 
 
 def weight_folders(
-    settings: ForensicSettings, recipe: ForensicRecipe, header: Header | None
+    settings: ForensicSettings,
+    recipe: ForensicRecipe,
+    header: Header | None,
+    camera: ModelFolder | None,
 ) -> dict[str, ModelFolder]:
-    """Where codec and neural camera pipeline of a run come from, by family.
+    """Where codec and neural camera pipeline of a run come from, by what learns.
+
+    Args:
+        settings: the user's choices.
+        recipe: of the run.
+        header: of the run to resume.
+        camera: the neural pipeline that the user names.
 
     Raises:
         UsageError: the channel needs a codec.
@@ -133,7 +152,7 @@ def weight_folders(
             raise UsageError("the channel dcn needs a codec: --model NAME")
         found[LEARNS_CODEC] = find_model(model)
     if recipe.nip not in {"", STANDARD}:
-        found[LEARNS_NIP] = find_model(settings.nip or recipe.nip, Role.PIPELINE)
+        found[LEARNS_NIP] = camera or find_model(recipe.nip, Role.PIPELINE)
     if header is None:
         return found
     for family, folder in found.items():
@@ -172,24 +191,30 @@ def _load_data(
     return frames
 
 
-def begin_with(name_or_path: str, recipe: ForensicRecipe) -> FAN:
+def begin_with(folder: ForensicFolder, recipe: ForensicRecipe) -> FAN:
     """The FAN of a forensic folder, to be trained further.
 
     Raises:
-        ModelError: there is no such folder, or it is damaged.
+        ModelError: it is damaged.
         UsageError: it tells other classes apart.
     """
-    folder = open_forensic(name_or_path)
     if folder.classes != recipe.classes:
         raise UsageError(
-            f"--fan {name_or_path}: tells {','.join(folder.classes)} apart, not "
+            f"--fan {folder.name}: tells {','.join(folder.classes)} apart, not "
             f"{','.join(recipe.classes)}"
         )
     return folder.load_fan().requires_grad_(True).train()
 
 
-def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicRecipe, Budget]:
+def choose(
+    settings: ForensicSettings, header: Header | None, camera: ModelFolder | None
+) -> tuple[ForensicRecipe, Budget]:
     """Recipe and budget from the user's choices and the run to resume.
+
+    Args:
+        settings: the user's choices.
+        header: of the run to resume.
+        camera: the neural pipeline that the user names.
 
     Raises:
         UsageError: a choice makes no sense.
@@ -198,7 +223,7 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
     recipe = replace(FORENSIC_RECIPES[settings.preset or DEFAULT_PRESET], classes=CLASSES)
     if header is not None:
         assert isinstance(header.recipe, ForensicRecipe)
-        kept = {name: getattr(header.recipe, name) for name in CHOSEN}
+        kept = {name: getattr(header.recipe, name) for name in (*CHOSEN, *BEGUN)}
         recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = replace(recipe, **settings.overrides)
     if header is None and "trainable" not in settings.overrides and recipe.channel == DCN_FILE:
@@ -207,8 +232,8 @@ def choose(settings: ForensicSettings, header: Header | None) -> tuple[ForensicR
         recipe = replace(recipe, gauges=False)
     if settings.nip == STANDARD:
         recipe = replace(recipe, nip=STANDARD)
-    elif settings.nip is not None:
-        recipe = replace(recipe, nip=find_model(settings.nip, Role.PIPELINE).name)
+    elif camera is not None:
+        recipe = replace(recipe, nip=camera.name)
     if not set(recipe.trainable) <= {LEARNS_CODEC, LEARNS_NIP}:
         raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose of dcn, nip, or none")
     if settings.max_steps is not None:

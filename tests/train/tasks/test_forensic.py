@@ -19,14 +19,20 @@ from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import INet
-from dcncodec.train.engine.checkpoint import FILE, read_header
+from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.raw_data import RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
-from dcncodec.train.tasks.forensic import CameraTrainer, ForensicLoss, ForensicTrainer
+from dcncodec.train.tasks.forensic import (
+    CameraTrainer,
+    ForensicLoss,
+    ForensicTrainer,
+    with_gauges,
+)
+from dcncodec.train.tasks.forensic_setup import ForensicSettings, choose
 
 CLASSES = ("native", "gaussian", "jpeg")
 TINY = replace(FORENSIC_RECIPES["fast"], batch=2, patch=16, classes=CLASSES, warmup_steps=2)
@@ -45,6 +51,10 @@ def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> Fore
     torch.manual_seed(0)
     codec = DCN(4) if recipe.channel == "dcn" else None
     channel = Channel(recipe.channel, codec)
+    if (folder / FILE).exists():
+        recipe = read_header(folder / FILE, ForensicRecipe).recipe  # type: ignore[assignment]
+    else:
+        recipe = with_gauges(ForensicTrainer, codec, recipe, data.training)
     return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS)
 
 
@@ -107,11 +117,23 @@ def test_gauges_are_installed_once(tmp_path: Path, dataset: Dataset) -> None:
     assert all(torch.equal(weights[k], v) for k, v in resumed.trained.state_dict().items())
     assert resumed.recipe.encoder_rest == JOINT.encoder_rest
     assert plain.recipe.encoder_rest == 0
-    channel = Channel("dcn", run.objective.channel.codec)
-    folder = tmp_path / "c"
-    folder.mkdir()
-    again = ForensicTrainer(channel, FAN(3), JOINT, dataset, folder, 5, torch.float32)
-    assert again.recipe.encoder_rest == 0
+    codec = run.objective.channel.codec
+    before = {k: v.clone() for k, v in codec.state_dict().items()}
+    again = with_gauges(ForensicTrainer, codec, JOINT, dataset.training)
+    assert again.encoder_rest == 0
+    assert all(torch.equal(before[k], v) for k, v in codec.state_dict().items())
+
+
+def test_another_preset_does_not_change_how_a_run_began(tmp_path: Path) -> None:
+    """A run that began without gauges never lets its encoder rest, nor the other way round."""
+    for gauges, rest in ((True, 0.6), (True, 0.0), (False, 0.0)):
+        begun = replace(FORENSIC_RECIPES["fast"], gauges=gauges, encoder_rest=rest, muon=True)
+        begun = replace(begun, classes=("native", "jpeg"), trainable=("dcn",))
+        header = Header(4, begun, origins=ORIGINS)
+        for preset in (None, "fast"):
+            settings = ForensicSettings((), tmp_path, preset=preset)
+            recipe, _ = choose(settings, header, None)
+            assert (recipe.gauges, recipe.encoder_rest) == (gauges, rest)
 
 
 def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
