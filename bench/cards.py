@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dcncodec.bench.codecs import DcnCodec
+from dcncodec.bench.codecs import DcnCodec, RatedCodec
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Summary, equal_rate, summaries
 from dcncodec.bench.results import Results
@@ -45,5 +45,10 @@ def update(codec: DcnCodec, results: Results) -> None:
         raise UsageError("--update-card: the cards compare with JPEG; add --codec jpeg")
     name = f"{results.dataset}{results.crop or ''}"
     for summary in summaries(results.points):
-        if summary.codec == codec.name:
-            update_card(codec.models[summary.setting], {name: figures(summary, results.points)})
+        if summary.codec != codec.name:
+            continue
+        found = figures(summary, results.points)
+        if isinstance(codec, RatedCodec):
+            update_card(codec.models[codec.name], {f"{name}, rate {summary.setting}": found})
+        else:
+            update_card(codec.models[summary.setting], {name: found})

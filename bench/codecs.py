@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from dcncodec.bench import metrics
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
+from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import QUALITIES, find_model, list_models
@@ -26,6 +27,8 @@ from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 
 Pixels = NDArray[np.uint8]
 
+RATES = (0, 36, 73, 109, 146, 182, 219, 255)
+"""Settings of a rate-distortion curve of a model for all rates."""
 LADDER = "dcn"
 """The codec whose settings are the bundled models, from few to many bits."""
 DEFAULT_BASELINES = ("jpeg", "jpeg420", "jpeg2000", "webp", "avif", "avif-iq", "jxl", "bpg")
@@ -89,7 +92,6 @@ class BaselineCodec:
         base = self.baseline
         worst, best = base.span
         steps = round(abs(best - worst)) if base.whole else 256
-        tried: dict[int, bytes] = {}
 
         def setting(step: int) -> str:
             # Ratios of settings that are rates, differences of all others.
@@ -97,17 +99,35 @@ class BaselineCodec:
                 return f"{worst + (best - worst) * step / steps:g}"
             return f"{worst * (best / worst) ** (step / steps):.4g}"
 
-        def size(step: int) -> int:
-            if step not in tried:
-                tried[step] = self.encode(pixels, setting(step))
-            return self.payload(tried[step])
+        return _nearest(self, pixels, bytes_payload, steps, setting)
 
-        low, high = 0, steps
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if size(middle) <= bytes_payload else (low, middle)
-        nearest = min((low, high), key=lambda step: abs(size(step) - bytes_payload))
-        return setting(nearest), tried[nearest]
+    @property
+    def whole(self) -> bool:
+        """Whether settings are whole numbers."""
+        return self.baseline.whole
+
+
+def _nearest(
+    codec: BenchCodec,
+    pixels: Pixels,
+    bytes_payload: float,
+    steps: int,
+    setting: Callable[[int], str],
+) -> tuple[str, bytes]:
+    """Of settings whose payload rises from step 0 to ``steps``, the nearest, and its file."""
+    tried: dict[int, bytes] = {}
+
+    def size(step: int) -> int:
+        if step not in tried:
+            tried[step] = codec.encode(pixels, setting(step))
+        return codec.payload(tried[step])
+
+    low, high = 0, steps
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) <= bytes_payload else (low, middle)
+    nearest = min((low, high), key=lambda step: abs(size(step) - bytes_payload))
+    return setting(nearest), tried[nearest]
 
 
 class DcnCodec:
@@ -159,6 +179,32 @@ class DcnCodec:
         return sum(section.payload_end - section.payload_start for section in sections)
 
 
+class RatedCodec(DcnCodec):
+    """A dcn model for all rates; a setting is a rate."""
+
+    whole = True
+
+    def __init__(self, name: str, model: ModelFolder, device: str, precision: Precision) -> None:
+        super().__init__(name, [model], device, precision)
+        self.settings = tuple(map(str, RATES))
+
+    def version(self, setting: str) -> str:
+        """See ``DcnCodec``."""
+        return super().version(self.name)
+
+    def loaded(self, setting: str) -> Codec:
+        """The model, whatever the setting."""
+        return super().loaded(self.name)
+
+    def encode(self, pixels: Pixels, setting: str) -> bytes:
+        """See ``BenchCodec``."""
+        return self.loaded(setting).encode(pixels, rate=int(setting))
+
+    def encode_near(self, pixels: Pixels, bytes_payload: float) -> tuple[str, bytes]:
+        """The rate whose payload is nearest to a number of bytes, and its file."""
+        return _nearest(self, pixels, bytes_payload, MAX_RATE, str)
+
+
 @dataclass(frozen=True)
 class Spec:
     """Which codec, in a form that other processes open again.
@@ -176,7 +222,7 @@ class Spec:
     precision: Precision = "auto"
     threads: int = 1
 
-    def open(self) -> BaselineCodec | DcnCodec:
+    def open(self) -> BaselineCodec | DcnCodec | RatedCodec:
         """The codec; each process opens it once."""
         return _open(self)
 
@@ -186,10 +232,12 @@ class Spec:
 
 
 @lru_cache(maxsize=32)
-def _open(spec: Spec) -> BaselineCodec | DcnCodec:
+def _open(spec: Spec) -> BaselineCodec | DcnCodec | RatedCodec:
     if not spec.models:
         return BaselineCodec(BASELINES[spec.name], spec.threads)
     models = [find_model(path) for path in spec.models]
+    if models[0].geometry.rates:
+        return RatedCodec(spec.name, models[0], spec.device, spec.precision)
     return DcnCodec(spec.name, models, spec.device, spec.precision)
 
 

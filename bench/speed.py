@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec
+from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Item, Pixels
 from dcncodec.bench.memory import both
 from dcncodec.bench.points import Failure
@@ -315,12 +315,12 @@ def _settings(
         progress(f"setting of {spec.name} for {bpp:g} bpp")
         try:
             codec = spec.with_threads(threads).open()
-            if isinstance(codec, DcnCodec):
+            if not isinstance(codec, BaselineCodec | RatedCodec):
                 for setting in codec.settings:
                     codec.loaded(setting)
                     yield codec, setting
                 continue
-            codec.baseline.version()
+            codec.version(codec.settings[0])
             found = [
                 codec.encode_near(
                     np.ascontiguousarray(crop), bpp * crop.shape[0] * crop.shape[1] / 8
@@ -331,7 +331,7 @@ def _settings(
             failures.append(Failure(spec.name, "", str(error)))
             continue
         middle = fmean(map(float, found))
-        yield codec, f"{round(middle) if codec.baseline.whole else middle:g}"
+        yield codec, f"{round(middle) if codec.whole else middle:g}"
 
 
 def _time_size(

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dcncodec.bench import metrics
-from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec
+from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Item, Pixels
 from dcncodec.errors import DcnError
 from dcncodec.models.registry import QUALITIES
@@ -116,7 +116,7 @@ def _scene(specs: Sequence[Spec], name: str, pixels: Pixels) -> Scene:
     found = []
     for title, bpp in rates or [(f"{FALLBACK_BPP:g} bpp", FALLBACK_BPP)]:
         versions = [version for version in own if _equal(version.bpp, bpp)]
-        versions += _baselines(specs, pixels, bpp)
+        versions += _at_rate(specs, pixels, bpp)
         found.append(Rate(title, versions))
     return Scene(name, width, height, original, found)
 
@@ -129,16 +129,18 @@ def _models(specs: Sequence[Spec], pixels: Pixels) -> Iterator[Version]:
     for spec in specs:
         with suppress(DcnError):
             codec = spec.open()
-            for setting in codec.settings if isinstance(codec, DcnCodec) else ():
+            if isinstance(codec, BaselineCodec | RatedCodec):
+                continue
+            for setting in codec.settings:
                 yield _version(setting, codec, pixels, codec.encode(pixels, setting))
 
 
-def _baselines(specs: Sequence[Spec], pixels: Pixels, bpp: float) -> Iterator[Version]:
+def _at_rate(specs: Sequence[Spec], pixels: Pixels, bpp: float) -> Iterator[Version]:
     area = pixels.shape[0] * pixels.shape[1]
     for spec in specs:
         with suppress(DcnError):
             codec = spec.open()
-            if isinstance(codec, BaselineCodec):
+            if isinstance(codec, BaselineCodec | RatedCodec):
                 _, data = codec.encode_near(pixels, bpp * area / 8)
                 version = _version(codec.title, codec, pixels, data)
                 if _equal(version.bpp, bpp):

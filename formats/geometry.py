@@ -47,6 +47,7 @@ class Geometry:
         first: the smallest code word.
         words: number of code words.
         stride: pixels per latent in each direction.
+        rates: whether the model has one rate for each of 0..255, or a single one.
     """
 
     channels: int
@@ -54,6 +55,7 @@ class Geometry:
     first: int = CODEBOOK_MIN
     words: int = CODEBOOK_SIZE
     stride: int = STRIDE
+    rates: bool = False
 
     @property
     def last(self) -> int:

@@ -51,7 +51,11 @@ def geometry(card: Mapping[str, Any]) -> Geometry:
     """See ``CodecFamily``. Each block at stride 8 sees one latent further."""
     shape = card["architecture"]
     return Geometry(
-        shape["latent_channels"], shape["blocks"] + FINE_HALO, -LARGEST, 2 * LARGEST + 1
+        channels=shape["latent_channels"],
+        halo=shape["blocks"] + FINE_HALO,
+        first=-LARGEST,
+        words=2 * LARGEST + 1,
+        rates=True,
     )
 
 

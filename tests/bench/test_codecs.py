@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from skimage import data
+from vr_models import write_vr
 
 import dcncodec
 from dcncodec.bench import codecs
-from dcncodec.bench.codecs import BaselineCodec, DcnCodec, Spec, specs
+from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec, specs
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.peers.baselines import BASELINES
@@ -39,6 +40,24 @@ def test_a_model_by_its_folder(tiny_model: Path) -> None:
     assert codec.payload(coded) == sum(len(block) for block in file.blocks)
     assert codec.payload(coded) < len(coded)
     assert pickle.loads(pickle.dumps(spec)).open() is codec
+
+
+def test_a_model_for_all_rates(tmp_path: Path) -> None:
+    """Its settings are rates; each gives more bits and less error."""
+    (spec,) = specs([str(write_vr(tmp_path / "all-rates"))])
+    codec = spec.open()
+    assert isinstance(codec, RatedCodec)
+    sizes, errors = [], []
+    for setting in codec.settings:
+        coded = codec.encode(PHOTO, setting)
+        sizes.append(codec.payload(coded))
+        errors.append(np.square(codec.decode(coded).astype(float) - PHOTO).mean())
+    assert sizes == sorted(set(sizes))
+    assert errors == sorted(set(errors), reverse=True)
+    wanted = (sizes[3] + sizes[4]) / 2
+    setting, coded = codec.encode_near(PHOTO, wanted)
+    assert int(codec.settings[3]) < int(setting) < int(codec.settings[4])
+    assert codec.payload(coded) == pytest.approx(wanted, rel=0.03)
 
 
 def test_versions_follow_what_a_result_depends_on(tiny_model: Path) -> None:
