@@ -71,6 +71,6 @@ ffibuilder.set_source(
     include_dirs=[FOLDER],
     depends=[f"{FOLDER}/{name}.h" for name in ("context", "context_common", "context_row")],
     libraries=["m"],
-    extra_compile_args=["-std=c11", "-O3"],
+    extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
     extra_link_args=["-pthread"],
 )

@@ -265,8 +265,8 @@ static size_t describe(const dcn_context *m, int32_t mean, uint8_t scale, int32_
 {
     const table *const t = table_of(m, mean, scale);
     const uint16_t *const cumulative = m->cumulative + t->start;
-    const int32_t difference = latent - shifted(mean, 4);
-    const int32_t value = shifted(difference, t->low_bits);
+    const int32_t difference = latent - (mean >> 4);
+    const int32_t value = difference >> t->low_bits;
     const int32_t magnitude = value < 0 ? -value : value;
     const int escaped = magnitude > t->radius;
     const uint32_t symbol = (uint32_t)(escaped ? 2 * t->radius + 1 : value + t->radius);

@@ -13,6 +13,13 @@
 #define HAS_X86_PATHS 0
 #endif
 
+/* A row's loop must be one function: calls would store and load all that it keeps in registers. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 #define CONTEXT_ERROR(code) ((size_t)0 - (size_t)(code))
 
 /* Rows of weights are padded with zeros to whole vectors of 16 sums of 32 bits. */
@@ -29,14 +36,21 @@ enum { STATE_BITS = 24, STATE_BYTES = 5, WORD_BITS = 16 };
  * between two latents, so that the length is 0..15. */
 enum { LENGTH_BITS = 4 };
 
+/* Of means, in 1/16 code words: of latents of 16 bits. */
+enum { LEAST_MEAN = INT16_MIN * 16, MOST_MEAN = INT16_MAX * 16 + 15 };
+
 /* The first symbol that a slot's highest bits leave possible. */
 enum { HINT_BITS = 6, HINT_SHIFT = DCN_CONTEXT_PRECISION - HINT_BITS };
 
+/* 16 bytes with all that the most likely symbol needs; the tables of rare ones stay out of the
+ * caches. */
 typedef struct {
     uint32_t start; /* of this table's cumulative frequencies, symbols + 1 of them */
+    uint16_t likely_start, likely_frequency;
+    uint8_t likely;
     uint8_t radius;
     uint8_t low_bits;
-    uint8_t hints[1 << HINT_BITS];
+    uint8_t padding[5];
 } table;
 
 struct dcn_context {
@@ -60,6 +74,7 @@ struct dcn_context {
     const uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
     const table *tables; /* (scales, fractions) */
     const uint16_t *cumulative;
+    const uint8_t *hints; /* (scales, fractions, 1 << HINT_BITS) */
 };
 
 typedef struct {
@@ -132,16 +147,13 @@ extern const kernels dcn_context_vnni;
 /* Wait until `needed` places of a row are known; 0 if decoding has failed meanwhile. */
 int dcn_context_wait(const block *b, size_t row, uint32_t needed);
 
-static inline int32_t clamp(int64_t value, int32_t low, int32_t high)
+static inline int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
-    return value < low ? low : value > high ? high : (int32_t)value;
+    return value < low ? low : value > high ? high : value;
 }
 
-/* Shift right, rounding down also where the compiler's shift might not. */
-static inline int32_t shifted(int32_t value, unsigned shift)
-{
-    return value < 0 ? ~(~value >> shift) : value >> shift;
-}
+/* Shifts of negative numbers round down, as the specification has it. */
+_Static_assert(-3 >> 1 == -2, "this compiler shifts negative numbers otherwise");
 
 static inline const table *table_of(const dcn_context *m, int32_t mean, uint8_t scale)
 {

@@ -67,6 +67,7 @@ typedef struct {
     uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
     table *tables;
     uint16_t *cumulative;
+    uint8_t *hints;
 } arrays;
 
 static size_t sizes_fit(const dcn_context_parameters *p)
@@ -114,6 +115,7 @@ static void lay_out(arrays *r, arena *a, const dcn_context_parameters *p)
     r->output_shift = take(a, 2 * p->channels, 1);
     r->linear_shift = take(a, p->channels, 1);
     r->tables = take(a, p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->tables);
+    r->hints = take(a, p->scales * DCN_CONTEXT_FRACTIONS, 1 << HINT_BITS);
     r->cumulative =
         take(a, p->frequency_count + p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->cumulative);
 }
@@ -283,6 +285,11 @@ static int fill_tables(arrays *r, const dcn_context_parameters *p)
             if (frequency[s] == 0 || frequency[s] > whole - total) {
                 return 0;
             }
+            if (frequency[s] > t->likely_frequency) {
+                t->likely = (uint8_t)s;
+                t->likely_start = (uint16_t)total;
+                t->likely_frequency = frequency[s];
+            }
             total += frequency[s];
         }
         if (total != whole) {
@@ -294,7 +301,7 @@ static int fill_tables(arrays *r, const dcn_context_parameters *p)
             while (cumulative[symbol + 1] <= h << HINT_SHIFT) {
                 symbol++;
             }
-            t->hints[h] = (uint8_t)symbol;
+            r->hints[cell << HINT_BITS | h] = (uint8_t)symbol;
         }
         frequency += count;
         start += (uint32_t)count + 1;
@@ -387,6 +394,7 @@ static void fill(arrays *r, const dcn_context_parameters *p)
     m->linear_shift = r->linear_shift;
     m->tables = r->tables;
     m->cumulative = r->cumulative;
+    m->hints = r->hints;
 }
 
 static const kernels *choose(dcn_context_path path)

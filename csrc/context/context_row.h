@@ -4,15 +4,15 @@
  * of LANES rows, `first` and `last` being multiples of it. */
 
 /* Leaky ReLU with slope 1/8 of a sum, as an activation of 16 bits. */
-TARGET static inline int32_t activation(int32_t sum, unsigned shift)
+TARGET INLINE int32_t activation(int32_t sum, unsigned shift)
 {
-    const int32_t value = shifted(sum, shift);
-    return clamp(value < 0 ? shifted(value, 3) : value, INT16_MIN, INT16_MAX);
+    const int32_t value = sum >> shift;
+    /* The larger of both is the right one; a branch on the sign would be wrong half of the time. */
+    return clamp(value > value >> 3 ? value : value >> 3, INT16_MIN, INT16_MAX);
 }
 
 /* The neighbours' share of all sums. */
-TARGET static inline void begin_place(const block *b, worker *w, const surroundings *around,
-                                      size_t x)
+TARGET INLINE void begin_place(const block *b, worker *w, const surroundings *around, size_t x)
 {
     const dcn_context *const m = b->model;
     const size_t units = PADDED(m->units[b->active]);
@@ -44,7 +44,7 @@ TARGET static inline void begin_place(const block *b, worker *w, const surroundi
 }
 
 /* Mean and scale of channel c, once all channels before it are known. */
-TARGET static inline int32_t step(const block *b, worker *w, unsigned c, uint8_t *scale)
+TARGET INLINE int32_t step(const block *b, worker *w, unsigned c, uint8_t *scale)
 {
     const dcn_context *const m = b->model;
     sums *const s = &w->sums;
@@ -71,15 +71,16 @@ TARGET static inline int32_t step(const block *b, worker *w, unsigned c, uint8_t
         push_pair(s->output, m->output_pairs + pair * m->output_rows * 2, h[0], h[1],
                   2 * c / LANES * LANES, outputs);
     }
-    const int64_t mean = (int64_t)shifted(s->output[2 * c], m->output_shift[2 * c]) +
-                         shifted(s->linear[c], m->linear_shift[c]);
-    const int32_t level = shifted(s->output[2 * c + 1], m->output_shift[2 * c + 1]);
+    const int64_t mean = ((int64_t)(s->output[2 * c] >> m->output_shift[2 * c]) +
+                          (s->linear[c] >> m->linear_shift[c])) >>
+                         4;
+    const int32_t level = s->output[2 * c + 1] >> m->output_shift[2 * c + 1];
     *scale = (uint8_t)clamp(level, 0, (int32_t)m->scales - 1);
-    return clamp(mean < 0 ? ~(~mean >> 4) : mean >> 4, INT16_MIN * 16, INT16_MAX * 16 + 15);
+    return (int32_t)(mean < LEAST_MEAN ? LEAST_MEAN : mean > MOST_MEAN ? MOST_MEAN : mean);
 }
 
 /* Tell the channels behind c that its latent is `latent`, not 0. */
-TARGET static inline void known(const block *b, worker *w, unsigned c, int32_t latent)
+TARGET INLINE void known(const block *b, worker *w, unsigned c, int32_t latent)
 {
     const dcn_context *const m = b->model;
     sums *const s = &w->sums;
@@ -105,7 +106,7 @@ TARGET static void predict_place(const block *b, worker *w, const surroundings *
 }
 
 /* One more word if the state has become small; 0 where there is none. */
-TARGET static inline int refill(stream *s)
+TARGET INLINE int refill(stream *s)
 {
     if (s->state < STATE_START) {
         if (s->end - s->at < 2) {
@@ -117,7 +118,7 @@ TARGET static inline int refill(stream *s)
     return 1;
 }
 
-TARGET static inline int read_bits(stream *s, unsigned count, uint32_t *value)
+TARGET INLINE int read_bits(stream *s, unsigned count, uint32_t *value)
 {
     *value = (uint32_t)s->state & ((1U << count) - 1);
     s->state >>= count;
@@ -125,7 +126,7 @@ TARGET static inline int read_bits(stream *s, unsigned count, uint32_t *value)
 }
 
 /* What stands behind an escape: how far the latent lies outside the table. */
-TARGET static inline int read_escape(stream *s, int64_t radius, int64_t *value)
+TARGET INLINE int read_escape(stream *s, int64_t radius, int64_t *value)
 {
     uint32_t negative, length, rest;
     if (!read_bits(s, 1, &negative) || !read_bits(s, LENGTH_BITS, &length) ||
@@ -137,19 +138,23 @@ TARGET static inline int read_escape(stream *s, int64_t radius, int64_t *value)
     return 1;
 }
 
-TARGET static inline dcn_context_error read_latent(const dcn_context *m, stream *s, int32_t mean,
-                                                   uint8_t scale, int32_t *latent)
+TARGET INLINE dcn_context_error read_latent(const dcn_context *m, stream *s, int32_t mean,
+                                            uint8_t scale, int32_t *latent)
 {
     const table *const t = table_of(m, mean, scale);
-    const uint16_t *const cumulative = m->cumulative + t->start;
     const uint32_t slot = (uint32_t)s->state & ((1U << DCN_CONTEXT_PRECISION) - 1);
-    uint32_t symbol = t->hints[slot >> HINT_SHIFT];
-    while (cumulative[symbol + 1] <= slot) {
-        symbol++;
+    uint32_t symbol = t->likely, frequency = t->likely_frequency;
+    uint32_t offset = slot - t->likely_start;
+    if (offset >= frequency) {
+        const uint16_t *const cumulative = m->cumulative + t->start;
+        symbol = m->hints[((size_t)(t - m->tables) << HINT_BITS) + (slot >> HINT_SHIFT)];
+        while (cumulative[symbol + 1] <= slot) {
+            symbol++;
+        }
+        frequency = cumulative[symbol + 1] - cumulative[symbol];
+        offset = slot - cumulative[symbol];
     }
-    const uint32_t start = cumulative[symbol];
-    s->state =
-        (cumulative[symbol + 1] - start) * (s->state >> DCN_CONTEXT_PRECISION) + slot - start;
+    s->state = frequency * (s->state >> DCN_CONTEXT_PRECISION) + offset;
     if (!refill(s)) {
         return DCN_CONTEXT_STREAM_CORRUPT;
     }
@@ -164,7 +169,7 @@ TARGET static inline dcn_context_error read_latent(const dcn_context *m, stream 
         }
         value = value * ((int64_t)1 << t->low_bits) + low;
     }
-    value += shifted(mean, 4);
+    value += (mean >> 4);
     if (value < INT16_MIN || value > INT16_MAX) {
         return DCN_CONTEXT_LATENT_WRONG;
     }
