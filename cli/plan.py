@@ -201,13 +201,10 @@ def _expand(
             for path in found:
                 yield path, Path(path).relative_to(argument).parent
             continue
-        matches = [argument]
-        if _is_pattern(argument):
-            # Other than pathlib's, it leaves hidden files out.
-            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
-            if not matches:
-                raise UsageError(f"{argument}: no file matches")
-        for path in matches:
+        matches = _matches(argument)
+        if _is_pattern(argument) and not matches:
+            raise UsageError(f"{argument}: no file matches")
+        for path in matches or [argument]:
             if path != argument and is_folder(path):
                 plan.skipped[FOLDERS] += 1
             else:
@@ -216,11 +213,18 @@ def _expand(
 
 def is_single(argument: str) -> bool:
     """Whether an argument stands for one file, not for a folder or by a pattern for many."""
-    return not is_folder(argument) and not _is_pattern(argument)
+    return not is_folder(argument) and not _matches(argument)
 
 
 def _is_pattern(argument: str) -> bool:
     return any(sign in argument for sign in "*?[") and not os.path.lexists(argument)
+
+
+def _matches(argument: str) -> list[str]:
+    """What a pattern stands for, by name; other than with pathlib, hidden files are left out."""
+    if not _is_pattern(argument):
+        return []
+    return sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
 
 
 def _in_folder(folder: str, recursive: bool, suffixes: set[str], plan: Plan) -> Iterator[str]:

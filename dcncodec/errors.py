@@ -46,7 +46,14 @@ class TrainingError(DcnError):
     """Training data, a checkpoint or a setting that training cannot go on with."""
 
 
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "not enough memory", "Errno 12")
+_OUT_OF_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "not enough memory",
+    "Errno 12",
+    "failed to map",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -220,10 +220,13 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """A file's content.
 
     Raises:
-        UsageError: it is missing, a folder, an endless device, or may not be read.
+        UsageError: it is missing, a folder, an endless device, an output, or may not be read.
         FormatError: it is empty.
     """
     label = os.fspath(path)
+    if descriptor_of(path) in {1, 2}:
+        # In a pipe it would wait for itself.
+        raise UsageError(f"{label}: is an output of this command; name a file")
     try:
         with Path(path).open("rb") as file:
             data = read_finite(file, label)
