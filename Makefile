@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test lint asan fuzz clean
+.PHONY: demo test soak lint asan fuzz clean
 
 demo: $(VENV)/ready
 	@mkdir -p out
@@ -17,6 +17,10 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready lint asan fuzz
 	$(BIN)/python -m pytest
+
+# What takes longer than a minute, before a release.
+soak: $(VENV)/ready
+	$(BIN)/python -m pytest -m soak --timeout 1800
 
 # mypy does not follow editable installs: give it the package as it looks when installed.
 lint: $(VENV)/ready
