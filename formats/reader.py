@@ -204,10 +204,11 @@ class Reader:
         Raises:
             FormatError: the block is damaged.
         """
+        block = self.block(number)
         try:
-            found = coder.decode(self.block(number), self.header.block(number), self.rate)
+            found = coder.decode(block, self.header.block(number), self.rate)
         except FormatError as error:
-            raise _in_block(number, error) from error
+            raise FormatError(f"block {number}: {error}") from error
         if len(found) != self._channels:
             raise FormatError(
                 f"CODR section states {self._channels} channels, its context model has {len(found)}"
@@ -222,10 +223,11 @@ class Reader:
             UsageError: the blocks are not of the bit-stream.
         """
         self._check_bitstream()
+        block = self.block(number)
         try:
-            return bitstream.decode_block(self.block(number), threads)
+            return bitstream.decode_block(block, threads)
         except FormatError as error:
-            raise _in_block(number, error) from error
+            raise FormatError(f"block {number}: {error}") from error
 
     def _check_bitstream(self) -> None:
         if self.coding is not None:
@@ -239,10 +241,11 @@ class Reader:
             UsageError: there is no such channel, or the blocks are not of the bit-stream.
         """
         self._check_bitstream()
+        block = self.block(number)
         try:
-            return bitstream.decode_channels(self.block(number), channels)
+            return bitstream.decode_channels(block, channels)
         except FormatError as error:
-            raise _in_block(number, error) from error
+            raise FormatError(f"block {number}: {error}") from error
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -336,12 +339,6 @@ class Reader:
                 self.decode_block(number)
             else:
                 self.latents(number, coder)
-
-
-def _in_block(number: int, error: FormatError) -> FormatError:
-    """Name the block in an error of the bit-stream; container errors do so already."""
-    text = str(error)
-    return error if f"block {number}" in text else FormatError(f"block {number}: {text}")
 
 
 def _head(data: memoryview) -> tuple[Header, Section]:
