@@ -27,18 +27,19 @@ from typing import TYPE_CHECKING, Any
 from dcncodec.errors import DcnError
 
 if TYPE_CHECKING:
-    from dcncodec.codec import Codec, decode, encode
+    from dcncodec.codec import Codec
     from dcncodec.formats.channels import decode_channels
     from dcncodec.formats.inspect import info
+    from dcncodec.oneline import decode, encode
 
 __version__ = "0.1.0"
 __all__ = ["Codec", "DcnError", "decode", "decode_channels", "encode", "info"]
 
 _HOMES = {
     "Codec": "dcncodec.codec",
-    "decode": "dcncodec.codec",
+    "decode": "dcncodec.oneline",
     "decode_channels": "dcncodec.formats.channels",
-    "encode": "dcncodec.codec",
+    "encode": "dcncodec.oneline",
     "info": "dcncodec.formats.inspect",
 }
 

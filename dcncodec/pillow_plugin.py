@@ -58,7 +58,7 @@ class DcnImageFile(ImageFile.ImageFile):
             OSError: the file is damaged or its model is missing.
         """
         if self._data is not None:
-            from dcncodec.codec import decode
+            from dcncodec.oneline import decode
 
             try:
                 image = decode(self._data, kind="pil", max_pixels=None)
@@ -89,7 +89,7 @@ class DcnImageFile(ImageFile.ImageFile):
 
 
 def _save(image: Image.Image, file: IO[bytes], _: str | bytes) -> None:
-    from dcncodec.codec import encode
+    from dcncodec.oneline import encode
 
     given = image.encoderinfo
     options: dict[str, Any] = {name: given[name] for name in SAVE_OPTIONS if name in given}

@@ -16,12 +16,12 @@ from skimage import data as samples
 
 import dcncodec
 from dcncodec import Codec
-from dcncodec.codec import decode, encode
 from dcncodec.errors import FormatError, LimitError, ModelError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.channels import decode_channels
 from dcncodec.formats.image import Picture
 from dcncodec.notices import DcnWarning
+from dcncodec.oneline import decode, encode
 
 Array = NDArray[np.uint8]
 

@@ -14,13 +14,14 @@ from PIL import Image
 from skimage import data as samples
 
 import dcncodec
-from dcncodec.codec import Codec, decode, encode
+from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, ImageError, LimitError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.exif import with_size
 from dcncodec.formats.image import Picture, read_image
 from dcncodec.formats.profiles import Colorimetry
 from dcncodec.notices import DcnWarning, Notice
+from dcncodec.oneline import decode, encode
 
 SMALL = b"P4\n8 8\n" + bytes(8)
 PHOTO = samples.astronaut()[:64, :80]

@@ -19,7 +19,7 @@ from skimage import data as samples
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.codec import Codec, decode
+from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import Area, Geometry
@@ -30,6 +30,7 @@ from dcncodec.models.load import fill
 from dcncodec.models.network import Network
 from dcncodec.models.registry import find_by_prefix
 from dcncodec.models.roles import Role
+from dcncodec.oneline import decode
 
 
 class Haar(Network):

@@ -62,7 +62,7 @@ def read_photo(source: Path | bytes, pipeline: str = STANDARD) -> Pixels:
         return develop_raw(source, pipeline)
     data = read_bytes(source) if isinstance(source, Path) else source
     if data.startswith(SIGNATURE):
-        from dcncodec.codec import codec_for
+        from dcncodec.oneline import codec_for
 
         return codec_for(data).decode(data).pixels
     name = str(source) if isinstance(source, Path) else None

@@ -1,0 +1,118 @@
+"""Images to dcn files and back in one line each; the models that were loaded are kept."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.codec import Codec, Region
+from dcncodec.errors import UsageError
+from dcncodec.formats import container
+from dcncodec.formats.files import atomic_write, content_of
+from dcncodec.formats.geometry import MAX_PIXELS
+from dcncodec.formats.image import Source, to_array, to_pil
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
+from dcncodec.runtime.devices import Precision
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def _shared_codec(model: ModelFolder, device: str, precision: Precision) -> Codec:
+    hashes = tuple(part.sha256 for part in model.parts.values())
+    return _loaded_codec(model.path, hashes, device, precision)
+
+
+@lru_cache(maxsize=4)
+def _loaded_codec(path: Path, hashes: tuple[str, ...], device: str, precision: Precision) -> Codec:
+    # The hashes are part of the key, so that replaced weights are loaded again.
+    return Codec(path, device=device, precision=precision)
+
+
+def encode(
+    image: object,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    quality: str = "medium",
+    model: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    overwrite: bool = False,
+    **options: Any,
+) -> bytes:
+    """Compress an image; see ``Codec.encode`` for ``image`` and ``options``.
+
+    Args:
+        path: also write the file there.
+        quality: ``low``, ``medium`` or ``high``: which bundled model encodes.
+        model: another model, by name or weight folder, instead.
+        overwrite: whether ``path`` may replace a file.
+
+    Returns:
+        The .dcn file's bytes.
+
+    Raises:
+        UsageError: an unknown quality, or ``path`` exists.
+        DcnError: as ``Codec`` and ``Codec.encode``.
+    """
+    if model is None and quality not in QUALITIES:
+        raise UsageError(f"quality {quality}: choose {', '.join(QUALITIES)}")
+    codec = _shared_codec(find_model(model or QUALITIES[quality]), device, precision)
+    data = codec.encode(image, **options)
+    if path is not None:
+        with atomic_write(Path(path), overwrite=overwrite) as file:
+            file.write(data)
+    return data
+
+
+def codec_for(
+    data: bytes | memoryview, device: str = "auto", precision: Precision = "auto"
+) -> Codec:
+    """The codec with the model that a file names; loaded once for many files.
+
+    Raises:
+        FormatError: the file's header is damaged.
+        ModelError: that model is not installed.
+    """
+    return _codec_of(container.read_header(data), device, precision)
+
+
+def _codec_of(header: container.Header, device: str, precision: Precision) -> Codec:
+    folder = find_by_prefix(header.model, header.model_hash)
+    return _shared_codec(folder, device, precision)
+
+
+def decode(
+    source: Source,
+    *,
+    kind: Literal["array", "pil"] = "array",
+    region: Region | None = None,
+    model: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    max_pixels: int | None = MAX_PIXELS,
+) -> NDArray[np.uint8] | Image.Image:
+    """Decompress a .dcn file, given by its path, its bytes or a binary stream.
+
+    Args:
+        kind: an array, uint8 (H, W) for grey, (H, W, 3) for RGB, (H, W, 4) with alpha; or a
+            Pillow image, which also carries the metadata.
+        region: decode only this part (left, top, right, bottom in pixels).
+        model: name or weight folder of the model, where it is not installed.
+
+    Raises:
+        DcnError: as ``codec_for`` and ``Codec.decode``.
+    """
+    file = container.read(content_of(source), max_pixels=None if region else max_pixels)
+    if model is None:
+        codec = _codec_of(file.header, device, precision)
+    else:
+        codec = _shared_codec(find_model(model), device, precision)
+    picture = codec.decode(file, region=region, max_pixels=max_pixels)
+    return to_pil(picture) if kind == "pil" else to_array(picture)
