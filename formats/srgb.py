@@ -40,7 +40,9 @@ def transform_of(icc: bytes) -> tuple[ImageCms.ImageCmsTransform, str] | None:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         srgb = ImageCms.createProfile("sRGB")
         intent = ImageCms.Intent.PERCEPTUAL
-        return ImageCms.buildTransform(profile, srgb, mode, "RGB", intent), mode
+        # LittleCMS puts coarse tables in place of grey curves, if it is let.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        return ImageCms.buildTransform(profile, srgb, mode, "RGB", intent, flags), mode
     except (OSError, ImageCms.PyCMSError):
         return None
 

@@ -6,7 +6,6 @@ of its names (a shard's own order), is held out for validation.
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from dcncodec.errors import TrainingError
+from dcncodec.errors import DcnError, TrainingError
+from dcncodec.formats.image import read_image, suffixes_read
+from dcncodec.notices import Notice, Notify, warn
 
 HOLD_OUT = 0.05
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 GAMMA_RANGE = 0.4
 """Gamma augmentation raises pixels to a power of exp(u), u uniform in +- this range."""
 READ_AHEAD = 64
@@ -123,13 +122,16 @@ def load_images(
     sources: Sequence[Path],
     minimum_size: int,
     progress: Callable[[int], None] | None = None,
+    notify: Notify = warn,
 ) -> Dataset:
     """Read folders and tar shards into memory.
 
     Args:
-        sources: folders (searched recursively) and ``.tar`` files.
+        sources: folders (searched recursively) and ``.tar`` files; of the files in them those with
+            suffixes of ``formats.image``.
         minimum_size: images with a smaller side (pixels) are left out.
         progress: called after every file with the number of files read so far.
+        notify: called for each source with files that cannot be read, which are left out.
 
     Returns:
         The images, on the CPU.
@@ -143,14 +145,18 @@ def load_images(
     too_small = count = 0
     for source in sources:
         images = []
+        unread: list[DcnError] = []
         for image in _images(source):
             count += 1
             if progress is not None:
                 progress(count)
-            if min(image.shape[:2]) < minimum_size:
+            if isinstance(image, DcnError):
+                unread.append(image)
+            elif min(image.shape[:2]) < minimum_size:
                 too_small += 1
             else:
                 images.append(image)
+        tell_unread(unread, source, notify)
         pixels = sum(image.shape[0] * image.shape[1] for image in images)
         described.append(Source(source.resolve().name, len(images), round(pixels / 1e6, 2)))
         held_out = round(len(images) * HOLD_OUT) or int(len(images) > 1)
@@ -167,8 +173,16 @@ def load_images(
     return Dataset(pack(training), pack(validation), described)
 
 
-def _images(source: Path) -> Iterator[NDArray[np.uint8]]:
-    """Every image of a source, uint8 (H, W, 3), in order."""
+def tell_unread(errors: Sequence[DcnError], source: Path, notify: Notify) -> None:
+    """Say how many files of a source are left out, and why the first one is."""
+    if errors:
+        files = "1 file is" if len(errors) == 1 else f"{len(errors)} files are"
+        text = f"{files} left out, cannot be read: {errors[0]}"
+        notify(Notice("skipped", text, str(source)))
+
+
+def _images(source: Path) -> Iterator[NDArray[np.uint8] | DcnError]:
+    """Every image of a source, uint8 (H, W, 3), in order, or why it cannot be read."""
     files = _files(source)
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         while batch := list(islice(files, READ_AHEAD)):
@@ -198,16 +212,15 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _is_image(path: Path) -> bool:
     """By suffix; hidden files such as macOS's ``._photo.jpg`` are not images."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in suffixes_read() and not path.name.startswith(".")
 
 
-def _decode(item: tuple[str, bytes]) -> NDArray[np.uint8]:
+def _decode(item: tuple[str, bytes]) -> NDArray[np.uint8] | DcnError:
     name, content = item
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise TrainingError(f"{name}: cannot be read as an image ({error}); remove it") from None
+        return read_image(content, name=name).pixels
+    except DcnError as error:
+        return error
 
 
 def pack(images: list[NDArray[np.uint8]]) -> ImageSet:

@@ -18,11 +18,20 @@ from torch import Tensor
 
 from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
 from dcncodec.camera.camera import develop
-from dcncodec.errors import TrainingError
+from dcncodec.errors import DcnError, MissingLibraryError, TrainingError
 from dcncodec.forensics.patches import is_varied
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.metrics import to_unit
-from dcncodec.train.engine.data import HOLD_OUT, Dataset, ImageSet, Source, load_images, pack
+from dcncodec.notices import Notify, warn
+from dcncodec.train.engine.data import (
+    HOLD_OUT,
+    Dataset,
+    ImageSet,
+    Source,
+    load_images,
+    pack,
+    tell_unread,
+)
 from dcncodec.train.engine.varied import ATTEMPTS, first_of
 
 SAME_CAMERA = 1e-3
@@ -121,7 +130,9 @@ class RawDataset:
         return Dataset(training, validation, self.sources)
 
 
-def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDataset:
+def load_frames(
+    sources: Sequence[Path], minimum_size: int, seed: int, notify: Notify = warn
+) -> RawDataset:
     """Read RAW files, or pictures from which frames are simulated, and develop them.
 
     The last 5% of each source are held out.
@@ -130,22 +141,29 @@ def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDat
         sources: folders with RAW files of one camera; or folders and tar shards of pictures.
         minimum_size: frames with a smaller side (pixels) are left out.
         seed: of the simulation.
+        notify: as of ``load_images``.
 
     Raises:
         TrainingError: a source is missing or unreadable, or has pictures where others have RAW
             files; there are too few frames, or they come from several cameras.
-        ImageError, MissingLibraryError: as ``formats.raw.read_raw``.
+        MissingLibraryError: as ``formats.raw.read_raw``.
     """
     folders = [(source, raw_files(source)) for source in sources]
     if not any(files for _, files in folders):
-        return _simulated(sources, minimum_size, seed)
+        return _simulated(sources, minimum_size, seed, notify)
     training: list[Frame] = []
     validation: list[Frame] = []
     described = []
     for source, files in folders:
         if not files:
             raise TrainingError(f"{source}: holds no RAW files, unlike the other sources")
-        frames = [f for f in _map(read_raw, files) if min(f.mosaic.shape) >= minimum_size + 2]
+        read = _map(_frame, files)
+        tell_unread([error for error in read if isinstance(error, DcnError)], source, notify)
+        frames = [
+            frame
+            for frame in read
+            if isinstance(frame, Frame) and min(frame.mosaic.shape) >= minimum_size + 2
+        ]
         pixels = sum(frame.mosaic.size for frame in frames)
         described.append(Source(source.resolve().name, len(frames), round(pixels / 1e6, 2)))
         held_out = round(len(frames) * HOLD_OUT) or int(len(frames) > 1)
@@ -163,8 +181,18 @@ def load_frames(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDat
     return RawDataset(_developed(training), _developed(validation), described, to_srgb)
 
 
-def _simulated(sources: Sequence[Path], minimum_size: int, seed: int) -> RawDataset:
-    data = load_images(sources, minimum_size)
+def _frame(path: Path) -> Frame | DcnError:
+    """A file's frame, or why it cannot be read."""
+    try:
+        return read_raw(path)
+    except MissingLibraryError:
+        raise
+    except DcnError as error:
+        return error
+
+
+def _simulated(sources: Sequence[Path], minimum_size: int, seed: int, notify: Notify) -> RawDataset:
+    data = load_images(sources, minimum_size, notify=notify)
 
     def acquired(images: ImageSet, first: int) -> list[Frame]:
         pictures = [images.image(i).numpy() for i in range(len(images))]

@@ -70,7 +70,7 @@ def prepare(settings: Settings, device: torch.device, notify: Notify) -> tuple[T
     elif settings.init is not None:
         init = find_model(settings.init).name
         notify(start_from(codec, settings.init))
-    data = load_images(settings.sources, recipe.patch)
+    data = load_images(settings.sources, recipe.patch, notify=lambda told: notify(str(told)))
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     trainer = Trainer(

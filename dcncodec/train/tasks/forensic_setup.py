@@ -178,9 +178,9 @@ def _load_data(
     if not recipe.nip:
         if any(raw_files(source) for source in settings.sources):
             notify(f"RAW files are left out; --nip {STANDARD} develops them")
-        return load_images(settings.sources, size)
+        return load_images(settings.sources, size, notify=lambda told: notify(str(told)))
     notify("developing frames")
-    frames = load_frames(settings.sources, size, seed)
+    frames = load_frames(settings.sources, size, seed, lambda told: notify(str(told)))
     if camera is None:
         return frames.finished()
     if np.abs(frames.to_srgb - np.array(camera.to_srgb)).max() > SAME_CAMERA:

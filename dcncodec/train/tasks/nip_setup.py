@@ -68,7 +68,7 @@ def prepare(
             raise UsageError(f"--init {settings.init}: is another network; add --network {network}")
     make_folder(settings.folder)
     notify("developing frames")
-    data = load_frames(settings.sources, recipe.patch, seed)
+    data = load_frames(settings.sources, recipe.patch, seed, lambda told: notify(str(told)))
     held_out = len(data.validation)
     notify(f"{len(data.training):,} frames for training, {held_out:,} for validation")
     torch.manual_seed(seed)

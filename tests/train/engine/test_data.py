@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from dcncodec.errors import TrainingError
+from dcncodec.notices import DcnWarning, Notice
 from dcncodec.train.engine.data import Dataset, Source, augment_gamma, load_images
 
 
@@ -113,8 +116,30 @@ def test_damaged_files(tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(whole[:3000])
     with pytest.raises(TrainingError, match=r"cut\.tar"):
         load_images([tmp_path / "cut.tar"], 16)
+
+
+def test_files_that_cannot_be_read_are_left_out(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that another program would have to open: an EPS file by its content."""
+    monkeypatch.setattr(EpsImagePlugin.EpsImageFile, "_open", lambda _: pytest.fail("opened"))
     folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "bad.png").write_bytes((pictures / "a.png").read_bytes()[:100])
-    with pytest.raises(TrainingError, match=r"bad\.png: cannot be read as an image .*remove it"):
-        load_images([folder], 16)
+    shutil.copytree(pictures, folder)
+    (folder / "a-bad.png").write_bytes((pictures / "a.png").read_bytes()[:100])
+    (folder / "b-eps.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+    )
+    notices: list[Notice] = []
+    dataset = load_images([folder], 16, notify=notices.append)
+    whole = load_images([pictures], 16)
+    assert torch.equal(dataset.training.pixels, whole.training.pixels)
+    assert [(n.kind, n.source) for n in notices] == [("skipped", str(folder))]
+    assert re.match(
+        r"2 files are left out, cannot be read: .*a-bad\.png: damaged or truncated", notices[0].text
+    )
+    for name in ("a-bad.png", "b-eps.png"):
+        bad = tmp_path / name
+        bad.mkdir()
+        shutil.copy(folder / name, bad)
+        with pytest.raises(TrainingError), pytest.warns(DcnWarning, match="1 file is left out"):
+            load_images([bad], 16)
