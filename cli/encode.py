@@ -119,13 +119,16 @@ def command(
             "seconds": seconds,
         }
         if metrics:
-            from dcncodec.metrics import quality_of
+            from dcncodec.metrics import poor_quality, quality_of
 
             def rows(top: int, bottom: int) -> Picture:
                 region = (0, top, picture.width, bottom)
                 return codec.decode(data, region=region, max_pixels=None)
 
-            result |= quality_of(picture, codec.decode_bare(data) if bare else rows)
+            figures = quality_of(picture, codec.decode_bare(data) if bare else rows)
+            if (notice := poor_quality(figures, picture.source)) is not None:
+                batch.display.notice(notice)
+            result |= figures
         return result
 
     batch.run(read, load, convert, _describe)

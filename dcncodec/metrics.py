@@ -18,8 +18,11 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from dcncodec.formats.image import Picture
+from dcncodec.notices import Notice
 
 SSIM_WINDOW = 7
+POOR_PSNR = 20.0
+"""Photos have more than 24 dB with the models for low quality."""
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 BAND_ROWS = 2040
 """Rows that are decoded at a time to be compared: with those that SSIM needs below, two windows."""
@@ -74,6 +77,15 @@ def to_unit(pixels: Tensor) -> Tensor:
 def to_bytes(pixels: Tensor) -> Tensor:
     """Float (..., 3, H, W) to uint8 (..., H, W, 3): clipped to [0, 1], rounded to the nearest."""
     return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1)
+
+
+def poor_quality(figures: dict[str, float | None], source: str = "") -> Notice | None:
+    """A notice if ``quality_of`` gave a PSNR that no photo gets: of patterns, mostly."""
+    psnr = figures["psnr"]
+    if psnr is None or psnr >= POOR_PSNR:
+        return None
+    text = f"only {psnr:.1f} dB: the model was made for photos, and this is unlike any"
+    return Notice("quality", text, source)
 
 
 def quality_of(

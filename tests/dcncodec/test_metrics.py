@@ -10,7 +10,7 @@ import torch
 
 from dcncodec import metrics
 from dcncodec.formats.image import Picture
-from dcncodec.metrics import psnr, quality_of, ssim, to_bytes, to_unit
+from dcncodec.metrics import poor_quality, psnr, quality_of, ssim, to_bytes, to_unit
 
 
 def pair(height: int, width: int, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,3 +78,12 @@ def test_bytes_and_floats() -> None:
     assert torch.equal(to_bytes(to_unit(every)), every)
     outside = torch.tensor([-0.3, 1.7, 0.5]).view(1, 3, 1, 1)
     assert to_bytes(outside).flatten().tolist() == [0, 255, 128]
+
+
+def test_poor_quality_is_said() -> None:
+    assert poor_quality({"psnr": None, "ssim": None}) is None
+    assert poor_quality({"psnr": 20.0, "ssim": 0.5}) is None
+    notice = poor_quality({"psnr": 6.04, "ssim": 0.1}, "a.png")
+    assert notice is not None
+    assert (notice.kind, notice.source) == ("quality", "a.png")
+    assert notice.text.startswith("only 6.0 dB: ")
