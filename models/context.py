@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NEIGHBOURS = ((-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2))
-"""Places whose latents are known before: rows and columns from the one at hand."""
+from dcncodec.models.context_export import NEIGHBOURS, SCALE_RANGE
+
 REACH = 2
 """Rows above and columns beside that neighbours come from."""
 LEAK = 0.125
 """Slope of the leaky ReLU below zero: a power of two, exact in integers."""
-LOG_SCALES = (-3.5, 5.0)
-"""Logarithms of the least and the largest scale, in code words."""
 KNOTS = 8
 """Rates at which what depends on the rate is kept; between them it is interpolated."""
 SMALL_INIT = 0.1
@@ -157,7 +155,7 @@ def bits(latent: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
         latent: any values, whole ones in use and with noise added in training.
         mean, log_scale: as ``ContextModel`` gives them; any shape, the same for all three.
     """
-    inverse = torch.exp(-log_scale.clamp(*LOG_SCALES))
+    inverse = torch.exp(-log_scale.clamp(*SCALE_RANGE))
     distance = (latent - mean).abs()
     mass = torch.sigmoid((0.5 - distance) * inverse) - torch.sigmoid((-0.5 - distance) * inverse)
     # Far out the difference of the two is lost in rounding; there the distribution is an

@@ -1,6 +1,6 @@
 """From the float twin of a context model to the integers that the coder reads.
 
-    tensors = quantise(weights, offsets)                    # numpy arrays of the twin's state
+    tensors = quantise(weights, offsets)                    # state of ``models.context``
     tensors = refine(ContextModel(tensors), latents, ...)   # tables from counts
 
 The float model (DESIGN: ``squash``, two masked layers, mean and natural logarithm of the scale of
@@ -26,8 +26,8 @@ Tensors = dict[str, NDArray[Any]]
 NEIGHBOURS = ((-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2))
 """Row and column of N, W, NW, NE, NN, WW from the place that is predicted."""
 
-LIMIT = 1023
-"""Largest magnitude of a latent as an input."""
+LIMIT = 2047
+"""Largest magnitude of a latent as an input; larger ones count as this."""
 SCALES = 64
 SCALE_RANGE = (-3.5, 5.0)
 """Natural logarithm of the smallest and largest scale, in code words."""

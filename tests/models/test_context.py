@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from dcncodec.models.context import NEIGHBOURS, ContextModel, at_rate, bits, squash
+from dcncodec.models.context import ContextModel, at_rate, bits, squash
+from dcncodec.models.context_export import NEIGHBOURS
 
 
 def model(channels: int = 5, hidden: int = 12) -> ContextModel:

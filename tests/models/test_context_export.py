@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from context_samples import float_weights
 from numpy.typing import NDArray
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.context import FRACTIONS, PRECISION, ContextModel
+from dcncodec.models import context
 from dcncodec.models import context_export as export
+from dcncodec.train.engine.context_part import context_part
 
 Float = NDArray[np.float64]
 
@@ -114,6 +117,25 @@ def test_predictions_are_those_of_the_twin() -> None:
             np.testing.assert_allclose(means[:, y, x] / 16, mean, atol=0.05)
             ours = values[scales[:, y, x]]
             np.testing.assert_allclose(np.log(ours), np.log(scale), atol=0.09)
+
+
+def test_the_trained_twin_becomes_the_coder() -> None:
+    """``models.context`` and the file that a training writes of it."""
+    weights = float_weights(4, 10, 30)
+    trained = context.ContextModel(10, 30)
+    state = trained.state_dict()
+    trained.load_state_dict(
+        {name: torch.from_numpy(weights[name]).view_as(old) for name, old in state.items()}
+    )
+    coder = ContextModel.from_bytes(context_part(trained))
+    latents = drawn(Twin(weights, 90), 5, 10, 12, 12)
+    with torch.no_grad():
+        z = torch.from_numpy(latents).float()[None]
+        mean, log_scale = trained(z, torch.tensor([90.0]))
+        ideal = context.bits(z, mean, log_scale)[0].numpy()
+    means, _ = coder.predict(latents, 90)
+    np.testing.assert_allclose(means / 16, mean[0].numpy(), atol=0.05)
+    assert coder.bits(latents, 90).sum() == pytest.approx(ideal.sum(), rel=0.005)
 
 
 def test_large_latents_do_not_overflow() -> None:
