@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint, finished, sum_shapes
+from dcncodec.forensics.prnu.residual import Floats
 from dcncodec.formats.files import atomic_write, make_folder
 from dcncodec.formats.geometry import NAME, NAME_RULE
 from dcncodec.models.card import (
@@ -29,7 +30,6 @@ from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 
 SUMS_FILE = "sums.safetensors"
-CHUNK = 1 << 20
 
 
 def open_fingerprint(name_or_path: str | Path) -> ModelFolder:
@@ -147,7 +147,7 @@ def _size(folder: ModelFolder) -> tuple[int, int]:
     return int(architecture["height"]), int(architecture["width"])
 
 
-def _sums(estimator: Estimator) -> dict[str, NDArray[np.float32]]:
+def _sums(estimator: Estimator) -> dict[str, Floats]:
     return {
         "products": estimator.products,
         "squares": estimator.squares,
@@ -156,19 +156,23 @@ def _sums(estimator: Estimator) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _write(file: IO[bytes], tensors: Mapping[str, NDArray[np.float32]]) -> str:
-    """A safetensors file of float32; its SHA-256. The library's writer copies everything first."""
-    header: dict[str, Any] = {}
+def _header(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """How a safetensors file begins that holds tensors of float32."""
+    entries: dict[str, Any] = {}
     end = 0
-    for name, tensor in tensors.items():
-        span = [end, end := end + tensor.nbytes]
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": span}
-    text = json.dumps(header).encode()
+    for name, shape in shapes.items():
+        span = [end, end := end + 4 * math.prod(shape)]
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": span}
+    text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)
-    content = hashlib.sha256()
-    for part in (len(text).to_bytes(8, "little"), text):
-        content.update(part)
-        file.write(part)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _write(file: IO[bytes], tensors: Mapping[str, Floats]) -> str:
+    """A safetensors file; its SHA-256. The library's writer copies all tensors first."""
+    header = _header({name: tensor.shape for name, tensor in tensors.items()})
+    content = hashlib.sha256(header)
+    file.write(header)
     for tensor in tensors.values():
         data = np.ascontiguousarray(tensor, "<f4").data
         content.update(data)
@@ -178,30 +182,32 @@ def _write(file: IO[bytes], tensors: Mapping[str, NDArray[np.float32]]) -> str:
 
 def _read(
     folder: ModelFolder, role: str, shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, NDArray[np.float32]]:
-    """Tensors of one of a folder's parts, of known names and shapes.
+) -> dict[str, Floats]:
+    """What ``_write`` wrote: one of a folder's parts, with tensors of known names and shapes.
 
-    Not through ``ModelFolder.part``, which holds the whole file in memory beside them.
+    Neither through ``ModelFolder.part`` nor through the library's reader, which hold the whole file
+    in memory beside the tensors.
     """
     part = folder.parts[role]
     path = folder.path / part.name
-    content = hashlib.sha256()
+    damaged = ModelError(f"{path}: damaged or replaced; make the fingerprint again")
+    header = _header(shapes)
+    size = len(header) + 4 * sum(map(math.prod, shapes.values()))
+    found: dict[str, Floats] = {}
     try:
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                content.update(chunk)
+            # Before anything is allocated.
+            if os.fstat(file.fileno()).st_size != size or file.read(len(header)) != header:
+                raise damaged
+            content = hashlib.sha256(header)
+            for name, shape in shapes.items():
+                found[name] = np.empty(shape, "<f4")
+                file.readinto(found[name].data)
+                content.update(found[name].data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    if content.hexdigest() != part.sha256:
-        raise ModelError(f"{path}: damaged or replaced (SHA-256); make the fingerprint again")
-    try:
-        with safe_open(path, "np") as tensors:
-            found = {name: tensors.get_tensor(name) for name in shapes}
-    except SafetensorError as error:
-        raise ModelError(f"{path}: no weight file ({error}); make the fingerprint again") from None
-    for name, shape in shapes.items():
-        # Row by row: of the whole at once the check would take memory of its own.
-        fits = found[name].dtype == np.float32 and found[name].shape == shape
-        if not fits or not all(bool(np.isfinite(row).all()) for row in found[name]):
-            raise ModelError(f"{path}: does not fit its card; make the fingerprint again")
+    # Row by row: the check of all values at once would take memory of its own.
+    finite = all(bool(np.isfinite(row).all()) for tensor in found.values() for row in tensor)
+    if content.hexdigest() != part.sha256 or not finite:
+        raise damaged
     return found

@@ -149,13 +149,14 @@ def samples_of(pixels: Pixels, fingerprint: Fingerprint, window: int, seed: int)
     check_window(pixels.shape, window)
     check_sizes(pixels.shape[:2], fingerprint.values.shape, False)
     rng = np.random.default_rng(seed)
+    # First, while the planes of large photos below are not in memory yet.
+    features = window_features(pixels, window)
     noise, light = photo_signals(pixels)
     ncc = window_ncc(noise, light * fingerprint.values, window)
     # Far away, but at the same place of the Bayer filter.
     shift = [2 * int(rng.integers(side // 8, side // 4)) for side in noise.shape]
     elsewhere = np.roll(fingerprint.values, shift, (0, 1))
     absent = window_ncc(noise, light * elsewhere, window)
-    features = window_features(pixels, window)
     chosen = rng.permutation(ncc.size)[:SAMPLES]
     return Samples(
         features.reshape(-1, FEATURES)[chosen], ncc.reshape(-1)[chosen], absent.reshape(-1)[chosen]
@@ -177,9 +178,10 @@ def localise(pixels: Pixels, fingerprint: Fingerprint, predictor: Predictor) -> 
     """
     check_window(pixels.shape, predictor.window)
     check_sizes(pixels.shape[:2], fingerprint.values.shape, False)
+    features = window_features(pixels, predictor.window)
     noise, light = photo_signals(pixels)
     ncc = window_ncc(noise, light * fingerprint.values, predictor.window)
-    return probabilities(ncc, window_features(pixels, predictor.window), predictor)
+    return probabilities(ncc, features, predictor)
 
 
 def probabilities(
@@ -250,8 +252,9 @@ def window_features(pixels: Pixels, window: int) -> NDArray[np.float64]:
         excess = np.maximum(grey[within] - SATURATED, 0)
         attenuated = np.minimum(grey[within] / SATURATED, 1) * np.exp(-(excess**2) / 6)
         light[inside] = attenuated
-    planes = (light, smooth, flat, light * smooth)
-    return np.stack([_means(plane, window) for plane in planes], axis=-1)
+    means = [_means(plane, window) for plane in (light, smooth, flat)]
+    means.append(_means(np.multiply(light, smooth, out=light), window))
+    return np.stack(means, axis=-1)
 
 
 def check_window(shape: tuple[int, ...], window: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 from sensor_shots import gains, shot
 
 from dcncodec.codec import Codec
@@ -65,6 +66,13 @@ def test_round_trip(camera: Path) -> None:
     assert "192 x 160 pixels, from 4 photos (photos)" in (camera / "card.md").read_text()
 
 
+def test_files_are_safetensors(camera: Path) -> None:
+    found = load_file(camera / "model.safetensors")
+    assert np.array_equal(found["fingerprint"], estimate(0, 4).fingerprint().values)
+    sums = load_file(camera / "sums.safetensors")
+    assert sorted(sums) == ["half_products", "half_squares", "products", "squares"]
+
+
 def test_is_a_model_folder_of_its_own_family(
     camera: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +124,9 @@ def test_damage_is_told(camera: Path) -> None:
     for name, load in (("model.safetensors", load_fingerprint), ("sums.safetensors", load_sums)):
         content = (camera / name).read_bytes()
         (camera / name).write_bytes(content[:-1] + b"x")
+        with pytest.raises(ModelError, match="damaged or replaced"):
+            load(open_fingerprint(camera))
+        (camera / name).write_bytes(content[:-1])
         with pytest.raises(ModelError, match="damaged or replaced"):
             load(open_fingerprint(camera))
         (camera / name).unlink()
