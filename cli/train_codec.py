@@ -28,9 +28,9 @@ from dcncodec.cli.training import Training, run_training, training_options
 def command(**options: Any) -> None:
     """Train a codec on SOURCES: folders of images (with all below them) and tar shards.
 
-    DIR receives checkpoint.safetensors, log.csv and the learning curve. SIGINT and SIGTERM save
-    and end the run with exit code 130 or 143; the same command goes on from there. Several
-    processes train together under torchrun; DIR must then be visible to all of them.
+    DIR receives checkpoint.safetensors, log.csv and the learning curve. SIGINT, SIGTERM and SIGHUP
+    save and end the run with exit code 130, 143 or 129; the same command goes on from there.
+    Several processes train together under torchrun; DIR must then be visible to all of them.
 
     \b
     Examples:

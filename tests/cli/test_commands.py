@@ -336,12 +336,13 @@ def test_version(dcn: Runner) -> None:
     assert "0.1.0" in dcn("--version").out
 
 
-def _seconds(*command: str) -> float:
+def _seconds(*command: str, code: int = 0) -> float:
     best = float("inf")
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     for _ in range(12):
         begin = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
+        done = subprocess.run(command, check=False, capture_output=True, env=environment)
+        assert done.returncode == code
         best = min(best, time.perf_counter() - begin)
     return best
 
@@ -350,6 +351,8 @@ def test_quick_commands_do_not_load_what_they_do_not_need(coded: Path) -> None:
     nothing = _seconds(sys.executable, "-c", "pass")
     assert _seconds(DCN, "--help") < 6 * nothing
     assert _seconds(DCN, "info", str(coded)) < 6 * nothing
+    for call in (["missing.png", "x.dcn"], [str(coded), "x.png"], ["--threads", "0", "x.png"]):
+        assert _seconds(DCN, "encode", *call, code=2) < 6 * nothing
 
 
 def test_pixels_do_not_depend_on_the_way_in(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -118,7 +119,9 @@ def test_killed_and_resumed_is_as_never_killed(tmp_path: Path, pictures: Path, d
     assert all(torch.equal(killed[k], whole[k]) for k in killed)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_saves_and_ends(
     tmp_path: Path, pictures: Path, number: signal.Signals, code: int
 ) -> None:
@@ -128,6 +131,7 @@ def test_a_signal_saves_and_ends(
     assert process.returncode == code, error
     assert "the same command goes on from there" in error
     assert "Traceback" not in error
+    assert re.search(r"^step 1 of 100,000  \d+ s, .*\d+:\d\d:\d\d left  loss ", error, re.M), error
     step = int(read_log(tmp_path / "run" / "log.csv")[-1]["step"])
     assert f"stopped at step {step:,};" in error
 
