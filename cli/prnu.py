@@ -90,6 +90,7 @@ def fingerprint_command(
 
     if (output is None) == (add is None):
         raise UsageError("name the fingerprint: -o FOLDER for a new one, or --add FOLDER")
+    warnings: list[str] = []
     if add is None:
         assert output is not None
         check_target(output, force)
@@ -97,9 +98,10 @@ def fingerprint_command(
     else:
         folder = open_fingerprint(add)
         output, force = folder.path, True
-        estimator, names, developed = load_sums(folder), [folder.card["source"]], ""
+        estimator, names = load_sums(folder), [folder.card["source"]]
         developed = folder.card["pipeline"]
-    warnings = []
+        if folder.card["predictor"]:
+            warnings.append(f"{output}: its predictor is of the smaller fingerprint; make it anew")
     for source in sources:
         found, tally, used = _add(estimator, source, pipeline, processes)
         names.append(found)
