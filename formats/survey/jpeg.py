@@ -15,11 +15,12 @@ _MISSING = 0.1
 """Share of the blocks from which on a picture with an end marker counts as cut off."""
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_KINDS = {
-    0xC3: "lossless JPEG files", 0xC5: "hierarchical JPEG files", 0xC6: "hierarchical JPEG files",
-    0xC7: "hierarchical JPEG files", 0xCB: "lossless JPEG files", 0xCD: "hierarchical JPEG files",
-    0xF7: "JPEG-LS files", 0xCE: "hierarchical JPEG files", 0xCF: "hierarchical JPEG files",
-}  # fmt: skip
+_KINDS = (
+    dict.fromkeys((0xC3, 0xCB), "lossless JPEG files")
+    | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG files")
+    | dict.fromkeys((0xC9, 0xCA), "arithmetic-coded JPEG files")
+    | {0xF7: "JPEG-LS files"}
+)
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _GAIN_MAP = re.compile(rb"hdrgm:|urn:iso:std:iso:ts:21496|HDRGainMap")
@@ -140,7 +141,7 @@ def _check_data(data: bytes, facts: Survey, segments: _Segments) -> None:
         _judge(data, facts, report)
         _say_trailing(data[report.end :], facts, segments)
     else:
-        # Arithmetic coding, or a header that Pillow may refuse.
+        facts.say("damage", "its header contradicts itself; parts of the picture may be wrong")
         facts.say_dropped(segments.dropped)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import time
 import zlib
@@ -207,6 +208,15 @@ def test_jpeg_damage() -> None:
         ("damage", "scans with its finer details are missing")
     ]
     assert "scans with its finer details are missing" in refusal(scans[:last])
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA, 0xCD])
+def test_jpeg_of_other_processes_is_named(marker: int) -> None:
+    """Of what is not walked through nobody could tell whether it is whole."""
+    data = saved(PHOTO, "JPEG")
+    place = data.index(b"\xff\xc0") + 1
+    text = refusal(data[:place] + bytes([marker]) + data[place + 1 :])
+    assert re.match(r"(lossless|arithmetic-coded|hierarchical) JPEG files are not supported", text)
 
 
 def test_a_large_claim_is_refused_at_once() -> None:
