@@ -3,7 +3,7 @@
 from cffi import FFI
 
 FOLDER = "csrc/jpeg"
-SOURCES = ["jpeg_walk.c", "jpeg_bits.c"]
+SOURCES = ["jpeg_walk.c", "jpeg_scan.c", "jpeg_bits.c"]
 
 ffibuilder = FFI()
 ffibuilder.cdef(
@@ -24,6 +24,6 @@ ffibuilder.set_source(
     '#include "jpeg_walk.h"',
     sources=[f"{FOLDER}/{name}" for name in SOURCES],
     include_dirs=[FOLDER],
-    depends=[f"{FOLDER}/jpeg_walk.h", f"{FOLDER}/jpeg_bits.h"],
+    depends=[f"{FOLDER}/{name}.h" for name in ("jpeg_walk", "jpeg_scan", "jpeg_bits")],
     extra_compile_args=["-std=c11", "-O3"],
 )
