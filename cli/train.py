@@ -9,6 +9,7 @@ from dcncodec.cli.lazy import LazyGroup
 COMMANDS = {
     "codec": "Train a codec; what dcn train does without a name.",
     "forensic": "Train a forensic network, and codec or camera pipeline with it.",
+    "context": "Fit a context model to a codec, whose files get smaller.",
     "nip": "Train a camera pipeline.",
     "vr": "Train a codec for all rates.",
 }

@@ -58,10 +58,7 @@ def _load() -> Training:
 
 
 def _describe(figures: dict[str, float]) -> str:
-    return (
-        f"step {figures['step']:,.0f}  {figures['seconds']:,.0f} s  loss {figures['loss']:.4f}  "
-        f"bpp {figures['bpp']:.3f}  PSNR {figures['psnr']:.2f}"
-    )
+    return f"loss {figures['loss']:.4f}  bpp {figures['bpp']:.3f}  PSNR {figures['psnr']:.2f}"
 
 
 def _validation(figures: dict[str, float]) -> str:

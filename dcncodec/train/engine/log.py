@@ -99,7 +99,7 @@ def plot_log(path: Path, outputs: Sequence[Path], columns: Sequence[str] = COLUM
     shown = {name: label for name, label in LABELS.items() if name in columns}
     steps = [row["step"] for row in rows]
     figure = new_figure(7, 2 * len(shown))
-    panels = figure.subplots(len(shown), 1, sharex=True)
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (name, label) in zip(panels, shown.items(), strict=True):
         axis.plot(steps, [row[name] for row in rows], marker=".")
         axis.set_ylabel(label)

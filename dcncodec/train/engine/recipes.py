@@ -221,6 +221,23 @@ class VRRecipe(Recipe):
         return float(self.lambda_low * (self.lambda_high / self.lambda_low) ** (rate / 255))
 
 
+@dataclass(frozen=True)
+class ContextRecipe(Recipe):
+    """Training of a context model on the latents of a codec: bits per pixel alone.
+
+    ``batch`` counts crops of ``patch`` pixels a side.
+
+    Attributes:
+        hidden: units of the context model.
+        crops: whose latents it is trained on, over and over.
+    """
+
+    CHECKPOINT: ClassVar = "dcn-context-checkpoint-1"
+
+    hidden: int = 192
+    crops: int = 1200
+
+
 FORENSIC_RECIPES = {
     "paper": ForensicRecipe(
         batch=20,
@@ -265,6 +282,20 @@ NIP_RECIPES = {
         max_steps=10_000,
         warmup_steps=100,
         average_decay=0.995,
+        muon=True,
+    ),
+}
+
+CONTEXT_RECIPES = {
+    "fast": ContextRecipe(
+        batch=2,
+        patch=256,
+        learning_rate=5e-3,
+        schedule="cosine",
+        max_steps=8_000,
+        warmup_steps=50,
+        average_decay=0.995,
+        clip_norm=1.0,
         muon=True,
     ),
 }
