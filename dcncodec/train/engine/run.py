@@ -270,12 +270,13 @@ class Run(ABC):
         step, seconds = self.progress.step, self.progress.seconds
         share = min(1.0, budget.used(step, seconds))
         if budget.max_steps is not None:
-            figures["max_steps"] = budget.max_steps
+            figures["max_steps"] = budget.max_steps + budget.since[0]
+        spent = seconds - budget.since[1]
         return figures | {
             "step": step,
             "seconds": seconds,
             "share": share,
-            "left": seconds / share - seconds,
+            "left": spent / share - spent,
             "learning_rate": self.recipe.rate_at(step, share, self.epoch_steps),
         }
 
