@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 300
 
 .PHONY: demo test soak lint asan fuzz clean

@@ -8,12 +8,21 @@ enum { REPEATED = 10 };
  * otherwise is added. */
 static const int64_t LARGEST = 1024 + 64;
 
+/* More than sqrt(allowed energy), which is below 2^19 for any steps of 16 bits. */
+static const int64_t HUGE_SIZE = (int64_t)1 << 24;
+
 static void add_energy(walk *w, component *c, unsigned k, int64_t value)
 {
-    const int64_t size = value * w->quant[c->quant][k];
+    int64_t size = value * w->quant[c->quant][k];
+    /* Hostile values are cut, to avoid an overflow below: their square still is far above what any
+     * quantisation allows, and 64 of them fit. */
+    if (size > HUGE_SIZE || size < -HUGE_SIZE) {
+        size = HUGE_SIZE;
+    }
     c->energy += size * size;
     if (c->energy > c->allowed) {
         w->report->faults |= DCN_JPEG_OUT_OF_RANGE;
+        c->energy = c->allowed + 1;
     }
 }
 
