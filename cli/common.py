@@ -156,8 +156,12 @@ class _Kinds(click.ParamType[frozenset[str]]):
         return kinds
 
 
-def strip_option(command: Command) -> Command:
-    """``--strip``; the command's class must be ``StripCommand``."""
+def strip_option(without_profile: str) -> Callable[[Command], Command]:
+    """``--strip``; the command's class must be ``StripCommand``.
+
+    Args:
+        without_profile: what becomes of a picture without its ICC profile.
+    """
     return click.option(
         "--strip",
         "stripped",
@@ -165,7 +169,16 @@ def strip_option(command: Command) -> Command:
         default=frozenset(),
         metavar="[KINDS]",
         help="Leave metadata out: all, or the given kinds of exif,xmp,icc. Without its ICC profile "
-        "a picture is converted to sRGB.",
+        f"a picture is {without_profile}.",
+    )
+
+
+def entropy_option(command: Command) -> Command:
+    """``--entropy``; None where it is not given, which means auto."""
+    return click.option(
+        "--entropy",
+        type=click.Choice(["auto", "channel", "global", "context"]),
+        help="How latents are coded.  [default: auto, what gives the smallest file]",
     )(command)
 
 

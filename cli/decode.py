@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,13 @@ from dcncodec.cli.common import (
     machine_options,
     strip_option,
 )
+from dcncodec.cli.kinds import check_dcn_input
 from dcncodec.cli.plan import Job, Kind, make_plan, read_head
 from dcncodec.cli.streams import STREAM, write_stream
-from dcncodec.errors import FormatError, UsageError
+from dcncodec.errors import UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.sections import SIGNATURE
-from dcncodec.formats.suffixes import DCN, WRITTEN, begins_a_picture, is_picture
+from dcncodec.formats.suffixes import DCN, WRITTEN, is_picture
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
@@ -62,7 +64,7 @@ def _format(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 )
 @click.option("--model", metavar="NAME|PATH", help="The model, where it is not installed.")
 @click.option("--bare", is_flag=True, help="INPUT is a bare bit-stream; needs --model.")
-@strip_option
+@strip_option("converted to sRGB")
 @click.option(
     "--format",
     "file_format",
@@ -99,9 +101,9 @@ def command(
     if bare and region is not None:
         raise UsageError("--region needs a .dcn file, not a bare stream")
     suffix = f".{file_format or 'png'}"
-    kind = Kind(
-        lambda: {DCN}, suffix, partial(_check_target, file_format), partial(_check_input, bare)
-    )
+    kind = Kind(lambda: {DCN}, suffix, partial(_check_target, file_format))
+    if not bare:
+        kind = replace(kind, check_input=check_dcn_input)
     plan = make_plan(paths, output_dir, recursive, force, kind)
     from dcncodec.formats.reader import read_header
     from dcncodec.models.registry import find_by_prefix, find_model
@@ -207,13 +209,6 @@ def _check_target(file_format: str | None, path: str) -> None:
         raise UsageError(
             f"{path}: is a .dcn file and would be lost; name another output, or an output folder "
             "with -d"
-        )
-
-
-def _check_input(bare: bool, path: str, head: bytes) -> None:
-    if not bare and begins_a_picture(head):
-        raise FormatError(
-            f"{path}: is a picture, not a .dcn file (no signature); 'dcn encode' makes one of it"
         )
 
 

@@ -11,15 +11,17 @@ import click
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import (
     StripCommand,
+    entropy_option,
     file_options,
     load_torch,
     machine_options,
     strip_option,
 )
-from dcncodec.cli.plan import Job, Kind, make_plan, read_head
+from dcncodec.cli.kinds import check_dcn_target
+from dcncodec.cli.plan import Job, Kind, make_plan
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.sections import SIGNATURE
-from dcncodec.formats.suffixes import DCN, RAW, begins_a_picture, is_picture
+from dcncodec.formats.suffixes import DCN, RAW
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
@@ -34,13 +36,9 @@ if TYPE_CHECKING:
     help="Which bundled model encodes.  [default: medium]",
 )
 @click.option("--model", metavar="NAME|PATH", help="Another model, by name or weight folder.")
-@click.option(
-    "--entropy",
-    type=click.Choice(["auto", "channel", "global", "context"]),
-    help="How latents are coded.  [default: auto, what gives the smallest file]",
-)
+@entropy_option
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
-@strip_option
+@strip_option("converted to sRGB")
 @click.option("--metrics", is_flag=True, help="Decode again and report PSNR and SSIM.")
 @file_options
 @machine_options
@@ -140,24 +138,6 @@ def _suffixes() -> set[str]:
     return suffixes_read()
 
 
-def _check_target(path: str) -> None:
-    suffix = Path(path).suffix.lower()
-    if is_picture(suffix):
-        raise UsageError(
-            f"{path}: would hold a .dcn file, but {suffix} is the suffix of another format; "
-            "several inputs need an output folder: -d"
-        )
-    try:
-        taken = Path(path).is_file() and begins_a_picture(read_head(path))
-    except (OSError, ValueError):
-        return
-    if taken:
-        raise UsageError(
-            f"{path}: is a picture and would be lost; name another output, or an output folder "
-            "with -d"
-        )
-
-
 def _check_input(path: str, head: bytes) -> None:
     suffix = Path(path).suffix.lower()
     if head.startswith(SIGNATURE):
@@ -167,7 +147,7 @@ def _check_input(path: str, head: bytes) -> None:
 
 
 DEFAULT_QUALITY = "medium"
-KIND = Kind(_suffixes, DCN, _check_target, _check_input)
+KIND = Kind(_suffixes, DCN, check_dcn_target, _check_input)
 
 
 def _describe(result: dict[str, Any]) -> str:

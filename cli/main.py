@@ -22,6 +22,7 @@ from dcncodec.notices import DcnWarning
 COMMANDS = {
     "encode": "Compress images into .dcn files.",
     "decode": "Decompress .dcn files into images.",
+    "recode": "Code .dcn files anew; change their metadata.",
     "info": "Show what .dcn files hold; check them.",
     "models": "List, show and verify models.",
     "train": "Train a codec, a forensic network, a camera pipeline.",
@@ -36,6 +37,7 @@ Examples:
   dcn encode photo.png photo.dcn
   dcn encode --quality high -d compressed/ photos/
   dcn decode photo.dcn photo.png
+  dcn recode --strip exif photo.dcn smaller.dcn
   dcn info photo.dcn
 
 Images are read from PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 and AVIF, and written as PNG,

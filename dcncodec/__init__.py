@@ -12,6 +12,7 @@ The stable interface::
     picture = codec.decode(data)
 
     channels = dcncodec.decode_channels(data, [0, 5])   # latents, without a model
+    data = dcncodec.recode(data, strip=["exif"])        # the same latents, another file
 
 Every error that a file, a user or the machine can cause is a ``dcncodec.DcnError``. After
 ``import dcncodec.pillow_plugin``, Pillow opens and saves .dcn files. Everything in the modules
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from dcncodec.formats.channels import decode_channels
     from dcncodec.formats.inspect import info
     from dcncodec.oneline import decode, encode
+    from dcncodec.recoding import recode
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "DcnError", "decode", "decode_channels", "encode", "info"]
+__all__ = ["Codec", "DcnError", "decode", "decode_channels", "encode", "info", "recode"]
 
 _HOMES = {
     "Codec": "dcncodec.codec",
@@ -41,6 +43,7 @@ _HOMES = {
     "decode_channels": "dcncodec.formats.channels",
     "encode": "dcncodec.oneline",
     "info": "dcncodec.formats.inspect",
+    "recode": "dcncodec.recoding",
 }
 
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcncodec.errors import FormatError, ModelError, UsageError
+from dcncodec.entropy import (
+    Candidates,
+    Entropy,
+    FileCoder,
+    check_channels,
+    check_model,
+    coder_of,
+    coders_for,
+)
+from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
-from dcncodec.formats.coder import ChannelCoder, Coder, from_indices
-from dcncodec.formats.coding import CODING_BYTES
-from dcncodec.formats.geometry import HASH_BYTES, MAX_PIXELS, MAX_RATE, MAX_SIDE, STRIDE, Area
+from dcncodec.formats.coder import ChannelCoder, from_indices
+from dcncodec.formats.geometry import (
+    DEFAULT_RATE,
+    MAX_PIXELS,
+    MAX_RATE,
+    MAX_SIDE,
+    STRIDE,
+    Area,
+)
 from dcncodec.formats.image import Picture, as_picture, strip, to_srgb
 from dcncodec.formats.metadata import sized
 from dcncodec.models.card import ModelFolder
@@ -24,15 +38,8 @@ from dcncodec.notices import Notice, Notify, warn
 from dcncodec.runtime.devices import Precision, choose_device, choose_precision
 from dcncodec.runtime.windows import Transforms
 
-if TYPE_CHECKING:
-    pass
-
-Entropy = Literal["auto", "channel", "global", "context"]
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open, inside the image."""
-
-DEFAULT_RATE = 128
-"""Of models with variable rate."""
 
 BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
@@ -79,7 +86,6 @@ class Codec:
         self._notify = notify
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
-        self.own_coder = self.model.own_coder
 
     def encode(
         self,
@@ -118,23 +124,14 @@ class Codec:
             picture = strip(picture)
         self._tell(picture)
         header = self.header(picture)
-        coded: list[list[bytes]] = [[] for _ in coders]
+        candidates = Candidates(coders, self.geometry.channels, rate)
         for number in range(header.block_count):
-            latents = self.transforms.analyse(picture.pixels, header.block(number), rate)
-            for coder, blocks in zip(coders, coded, strict=True):
-                blocks.append(coder.encode(latents, rate))
+            candidates.add(self.transforms.analyse(picture.pixels, header.block(number), rate))
+        blocks, coding = candidates.smallest()
         metadata = container.Metadata(
             picture.icc or None, picture.exif or None, picture.xmp or None
         )
-        codings = [self._coding(coder, rate) for coder in coders]
-        sizes = [
-            sum(map(len, blocks)) + (coding is not None) * CODING_BYTES
-            for blocks, coding in zip(coded, codings, strict=True)
-        ]
-        best = sizes.index(min(sizes))
-        data = container.write(
-            container.Container(header, metadata, picture.alpha, coded[best], codings[best])
-        )
+        data = container.write(container.Container(header, metadata, picture.alpha, blocks, coding))
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
             text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"
             self._notify(Notice("quality", text, picture.source))
@@ -158,42 +155,9 @@ class Codec:
             model_hash=self.model.prefix,
         )
 
-    def coders(self, entropy: Entropy) -> list[Coder]:
-        """What codes latents in a mode; for ``auto`` all that the model's latents allow.
-
-        Raises:
-            UsageError: none does.
-        """
-        found: list[Coder] = []
-        if self.own_coder is not None and entropy in {"auto", "context"}:
-            self.own_coder.threads = torch.get_num_threads()
-            found.append(self.own_coder)
-        if entropy != "context" and self.geometry.has_codebook:
-            found.append(ChannelCoder(entropy, torch.get_num_threads()))
-        if not found:
-            raise UsageError(f"entropy mode {entropy}: model {self.model.name} does not have it")
-        return found
-
-    def _coding(self, coder: Coder, rate: int) -> container.Coding | None:
-        if coder is not self.own_coder:
-            return None
-        return container.Coding(rate, self.geometry.channels, self.own_coder.sha256[:HASH_BYTES])
-
-    def _coder_of(self, file: container.Reader) -> Coder:
-        """What decodes a file's blocks.
-
-        Raises:
-            FormatError: the file and its model contradict each other.
-            ModelError: it was coded with another coder.
-        """
-        self._check_channels(file.latent_channels)
-        if file.coding is None:
-            if not self.geometry.has_codebook:
-                raise FormatError(f"its blocks cannot hold the latents of {self.model.name}")
-            return ChannelCoder(threads=torch.get_num_threads())
-        coder = self.model.coder_for(file.coding)
-        coder.threads = torch.get_num_threads()
-        return coder
+    def coders(self, entropy: Entropy) -> list[FileCoder]:
+        """What codes latents in a mode; see ``entropy.coders_for``."""
+        return coders_for(self.model, entropy, torch.get_num_threads())
 
     def encode_bare(self, image: object) -> bytes:
         """Compress an image into the paper's bit-stream alone (Table A.1).
@@ -228,7 +192,7 @@ class Codec:
             FormatError: the stream is damaged or of a model with other latents.
         """
         indices = bitstream.decode_block(data, torch.get_num_threads(), bare=True)
-        self._check_channels(len(indices))
+        check_channels(len(indices), self.model)
         if not self.geometry.has_codebook:
             raise FormatError(f"a bare stream cannot hold the latents of {self.model.name}")
         area = Area(0, 0, *indices.shape[1:])
@@ -259,11 +223,7 @@ class Codec:
         if not isinstance(file, container.Reader):
             file = container.read(file, max_pixels=None if region else max_pixels)
         header = file.header
-        if header.model_hash != self.model.prefix:
-            raise ModelError(
-                f"encoded with model {header.model} ({header.model_hash.hex()}), not with "
-                f"{self.model.name} ({self.model.prefix.hex()})"
-            )
+        check_model(header, self.model)
         left, top, right, bottom = region or (0, 0, header.width, header.height)
         # Also tells whether the region lies inside the picture, before anything is allocated.
         area = header.region(left, top, right, bottom)
@@ -299,7 +259,7 @@ class Codec:
             FormatError: one of them is damaged, or has other channels than the model.
             ModelError: the file was coded with another model's coder.
         """
-        coder = self._coder_of(file)
+        coder = coder_of(file, self.model, torch.get_num_threads())
         latents = np.empty((self.geometry.channels, area.rows, area.columns), np.int16)
         for number in file.header.blocks_in(area):
             decoded = file.latents(number, coder)
@@ -309,13 +269,6 @@ class Codec:
                 (slice(None), *shared.within(block))
             ]
         return latents
-
-    def _check_channels(self, channels: int) -> None:
-        if channels != self.geometry.channels:
-            raise FormatError(
-                f"holds {channels} latent channels, but model {self.model.name} has "
-                f"{self.geometry.channels}"
-            )
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

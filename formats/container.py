@@ -75,14 +75,15 @@ class Container:
     Attributes:
         header: size, model and so on; its `alpha` says whether there is a plane.
         metadata: ICC, EXIF and XMP.
-        alpha: uint8 (height, width), straight, 0 is transparent; or None.
+        alpha: uint8 (height, width), straight, 0 is transparent; or as `Reader.packed_alpha` of
+            a file of the same size gives it; or None.
         blocks: coded blocks (`bitstream.encode_block`) in the order of `header.block_areas`.
         coding: how they are coded, if not as the bit-stream says.
     """
 
     header: Header
     metadata: Metadata = field(default_factory=Metadata)
-    alpha: Plane | None = None
+    alpha: Plane | memoryview | None = None
     blocks: Sequence[Buffer] = ()
     coding: Coding | None = None
 
@@ -106,13 +107,14 @@ class Writer:
         file: IO[bytes],
         header: Header,
         metadata: Metadata | None = None,
-        alpha: Plane | None = None,
+        alpha: Plane | memoryview | None = None,
         coding: Coding | None = None,
     ) -> None:
         if (alpha is not None) != header.alpha:
             raise ValueError("the header and the alpha plane contradict each other")
-        if alpha is not None and alpha.shape != (header.height, header.width):
-            raise ValueError(f"alpha plane of shape {alpha.shape} for another size of image")
+        plane = None if isinstance(alpha, memoryview) else alpha
+        if plane is not None and plane.shape != (header.height, header.width):
+            raise ValueError(f"alpha plane of shape {plane.shape} for another size of image")
         self._file, self._header, self._coding = file, header, coding
         self._sizes: list[int] = []
         self._channels = 0
@@ -124,7 +126,9 @@ class Writer:
             block = getattr(metadata, name, None)
             if block is not None:
                 self._section(kind, packed.pack_metadata(block, sections.NAMES[kind]))
-        if alpha is not None:
+        if isinstance(alpha, memoryview):
+            self._section(sections.ALPHA, alpha)
+        elif alpha is not None:
             self._section(sections.ALPHA, packed.pack_alpha(alpha))
 
     def _section(self, kind: int, payload: Buffer) -> int:

@@ -318,6 +318,19 @@ class Reader:
         payload = self._known[sections.ALPHA].payload(self.data)
         return packed.unpack_alpha(payload, self.header.width, top, bottom, self.header.height)
 
+    @property
+    def packed_alpha(self) -> memoryview | None:
+        """The alpha plane as it lies in the file, found intact; None without one.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        if sections.ALPHA not in self._known:
+            return None
+        # Expands all of it and keeps no row.
+        self.alpha_rows(self.header.height, self.header.height)
+        return self._known[sections.ALPHA].payload(self.data)
+
     def verify(self, coder: Coder | None = None) -> None:
         """Check all checksums, decompress metadata and alpha, and decode every block.
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from dcncodec.formats.context import ContextModel
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -85,6 +91,20 @@ def random_model(
         "low_bits": rng.integers(0, 16 if wild else 3, scales).astype(np.uint8),
         "frequencies": np.concatenate(tables).astype(np.uint16),
     }
+
+
+def context_file(seed: int, channels: int = 4) -> bytes:
+    """A random model as it lies in a weight folder."""
+    return save(ContextModel(random_model(seed, channels, 9, wild=False)).to_tensors())
+
+
+def put_context(folder: Path, content: bytes) -> None:
+    """Give a weight folder a context model."""
+    (folder / "context.safetensors").write_bytes(content)
+    card = json.loads((folder / "card.json").read_text())
+    sha256 = hashlib.sha256(content).hexdigest()
+    card["parts"] = {"context": {"name": "context.safetensors", "sha256": sha256}}
+    (folder / "card.json").write_text(json.dumps(card))
 
 
 def random_latents(

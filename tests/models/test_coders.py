@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import subprocess
 import sys
@@ -11,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from context_samples import random_latents, random_model
-from safetensors.numpy import save
+from context_samples import context_file, put_context, random_latents
 from skimage import data as samples
 
 from dcncodec.codec import Codec
@@ -20,7 +17,6 @@ from dcncodec.errors import FormatError, ModelError
 from dcncodec.formats import container, inspect
 from dcncodec.formats.coder import ModelCoder
 from dcncodec.formats.container import Coding, Container, Header
-from dcncodec.formats.context import ContextModel
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.coders import load_context
 from dcncodec.models.registry import find_by_prefix, find_model
@@ -28,25 +24,12 @@ from dcncodec.models.registry import find_by_prefix, find_model
 LATENTS = random_latents(3, 4, 6, 9).clip(-15, 16)
 
 
-def put(folder: Path, content: bytes) -> None:
-    """Give a folder a context model."""
-    (folder / "context.safetensors").write_bytes(content)
-    card = json.loads((folder / "card.json").read_text())
-    sha256 = hashlib.sha256(content).hexdigest()
-    card["parts"] = {"context": {"name": "context.safetensors", "sha256": sha256}}
-    (folder / "card.json").write_text(json.dumps(card))
-
-
-def weights(seed: int, channels: int = 4) -> bytes:
-    return save(ContextModel(random_model(seed, channels, 9, wild=False)).to_tensors())
-
-
 @pytest.fixture
 def folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
     """An installed model with a context model."""
     copy = tmp_path / "models" / "tiny"
     shutil.copytree(tiny_model, copy)
-    put(copy, weights(1))
+    put_context(copy, context_file(1))
     monkeypatch.setenv("DCN_MODELS", str(copy.parent))
     return find_model("tiny")
 
@@ -78,7 +61,7 @@ def test_files_find_their_coder(coded: Path) -> None:
 
 
 def test_another_context_model(coded: Path, folder: ModelFolder) -> None:
-    put(folder.path, weights(2))
+    put_context(folder.path, context_file(2))
     with pytest.raises(ModelError, match=r"coded with context model .*, not with"):
         coder_of(coded.read_bytes())
 
@@ -104,10 +87,10 @@ def test_pictures_are_coded_with_it(folder: ModelFolder) -> None:
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [(b"nothing", "not a weight file"), (weights(1, 5), "has 5 channels, the codec has 4")],
+    [(b"nothing", "not a weight file"), (context_file(1, 5), "has 5 channels, the codec has 4")],
 )
 def test_damaged_context_models(folder: ModelFolder, content: bytes, error: str) -> None:
-    put(folder.path, content)
+    put_context(folder.path, content)
     with pytest.raises(ModelError, match=rf"context\.safetensors: context model: .*{error}"):
         load_context(find_model("tiny"))
 
