@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dcncodec.bench.metrics import IN_DECIBEL, decibel
+from dcncodec.bench.metrics import IN_DECIBEL
+from dcncodec.metrics import decibel
 
 SIZES = ("width", "height", "bytes_file", "bytes_payload")
 METRICS = ("psnr", "ssim", "msssim", "ssimulacra2")

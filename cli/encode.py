@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import (
@@ -19,6 +20,8 @@ from dcncodec.cli.common import (
 )
 from dcncodec.cli.kinds import check_dcn_target
 from dcncodec.cli.plan import Job, Kind, make_plan
+from dcncodec.encoder.quality import NAMED, aim_of, model_for, only, parse_quality
+from dcncodec.encoder.target import PASSES, TARGETS
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, RAW
@@ -28,14 +31,45 @@ if TYPE_CHECKING:
     from dcncodec.formats.image import Picture
 
 
+class _Quality(click.ParamType[Any]):
+    name = "quality"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        try:
+            return parse_quality(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in NAMED if name.startswith(incomplete)]
+
+
 @click.command(cls=StripCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="INPUT... [OUTPUT]")
 @click.option(
     "--quality",
-    type=click.Choice(["low", "medium", "high"]),
-    help="Which bundled model encodes.  [default: medium]",
+    type=_Quality(),
+    metavar="low|medium|high|0..100",
+    help="A bundled model by its quality, or any quality of a model for all rates.  "
+    "[default: medium]",
 )
-@click.option("--model", metavar="NAME|PATH", help="Another model, by name or weight folder.")
+@click.option("--target-size", type=int, metavar="BYTES", help="The best file that is not larger.")
+@click.option("--target-bpp", type=float, metavar="B", help="The same in bits per pixel.")
+@click.option(
+    "--min-psnr", type=float, metavar="DB", help="The smallest file that is so alike, or nearly."
+)
+@click.option("--min-ssim", type=float, metavar="S", help="The same for SSIM, at most 1.")
+@click.option("--min-msssim", type=float, metavar="S", help="The same for MS-SSIM.")
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    help="Another model, by name or weight folder. Numbers and targets take one for all rates, "
+    "by default dcn-vr.",
+)
 @entropy_option
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
 @strip_option("converted to sRGB")
@@ -44,7 +78,12 @@ if TYPE_CHECKING:
 @machine_options
 def command(
     paths: tuple[str, ...],
-    quality: str | None,
+    quality: float | str | None,
+    target_size: int | None,
+    target_bpp: float | None,
+    min_psnr: float | None,
+    min_ssim: float | None,
+    min_msssim: float | None,
     model: str | None,
     entropy: Any,
     bare: bool,
@@ -65,14 +104,24 @@ def command(
     One INPUT and OUTPUT (by default beside INPUT, with the suffix .dcn), or any number of files,
     folders and quoted patterns with --output-dir. A - stands for standard input or output.
     """
-    if quality is not None and model is not None:
-        raise UsageError("--quality names a bundled model and --model another; give one of them")
+    values = (target_size, target_bpp, min_psnr, min_ssim, min_msssim)
+    targets: dict[str, Any] = dict(zip(TARGETS, values, strict=True))
+    given = {"quality": quality} | targets
+    asked = only({f"--{name.replace('_', '-')}": value for name, value in given.items()})
+    searching = asked is not None and quality is None
+    if bare and (searching or isinstance(quality, float)):
+        assert asked is not None
+        raise UsageError(f"--bare has no rates; leave out {asked[0]}")
     if bare and entropy not in {None, "channel"}:
         raise UsageError(f"--bare has one entropy mode, channel; leave out --entropy {entropy}")
     plan = make_plan(paths, output_dir, recursive, force, KIND)
-    from dcncodec.models.registry import QUALITIES, find_model
+    from dcncodec.models.registry import find_model
 
-    folder = find_model(model or QUALITIES[quality or DEFAULT_QUALITY]) if plan.jobs else None
+    folder = None
+    if plan.jobs:
+        folder = find_model(model_for(model, quality, rated=searching))
+        # What the model does not have is said before the first picture is read.
+        aim_of(folder, quality, None, targets)
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> Picture:
@@ -98,12 +147,14 @@ def command(
 
     def convert(job: Job, picture: Picture, codec: Codec) -> dict[str, Any]:
         area = picture.width * picture.height
-        batch.display.begin(job.name, area * (1 + metrics))
+        batch.display.begin(job.name, area * ((PASSES if searching else 1) + metrics))
         begin = time.perf_counter()
         if bare:
             data = codec.encode_bare(picture)
         else:
-            data = codec.encode(picture, entropy=entropy or "auto", max_pixels=None)
+            data = codec.encode(
+                picture, entropy=entropy or "auto", max_pixels=None, quality=quality, **targets
+            )
         seconds = time.perf_counter() - begin
         write_output(job.target, data, force)
         result = {
@@ -146,7 +197,6 @@ def _check_input(path: str, head: bytes) -> None:
         raise ImageError(f"{path}: is a camera's RAW file; 'dcn develop' makes a picture of it")
 
 
-DEFAULT_QUALITY = "medium"
 KIND = Kind(_suffixes, DCN, check_dcn_target, _check_input)
 
 

@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcncodec.encoder.encoding import Encoding, as_grey
+from dcncodec.encoder.quality import Quality, aim_of
+from dcncodec.encoder.search import reach
+from dcncodec.encoder.target import TARGETS, Target
 from dcncodec.entropy import (
-    Candidates,
     Entropy,
     FileCoder,
     check_channels,
@@ -21,14 +24,7 @@ from dcncodec.entropy import (
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, from_indices
-from dcncodec.formats.geometry import (
-    DEFAULT_RATE,
-    MAX_PIXELS,
-    MAX_RATE,
-    MAX_SIDE,
-    STRIDE,
-    Area,
-)
+from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
 from dcncodec.formats.image import Picture, as_picture, strip, to_srgb
 from dcncodec.formats.metadata import sized
 from dcncodec.models.card import ModelFolder
@@ -92,7 +88,13 @@ class Codec:
         image: object,
         *,
         entropy: Entropy = "auto",
-        rate: int = DEFAULT_RATE,
+        quality: Quality | None = None,
+        rate: int | None = None,
+        target_size: int | None = None,
+        target_bpp: float | None = None,
+        min_psnr: float | None = None,
+        min_ssim: float | None = None,
+        min_msssim: float | None = None,
         keep_metadata: bool = True,
         max_pixels: int | None = MAX_PIXELS,
     ) -> bytes:
@@ -103,7 +105,14 @@ class Codec:
                 ``formats.image.from_array``), a Pillow image or a ``Picture``.
             entropy: how latents are coded, ``channel``, ``global`` or ``context``; ``auto`` takes
                 what gives the smallest file.
-            rate: 0 (the fewest bits) to 255 for models of variable rate; others ignore it.
+            quality: 0 (the fewest bits) to 100, or ``low``, ``medium`` or ``high``, for models with
+                rates; of one rate: the name that stands for the model.
+            rate: the same as 0 to 255; models of one rate ignore it.
+            target_size: bytes of the file at most; the best file that is not larger.
+            target_bpp: the same in bits per pixel.
+            min_psnr: dB at least, above 0 to 100; the lowest rate that has it, or the one after.
+            min_ssim, min_msssim: the same, above 0 to 1; pictures have at least 7 x 7 and 161 x 161
+                pixels. One of these seven may be given, and for targets the model has rates.
             keep_metadata: whether ICC, EXIF and XMP go into the file. Without its profile a picture
                 is converted to sRGB.
             max_pixels: refuse larger images; None for no limit.
@@ -114,24 +123,20 @@ class Codec:
         Raises:
             ImageError: the image cannot be read.
             LimitError: it has more than ``max_pixels``.
-            UsageError: the model's latents cannot be coded so, or there is no such rate.
+            TargetError: no rate reaches the size or the likeness.
+            UsageError: the model's latents cannot be coded so, there is no such quality or rate,
+                the model has one rate, or two of them are asked for.
         """
         coders = self.coders(entropy)
-        if not 0 <= rate <= MAX_RATE:
-            raise UsageError(f"rate {rate}: choose 0 to {MAX_RATE}")
+        targets = (target_size, target_bpp, min_psnr, min_ssim, min_msssim)
+        aim = aim_of(self.model, quality, rate, dict(zip(TARGETS, targets, strict=True)))
         picture = as_picture(image, max_pixels)
         if not keep_metadata:
             picture = strip(picture)
         self._tell(picture)
         header = self.header(picture)
-        candidates = Candidates(coders, self.geometry.channels, rate)
-        for number in range(header.block_count):
-            candidates.add(self.transforms.analyse(picture.pixels, header.block(number), rate))
-        blocks, coding = candidates.smallest()
-        metadata = container.Metadata(
-            picture.icc or None, picture.exif or None, picture.xmp or None
-        )
-        data = container.write(container.Container(header, metadata, picture.alpha, blocks, coding))
+        encoding = Encoding(self.transforms, coders, header, picture)
+        data = reach(aim, encoding) if isinstance(aim, Target) else encoding.file(aim)
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
             text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"
             self._notify(Notice("quality", text, picture.source))
@@ -242,7 +247,7 @@ class Codec:
         metadata = file.metadata
         exif, xmp = sized(metadata.exif, metadata.xmp, right - left, bottom - top)
         return Picture(
-            pixels=_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
+            pixels=as_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
             alpha=None if alpha is None else np.ascontiguousarray(alpha[:, left:right]),
             grey=header.grey,
             icc=metadata.icc,
@@ -269,12 +274,3 @@ class Codec:
                 (slice(None), *shared.within(block))
             ]
         return latents
-
-
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Equal R, G and B again: the luminance (Rec. 601) of what the networks gave."""
-    grey = np.empty_like(pixels)
-    # Row by row, because the products take four times the memory of the pixels.
-    for source, row in zip(pixels, grey, strict=True):
-        row[:] = ((source @ np.array([299, 587, 114], np.int32) + 500) // 1000)[:, None]
-    return grey

@@ -38,6 +38,10 @@ class OutputError(DcnError):
     """An output file that cannot be written."""
 
 
+class TargetError(DcnError):
+    """A size or a likeness that no rate of a model reaches."""
+
+
 class MissingLibraryError(DcnError):
     """An optional library is not installed; the message names the extra that brings it."""
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.codec import Codec, Region
-from dcncodec.errors import UsageError
+from dcncodec.encoder.quality import Quality, model_for, parse_quality
+from dcncodec.encoder.target import TARGETS
 from dcncodec.formats import container
 from dcncodec.formats.files import atomic_write, content_of
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Source, to_array, to_pil
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.registry import QUALITIES, find_by_prefix, find_model
+from dcncodec.models.registry import find_by_prefix, find_model
 from dcncodec.runtime.devices import Precision
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def encode(
     image: object,
     path: str | os.PathLike[str] | None = None,
     *,
-    quality: str = "medium",
+    quality: Quality | None = None,
     model: str | Path | None = None,
     device: str = "auto",
     precision: Precision = "auto",
@@ -50,21 +51,24 @@ def encode(
 
     Args:
         path: also write the file there.
-        quality: ``low``, ``medium`` or ``high``: which bundled model encodes.
-        model: another model, by name or weight folder, instead.
+        quality: ``low``, ``medium`` (the default) or ``high``: which bundled model encodes, or
+            with which quality a ``model`` with rates does; or a number from 0 to 100.
+        model: another model, by name or weight folder. Without one, numbers and targets take
+            ``dcn-vr``.
         overwrite: whether ``path`` may replace a file.
 
     Returns:
         The .dcn file's bytes.
 
     Raises:
-        UsageError: an unknown quality, or ``path`` exists.
+        UsageError: an unknown quality, one that ``model`` does not have, or ``path`` exists.
         DcnError: as ``Codec`` and ``Codec.encode``.
     """
-    if model is None and quality not in QUALITIES:
-        raise UsageError(f"quality {quality}: choose {', '.join(QUALITIES)}")
-    codec = _shared_codec(find_model(model or QUALITIES[quality]), device, precision)
-    data = codec.encode(image, **options)
+    if quality is not None:
+        quality = parse_quality(quality)
+    rated = any(options.get(name) is not None for name in TARGETS)
+    codec = _shared_codec(find_model(model_for(model, quality, rated=rated)), device, precision)
+    data = codec.encode(image, quality=quality, **options)
     if path is not None:
         with atomic_write(Path(path), overwrite=overwrite) as file:
             file.write(data)

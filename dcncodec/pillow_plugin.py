@@ -1,7 +1,8 @@
 """A Pillow plugin: after ``import dcncodec.pillow_plugin``, Pillow opens and saves .dcn files.
 
     image = Image.open("photo.dcn")                  # size and metadata at once, pixels on demand
-    image.save("copy.dcn", quality="high")           # or model=..., entropy=...
+    image.save("copy.dcn", quality="high")           # or 0 to 100; model=..., entropy=...
+    image.save("small.dcn", target_size=50_000)      # or target_bpp, min_psnr, min_ssim, min_msssim
     image.save("bare.dcn", exif=None)                # also icc_profile=, xmp=
 
 Modes are L, LA, RGB and RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` where the file
@@ -17,13 +18,14 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
+from dcncodec.encoder.target import TARGETS
 from dcncodec.errors import DcnError
 from dcncodec.formats.container import read
 from dcncodec.formats.sections import SIGNATURE
 
 FORMAT = "DCN"
 MODES = {(False, False): "RGB", (False, True): "RGBA", (True, False): "L", (True, True): "LA"}
-SAVE_OPTIONS = ("quality", "model", "entropy", "device", "precision")
+SAVE_OPTIONS = ("quality", *TARGETS, "model", "entropy", "device", "precision")
 BLOCKS = ("icc_profile", "exif", "xmp")
 
 

@@ -91,7 +91,7 @@ def test_the_table_is_read() -> None:
     assert ROOMS[0] == "cli"
     assert ROOMS[-2:] == ["models", "formats"]
     assert {"dcncodec/train/engine", "dcncodec/runtime", "dcncodec"} <= set(ROOMS)
-    assert len(BASEMENT) == len(BETWEEN) == 3
+    assert (len(BASEMENT), len(BETWEEN)) == (3, 4)
     assert all((ROOT / path).is_file() for path in (*BASEMENT, *BETWEEN))
     assert floor("dcncodec.train.engine.run") < floor("dcncodec.codec") < floor("dcncodec.metrics")
 

@@ -16,6 +16,7 @@ from skimage.metrics import structural_similarity
 from dcncodec.bench import metrics
 from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.peers.baselines import BASELINES
+from dcncodec.metrics import SCALE_WEIGHTS, decibel
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -42,7 +43,7 @@ def test_ms_ssim_with_its_windows_written_out(noise: Pixels) -> None:
     window = np.exp(-(offsets**2) / (2 * 1.5**2))
     window = np.outer(window, window) / window.sum() ** 2
     product = np.ones(3)
-    for scale, weight in enumerate(metrics.SCALE_WEIGHTS):
+    for scale, weight in enumerate(SCALE_WEIGHTS):
         for channel in range(3):
             x, y = (image[0, channel].numpy() for image in images)
             views = [np.lib.stride_tricks.sliding_window_view(p, (11, 11)) for p in (x, y)]
@@ -93,8 +94,8 @@ def test_other_shapes_are_refused(noise: Pixels) -> None:
 
 
 def test_decibel() -> None:
-    assert metrics.decibel(0.9) == pytest.approx(10)
-    assert metrics.decibel(1.0) == pytest.approx(100)
+    assert decibel(0.9) == pytest.approx(10)
+    assert decibel(1.0) == pytest.approx(100)
 
 
 def test_ssimulacra2_on_request(noise: Pixels) -> None:

@@ -299,7 +299,7 @@ def test_verify_knows_fans(dcn: Runner, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_options_that_contradict_each_other(dcn: Runner, photo: Path, tiny_model: Path) -> None:
     result = dcn("encode", "--quality", "high", "--model", tiny_model, photo)
-    one_line(result, "--quality", "--model", "give one of them", code=2)
+    one_line(result, "quality high names dcn-64c, but the model is tiny", code=2)
     for mode in ("auto", "global", "context"):
         result = dcn("encode", "--bare", "--entropy", mode, "--model", tiny_model, photo)
         one_line(result, f"leave out --entropy {mode}", code=2)

@@ -1,0 +1,129 @@
+"""One picture on its way into a file, at any rate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.entropy import Candidates, FileCoder
+from dcncodec.formats import container
+from dcncodec.formats.geometry import Area
+from dcncodec.formats.picture import Picture
+from dcncodec.runtime.windows import Transforms
+
+Latents = NDArray[np.int16]
+
+
+class Encoding:
+    """A picture, its header, and what analyses and codes it.
+
+    Args:
+        transforms: the model's networks.
+        coders: what may code the latents; the smallest file is taken.
+        header: of the file.
+        picture: its pixels.
+    """
+
+    def __init__(
+        self,
+        transforms: Transforms,
+        coders: Sequence[FileCoder],
+        header: container.Header,
+        picture: Picture,
+    ) -> None:
+        self.transforms, self.coders = transforms, coders
+        self.header, self.picture = header, picture
+
+    def file(self, rate: int, latents: Latents | None = None) -> bytes:
+        """The bytes of the file.
+
+        Args:
+            rate: 0..255, ignored by models of one rate.
+            latents: as ``latents`` gives them at that rate, if they are there.
+        """
+        header = self.header
+        candidates = self._candidates(rate)
+        for number in range(header.block_count):
+            area = header.block(number)
+            if latents is None:
+                block = self.transforms.analyse(self.picture.pixels, area, rate)
+            else:
+                block = latents[(slice(None), *area.within(header.plane))]
+            candidates.add(block)
+        blocks, coding = candidates.smallest()
+        return container.write(
+            container.Container(header, self._metadata, self.picture.alpha, blocks, coding)
+        )
+
+    def latents(self, rate: int) -> Latents:
+        """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
+        because other windows round some of them to other words."""
+        header = self.header
+        channels = self.transforms.geometry.channels
+        latents = np.empty((channels, header.latent_height, header.latent_width), np.int16)
+        for number in range(header.block_count):
+            area = header.block(number)
+            place = (slice(None), *area.within(header.plane))
+            latents[place] = self.transforms.analyse(self.picture.pixels, area, rate)
+        return latents
+
+    def decoded(self, latents: Latents, rate: int) -> Picture:
+        """The picture that a decoder will show, without alpha and metadata."""
+        plane, header = self.header.plane, self.header
+        pixels = self.transforms.synthesise(latents, plane, plane, rate)
+        pixels = pixels[: header.height, : header.width]
+        return Picture(as_grey(pixels) if header.grey else pixels)
+
+    def bits(self, latents: Latents, rate: int) -> float:
+        """The coder's estimate of the latents' bits."""
+        return float(self.coders[0].bits(latents, rate).sum())
+
+    def part(self, area: Area) -> Encoding:
+        """A part of the picture as a picture of its own: without what is around it, which is less
+        work, and the same but for its edges.
+
+        Args:
+            area: of the latent plane, at most 255 x 255 latents.
+        """
+        rows, columns = area.within(self.header.plane, self.transforms.geometry.stride)
+        pixels = self.picture.pixels[rows, columns]
+        header = replace(
+            self.header,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            alpha=False,
+            block_height=0,
+            block_width=0,
+        )
+        picture = Picture(pixels, grey=self.picture.grey)
+        return Encoding(self.transforms, self.coders, header, picture)
+
+    @cached_property
+    def fixed_bytes(self) -> int:
+        """Of a file, all before the blocks: nothing of it depends on the rate."""
+        file = io.BytesIO()
+        _, coding = self._candidates(0).smallest()
+        container.Writer(file, self.header, self._metadata, self.picture.alpha, coding)
+        return file.tell()
+
+    @property
+    def _metadata(self) -> container.Metadata:
+        picture = self.picture
+        return container.Metadata(picture.icc or None, picture.exif or None, picture.xmp or None)
+
+    def _candidates(self, rate: int) -> Candidates:
+        return Candidates(self.coders, self.transforms.geometry.channels, rate)
+
+
+def as_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Equal R, G and B again: the luminance (Rec. 601) of what the networks gave."""
+    grey = np.empty_like(pixels)
+    # Row by row, because the products take four times the memory of the pixels.
+    for source, row in zip(pixels, grey, strict=True):
+        row[:] = ((source @ np.array([299, 587, 114], np.int32) + 500) // 1000)[:, None]
+    return grey

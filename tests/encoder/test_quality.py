@@ -1,0 +1,77 @@
+"""Qualities: which model they take, which rate, and what they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data as samples
+from vr_models import write_vr
+
+from dcncodec.codec import Codec
+from dcncodec.encoder.quality import model_for, only, parse_quality, rate_for
+from dcncodec.errors import UsageError
+from dcncodec.formats import container
+from dcncodec.formats.picture import Picture
+from dcncodec.metrics import measure_likeness
+from dcncodec.models.registry import find_model
+from dcncodec.oneline import encode
+
+Array = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
+    return write_vr(folder)
+
+
+def test_more_quality_is_a_larger_and_better_file(rated: Path) -> None:
+    codec = Codec(rated, precision="fp32")
+    for pixels in (samples.astronaut()[60:157, 200:321], samples.coffee()[:80, 100:220]):
+        picture = Picture(np.ascontiguousarray(pixels))
+        sizes, likeness = [], []
+        for quality in (0, 10, 37.5, 50, "high", 90, 100):
+            data = codec.encode(picture, quality=quality)
+            sizes.append(len(data))
+            likeness.append(measure_likeness("psnr", picture, codec.decode(data)) or 0)
+        assert sizes == sorted(set(sizes))
+        assert likeness == sorted(set(likeness))
+
+
+def test_the_mapping(rated: Path, tiny_model: Path) -> None:
+    folder = find_model(rated)
+    rates = [rate_for(parse_quality(quality), folder) for quality in range(101)]
+    assert rates[0] == 0
+    assert rates[100] == 255
+    assert set(np.diff(rates)) == {2, 3}
+    names = {name: rate_for(name, folder) for name in ("low", "medium", "high")}
+    assert names == {"low": rates[25], "medium": rates[50], "high": rates[75]}
+    image = np.zeros((9, 9, 3), np.uint8)
+    for quality, rate in (("55", 140), (55, 140), (None, 128)):
+        assert container.read(encode(image, quality=quality, model=rated)).rate == rate
+    with pytest.raises(UsageError, match="quality 55: model tiny has one rate; leave it out, or"):
+        encode(image, quality=55, model=tiny_model)
+    with pytest.raises(UsageError, match="quality high names dcn-64c, but the model is tiny"):
+        encode(image, quality="high", model=tiny_model)
+
+
+def test_the_model() -> None:
+    assert model_for(None, None) == model_for(None, "medium") == "dcn-32c"
+    assert model_for(None, 20.0) == model_for(None, None, rated=True) == "dcn-vr"
+    assert model_for("mine", 20.0) == "mine"
+
+
+@pytest.mark.parametrize("value", ["best", "", -1, 101, "nan", float("inf")])
+def test_qualities_that_there_are_not(value: float | str) -> None:
+    with pytest.raises(UsageError, match="choose low, medium, high or a number from 0 to 100"):
+        parse_quality(value)
+
+
+def test_one_thing_at_a_time() -> None:
+    assert only({"a": None, "b": 0}) == ("b", 0)
+    assert only({"a": None}) is None
+    with pytest.raises(UsageError, match="a and c contradict each other; give one of them"):
+        only({"a": 1, "b": None, "c": 2})

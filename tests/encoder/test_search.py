@@ -1,0 +1,64 @@
+"""The search for a rate, on curves that are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dcncodec.encoder.search import CLOSE, largest_level
+
+Curve = Callable[[int], float]
+
+
+def photo(level: int) -> float:
+    """The logarithm of a size, as photos have it: steeper at low rates."""
+    return 8.8 + 0.0155 * level - 1.4e-5 * level**2
+
+
+def searched(curve: Curve, sampled: Curve, limit: float, margin: float) -> tuple[int | None, int]:
+    """What is found, and how many trials it took."""
+    tried: list[int] = []
+
+    def measure(level: int) -> float:
+        tried.append(level)
+        return curve(level)
+
+    found = largest_level(measure, sampled, limit, margin)
+    assert len(set(tried)) == len(tried)
+    within = [level for level in tried if curve(level) <= limit]
+    assert found == (within[-1] if within else None)
+    return found, len(tried)
+
+
+@pytest.mark.parametrize("level", [0, 1, 40, 127, 200, 254, 255])
+def test_smooth_curves_take_few_trials(level: int) -> None:
+    """Whatever the parts cost, and if their slope is a fifth off."""
+    limit = photo(level) + 0.004
+    for scale, offset in ((1.0, 0.3), (1.2, 0.5), (0.8, -0.3)):
+
+        def sampled(at: int, scale: float = scale, offset: float = offset) -> float:
+            return photo(128) + scale * (photo(at) - photo(128)) + offset
+
+        found, trials = searched(photo, sampled, limit, CLOSE)
+        assert found == level
+        assert trials <= (3 if scale == 1 else 4)
+
+
+@pytest.mark.parametrize("sampled", [lambda _: 0.0, lambda level: -float(level), photo])
+def test_curves_that_the_parts_do_not_tell(sampled: Curve) -> None:
+    rng = np.random.default_rng(3)
+    steps = np.cumsum(rng.choice([0.0, 0.0, 0.0, 0.4], 256))
+    for level in range(0, 256, 15):
+        limit = float(steps[level]) + 0.1
+        found, trials = searched(lambda at: float(steps[at]), sampled, limit, math.inf)
+        assert found == np.flatnonzero(steps <= limit)[-1]
+        assert trials <= 13
+
+
+def test_out_of_reach() -> None:
+    assert searched(photo, photo, 8.7, CLOSE) == (None, 1)
+    assert searched(photo, lambda level: photo(level) - 5, -math.inf, CLOSE)[0] is None
+    assert searched(photo, photo, 99.0, CLOSE) == (255, 1)

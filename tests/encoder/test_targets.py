@@ -1,0 +1,173 @@
+"""Files of a size or a likeness that is asked for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data as samples
+from vr_models import write_vr
+
+import dcncodec.pillow_plugin
+from dcncodec.codec import Codec
+from dcncodec.errors import TargetError, UsageError
+from dcncodec.formats import container
+from dcncodec.formats.header import Header
+from dcncodec.formats.picture import Picture, from_array
+from dcncodec.metrics import measure_likeness
+from dcncodec.oneline import encode
+
+Array = NDArray[np.uint8]
+
+PHOTO: Array = np.ascontiguousarray(samples.astronaut()[:200, 150:381])
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
+    return write_vr(folder)
+
+
+@pytest.fixture(scope="module")
+def codec(rated: Path) -> Codec:
+    return Codec(rated, device="cpu", precision="fp32")
+
+
+def described() -> Picture:
+    """With alpha and metadata that take more bytes than the pixels."""
+    alpha = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8)
+    return Picture(PHOTO[:61, :83], alpha, exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0" + bytes(range(250)))
+
+
+PICTURES = {
+    "photo": Picture(PHOTO),
+    "odd": Picture(PHOTO[:93, :61]),
+    "grey": from_array(PHOTO[:70, :90, 1]),
+    "alpha": described(),
+    "narrow": Picture(PHOTO[:1]),
+    "noise": Picture(np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_sizes(codec: Codec, name: str) -> None:
+    """The largest file that fits: at the next rate it would not."""
+    picture = PICTURES[name]
+    least, most = (len(codec.encode(picture, rate=rate)) for rate in (0, 255))
+    for share in (0.1, 0.8):
+        wanted = round(least + share * (most - least))
+        data = codec.encode(picture, target_size=wanted)
+        rate = container.read(data).rate
+        assert len(data) <= wanted
+        assert data == codec.encode(picture, rate=rate)
+        # The curve may say so of the next rate, with half a percent to spare.
+        assert len(codec.encode(picture, rate=rate + 1)) > wanted * 0.999
+    assert len(codec.encode(picture, target_size=least)) <= least
+    assert codec.encode(picture, target_size=10 * most) == codec.encode(picture, rate=255)
+    with pytest.raises(TargetError, match=rf"the least is {least:,} bytes"):
+        codec.encode(picture, target_size=least - 1)
+
+
+def test_bits_per_pixel(codec: Codec) -> None:
+    data = codec.encode(PHOTO, target_bpp=1.0)
+    assert data == codec.encode(PHOTO, target_size=PHOTO.shape[0] * PHOTO.shape[1] // 8)
+    with pytest.raises(TargetError, match=r"target bpp 0.001 is out of reach: the least is 0\.\d"):
+        codec.encode(PHOTO, target_bpp=0.001)
+
+
+def test_one_pixel(codec: Codec) -> None:
+    pixel = np.full((1, 1, 3), 77, np.uint8)
+    assert codec.decode(codec.encode(pixel, target_size=500)).pixels.shape == (1, 1, 3)
+    with pytest.raises(TargetError, match="out of reach"):
+        codec.encode(pixel, target_size=20)
+    with pytest.raises(TargetError, match="SSIM needs pictures of at least 7 x 7 pixels"):
+        codec.encode(pixel, min_ssim=0.5)
+    assert len(codec.encode(pixel, min_psnr=10.0)) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("photo", {"min_psnr": 30}),
+        ("photo", {"min_ssim": 0.9}),
+        ("photo", {"min_msssim": 0.96}),
+        ("odd", {"min_psnr": 27.3}),
+        ("grey", {"min_ssim": 0.85}),
+        ("alpha", {"min_psnr": 28}),
+        ("narrow", {"min_psnr": 27}),
+    ],
+)
+def test_likeness(codec: Codec, name: str, target: dict[str, Any]) -> None:
+    """Met, and not met one or two rates below."""
+    picture = PICTURES[name]
+    ((option, wanted),) = target.items()
+    metric: Any = option.removeprefix("min_")
+
+    def reached(data: bytes) -> float:
+        return measure_likeness(metric, picture, codec.decode(data)) or 0
+
+    data = codec.encode(picture, **target)
+    rate = container.read(data).rate
+    assert data == codec.encode(picture, rate=rate)
+    # A decoder's windows may round otherwise.
+    assert reached(data) >= wanted - 1e-5
+    # In small pictures a rate may be better than the next.
+    below = [codec.encode(picture, rate=max(0, rate - step)) for step in (1, 2)]
+    assert rate == 0 or min(map(reached, below)) < wanted
+
+
+def test_several_blocks(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def header(picture: Picture) -> Header:
+        prefix = codec.model.prefix
+        return Header(picture.width, picture.height, "my-vr", prefix, False, False, "", 16, 16)
+
+    monkeypatch.setattr(codec, "header", header)
+    data = codec.encode(PHOTO, target_size=6000)
+    file = container.read(data)
+    assert file.header.block_count == 4
+    assert 5800 < len(data) <= 6000
+    assert len(codec.encode(PHOTO, rate=file.rate + 1)) > 5994
+    alike = codec.encode(PHOTO, min_psnr=31)
+    assert alike == codec.encode(PHOTO, rate=container.read(alike).rate)
+    assert (measure_likeness("psnr", Picture(PHOTO), codec.decode(alike)) or 0) >= 31 - 1e-5
+
+
+def test_what_cannot_be(codec: Codec, tiny_model: Path) -> None:
+    for target, most in (({"min_psnr": 99}, "dB"), ({"min_ssim": 1}, r"0\.\d+")):
+        with pytest.raises(TargetError, match=f"is out of reach: the most is .*{most}"):
+            codec.encode(PICTURES["odd"], **target)
+    with pytest.raises(TargetError, match="MS-SSIM needs pictures of at least 161 x 161 pixels"):
+        codec.encode(PICTURES["odd"], min_msssim=0.9)
+    wrong: list[dict[str, Any]] = [
+        {"target_size": 0},
+        {"target_bpp": float("nan")},
+        {"min_psnr": 101},
+        {"min_ssim": 1.5},
+        {"min_msssim": -1},
+        {"min_psnr": 30, "target_size": 9},
+        {"min_psnr": 30, "rate": 9},
+        {"quality": 50, "rate": 9},
+    ]
+    for options in wrong:
+        with pytest.raises(UsageError, match=r"give|choose"):
+            codec.encode(PHOTO, **options)
+    with pytest.raises(UsageError, match="target size: model tiny has one rate; leave it out"):
+        encode(PHOTO, target_size=999, model=tiny_model)
+
+
+def test_pillow(rated: Path) -> None:
+    image = Image.fromarray(PHOTO)
+    files = []
+    for options in ({"quality": 75}, {"quality": "high"}, {"target_size": 5000}):
+        file = io.BytesIO()
+        image.save(file, dcncodec.pillow_plugin.FORMAT, model=rated, **options)
+        files.append(file.getvalue())
+    assert files[0] == files[1]
+    assert 4800 < len(files[2]) <= 5000
+    with pytest.raises(OSError, match="the least is"):
+        image.save(io.BytesIO(), "DCN", model=rated, target_size=50)
