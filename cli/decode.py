@@ -70,7 +70,7 @@ def _format(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     "file_format",
     callback=_format,
     metavar="FORMAT",
-    help="png, jpg, tif, webp, bmp, ppm or pgm, instead of by the output's suffix.",
+    help="png, jpg, tif, webp, bmp, ppm, pgm or avif, instead of by the output's suffix.",
 )
 @file_options
 @machine_options
@@ -105,18 +105,18 @@ def command(
     if not bare:
         kind = replace(kind, check_input=check_dcn_input)
     plan = make_plan(paths, output_dir, recursive, force, kind)
-    from dcncodec.formats.reader import read_header
+    from dcncodec.formats import container
     from dcncodec.models.registry import find_by_prefix, find_model
 
-    given = find_model(model) if model and plan.jobs else None
+    given = find_model(model) if model is not None and plan.jobs else None
     batch = Batch(plan, as_json, quiet)
 
     def read(job: Job) -> tuple[bytes, ModelFolder]:
         data = read_input(job.source)
         if given is not None:
             return data, given
-        header = read_header(data)
-        return data, find_by_prefix(header.model, header.model_hash)
+        file = container.read(data, max_pixels=None)
+        return data, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
 
     def load() -> Callable[[Path], Codec]:
         load_torch(threads)

@@ -64,9 +64,9 @@ def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
     "  [default: standard]",
 )
 @click.option("--size", callback=_size, metavar="WxH", help="Pixels of a frame without header.")
-@click.option("--black", type=Finite(), default=0.0, help="Its sample of no light.  [default: 0]")
+@click.option("--black", type=Finite(0), default=0.0, help="Its sample of no light.  [default: 0]")
 @click.option(
-    "--white", type=Finite(), default=65535.0, help="Its sample of saturation.  [default: 65535]"
+    "--white", type=Finite(0), default=65535.0, help="Its sample of saturation.  [default: 65535]"
 )
 @click.option("--gains", default="1,1,1", callback=_gains, help="Its white balance, R,G,B.")
 @click.option(
@@ -165,7 +165,7 @@ def _frame(
 ) -> Frame:
     from dcncodec.formats.files import read_bytes
     from dcncodec.formats.image import suffixes_read
-    from dcncodec.formats.raw import frame_from_bytes, read_raw
+    from dcncodec.formats.raw import check_size, frame_from_bytes, read_raw
 
     simulated = size is None and source.suffix.lower() in suffixes_read()
     if sensor_number is not None and not simulated:
@@ -178,9 +178,10 @@ def _frame(
         from dcncodec.formats.image import read_image
 
         pixels = read_image(source).pixels
+        height, width = (side // 2 * 2 for side in pixels.shape[:2])
+        check_size(width, height, str(source))
         if sensor_number is None:
             return acquire(pixels, seed)
-        height, width = (side // 2 * 2 for side in pixels.shape[:2])
         return acquire(pixels, seed, MEAN_CAMERA, sensor(sensor_number, height, width))
     if source.suffix.lower() == ".raw":
         # The name that cameras' formats and plain samples share; LibRaw knows only the first.

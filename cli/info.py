@@ -45,7 +45,7 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
         if file.coding is not None:
             from dcncodec.models.registry import find_by_prefix
 
-            folder = find_by_prefix(file.header.model, file.header.model_hash)
+            folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
             coder = folder.coder_for(file.coding)
     facts: dict[str, Any] = {"file": path, **info(data, channels=channels, coder=coder)}
     if verify:

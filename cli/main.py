@@ -41,7 +41,7 @@ Examples:
   dcn info photo.dcn
 
 Images are read from PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 and AVIF, and written as PNG,
-JPEG, TIFF, WebP, BMP and PPM. A file name - stands for standard input or output.
+JPEG, TIFF, WebP, BMP, PPM and AVIF. A file name - stands for standard input or output.
 """
 
 

@@ -89,7 +89,7 @@ def command(**options: Any) -> None:
       dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
       dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
       dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg
-      dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \
+      dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \\
           --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """
     run_training(options, ("model", "fan", "nip"), _load, _describe, _validation)

@@ -81,14 +81,14 @@ def codec_for(
     """The codec with the model that a file names; loaded once for many files.
 
     Raises:
-        FormatError: the file's header is damaged.
+        FormatError: the file is damaged, or cut short.
         ModelError: that model is not installed.
     """
-    return _codec_of(container.read_header(data), device, precision)
+    return _codec_of(container.read(data, max_pixels=None), device, precision)
 
 
-def _codec_of(header: container.Header, device: str, precision: Precision) -> Codec:
-    folder = find_by_prefix(header.model, header.model_hash)
+def _codec_of(file: container.Reader, device: str, precision: Precision) -> Codec:
+    folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
     return _shared_codec(folder, device, precision)
 
 
@@ -115,7 +115,7 @@ def decode(
     """
     file = container.read(content_of(source), max_pixels=None if region else max_pixels)
     if model is None:
-        codec = _codec_of(file.header, device, precision)
+        codec = _codec_of(file, device, precision)
     else:
         codec = _shared_codec(find_model(model), device, precision)
     picture = codec.decode(file, region=region, max_pixels=max_pixels)

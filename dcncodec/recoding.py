@@ -95,7 +95,7 @@ def _coders(
     elif file.coding is None and entropy in {"channel", "global"}:
         return ChannelCoder(threads=threads), [ChannelCoder(entropy, threads)]
     else:
-        folder = find_by_prefix(header.model, header.model_hash)
+        folder = find_by_prefix(header.model, header.model_hash, file.coding)
     # Beforehand, because the mode may be one that no file of the model has.
     coders = coders_for(folder, entropy, threads)
     return coder_of(file, folder, threads), coders

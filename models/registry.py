@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcncodec.errors import ModelError
+from dcncodec.formats.coding import Coding
 from dcncodec.formats.geometry import HASH_BYTES
 from dcncodec.models.card import CARD_FILE, FAN_CARD, ModelFolder, read_model
 from dcncodec.models.families import find_family, names
@@ -133,7 +134,8 @@ def find_model(
     hint = f"; '{_maker(role)}' makes others"
     if any((Path(name_or_path) / place).is_file() for place in PLACES):
         hint = f"; for the folder of that name write .{os.sep}{name_or_path}"
-    raise ModelError(f"{name_or_path}: no such {kind}; installed are: {known}{hint}")
+    given = name_or_path or "''"
+    raise ModelError(f"{given}: no such {kind}; installed are: {known}{hint}")
 
 
 def find_all(name_or_path: str | Path, notify: Notify = warn) -> list[ModelFolder]:
@@ -148,7 +150,11 @@ def find_all(name_or_path: str | Path, notify: Notify = warn) -> list[ModelFolde
 
 
 def find_by_hash(
-    name: str, sha256: str, role: Role = Role.CODEC, notify: Notify = warn
+    name: str,
+    sha256: str,
+    role: Role = Role.CODEC,
+    notify: Notify = warn,
+    coding: Coding | None = None,
 ) -> ModelFolder:
     """The installed model with certain weights, in whatever folder, by whatever name.
 
@@ -157,16 +163,25 @@ def find_by_hash(
         sha256: of its weight file, in hexadecimal, or the beginning of it.
         role: of the model.
         notify: told of folders that are damaged, and skipped.
+        coding: of a file. Where several folders hold the weights, as a codec before and after it
+            received a context model, the one with that coder is taken.
 
     Raises:
         ModelError: it is not installed; the message says which one is missing.
     """
     same_name = False
+    found: list[ModelFolder] = []
     for _, model in _installed(notify):
         if model.role is role:
             if model.sha256.startswith(sha256):
-                return model
+                if coding is None:
+                    return model
+                found.append(model)
             same_name |= model.name == name
+    if coding is not None and len(found) > 1:
+        found.sort(key=lambda model: not _codes(model, coding))
+    if found:
+        return found[0]
     short = sha256[: 2 * HASH_BYTES]
     if same_name:
         raise ModelError(
@@ -179,15 +194,26 @@ def find_by_hash(
     )
 
 
-def find_by_prefix(name: str, prefix: bytes, notify: Notify = warn) -> ModelFolder:
+def _codes(model: ModelFolder, coding: Coding) -> bool:
+    try:
+        model.coder_for(coding)
+    except ModelError:
+        return False
+    return True
+
+
+def find_by_prefix(
+    name: str, prefix: bytes, coding: Coding | None = None, notify: Notify = warn
+) -> ModelFolder:
     """The installed codec with which a file was encoded; see ``find_by_hash``.
 
     Args:
         name: as the file states it.
         prefix: the first ``HASH_BYTES`` of its weight file's SHA-256.
+        coding: the file's, if it has one.
         notify: told of folders that are damaged, and skipped.
 
     Raises:
         ModelError: it is not installed; the message says which one is missing.
     """
-    return find_by_hash(name, prefix.hex(), Role.CODEC, notify)
+    return find_by_hash(name, prefix.hex(), Role.CODEC, notify, coding)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ import pytest
 from commands import Runner, one_line
 from PIL import Image
 from skimage import data as samples
+
+from dcncodec.formats.suffixes import WRITTEN
 
 DCN = str(Path(sys.executable).with_name("dcn"))
 
@@ -330,6 +333,31 @@ def test_help_lists_every_command(dcn: Runner) -> None:
     for name in COMMANDS:
         assert f"\n  {name} " in text
         assert dcn(name, "--help").code == 0
+
+
+def test_help_names_every_format_that_is_written(dcn: Runner) -> None:
+    written = dcn("--help").out.split("written as")[1]
+    assert all({"WEBP": "WebP"}.get(name, name) in written for name in WRITTEN.values())
+    formats = dcn("decode", "--help").out.split("--format")[1].split("instead")[0]
+    assert {"png", "jpg", "tif", "webp", "bmp", "ppm", "pgm", "avif"} <= set(
+        re.findall("[a-z]+", formats)
+    )
+
+
+def test_help_states_ranges_and_keeps_lines_of_examples(dcn: Runner) -> None:
+    assert "None" not in dcn("develop", "--help").out
+    example = dcn("train", "forensic", "--help").out.split("--nip dnet")[1]
+    assert example.splitlines()[0].endswith("\\")
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_an_empty_name_of_a_model_is_none(
+    dcn: Runner, photo: Path, coded: Path, tmp_path: Path, command: str
+) -> None:
+    source = photo if command == "encode" else coded
+    target = tmp_path / ("new.dcn" if command == "encode" else "new.png")
+    one_line(dcn(command, "--model", "", source, target), "'': no such model")
+    assert not target.exists()
 
 
 def test_version(dcn: Runner) -> None:

@@ -132,7 +132,7 @@ def test_bad_input(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
     Image.new("RGB", (9, 1)).save(tmp_path / "line.png")
     code, error = dcn("develop", tmp_path / "line.png", "-o", tmp_path / "line.dng")
     assert code == 1
-    one_line(error, "are too few for a sensor")
+    one_line(error, "line.png: 8 x 0 are too few for a sensor")
     assert not (tmp_path / "line.dng").exists()
     (tmp_path / "there.dng").write_text("precious")
     one_line(dcn("develop", photo, "-o", tmp_path / "there.dng")[1], "overwrite it with --force")

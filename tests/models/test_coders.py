@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Runner
 from context_samples import context_file, put_context, random_latents
 from skimage import data as samples
 
+from dcncodec import decode
 from dcncodec.codec import Codec
 from dcncodec.errors import FormatError, ModelError
 from dcncodec.formats import container, inspect
@@ -49,7 +51,7 @@ def coder_of(data: bytes) -> ModelCoder:
     """The coder of a file, as everything finds it."""
     reader = container.read(data)
     assert reader.coding is not None
-    folder = find_by_prefix(reader.header.model, reader.header.model_hash)
+    folder = find_by_prefix(reader.header.model, reader.header.model_hash, reader.coding)
     return folder.coder_for(reader.coding)
 
 
@@ -71,6 +73,27 @@ def test_no_context_model(coded: Path, tiny_model: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
     with pytest.raises(ModelError, match="not with none, as tiny has it"):
         coder_of(coded.read_bytes())
+
+
+def test_of_equal_weights_those_with_the_coder_are_found(
+    folder: ModelFolder, tiny_model: Path, tmp_path: Path, dcn: Runner
+) -> None:
+    """The codec lies there as it was before, and with another context model, too."""
+    for name in ("before", "broken", "other"):
+        shutil.copytree(tiny_model, folder.path.parent / name)
+    put_context(folder.path.parent / "other", context_file(2))
+    put_context(folder.path.parent / "broken", context_file(3))
+    (folder.path.parent / "broken" / "context.safetensors").unlink()
+    pixels = samples.astronaut()[:60, :70]
+    codec = Codec(folder, device="cpu", precision="fp32")
+    data = codec.encode(pixels, entropy="context")
+    expected = codec.decode(data).pixels
+    np.testing.assert_array_equal(decode(data, device="cpu", precision="fp32"), expected)
+    path = tmp_path / "photo.dcn"
+    path.write_bytes(data)
+    assert dcn("info", "--verify", path).code == 0
+    assert dcn("decode", path, tmp_path / "photo.png").code == 0
+    assert dcn("recode", path, tmp_path / "again.dcn").code == 0
 
 
 def test_pictures_are_coded_with_it(folder: ModelFolder) -> None:
