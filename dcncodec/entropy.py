@@ -28,7 +28,7 @@ def coders_for(model: ModelFolder, entropy: Entropy, threads: int) -> list[FileC
     """What codes a model's latents in a mode; for ``auto`` all that they allow.
 
     Raises:
-        ModelError: the model's own coder is damaged.
+        ModelError: the model's own coder is damaged, or missing and the only one.
         UsageError: there is none.
     """
     found: list[FileCoder] = []
@@ -37,6 +37,11 @@ def coders_for(model: ModelFolder, entropy: Entropy, threads: int) -> list[FileC
         found.append(own)
     if entropy != "context" and model.geometry.has_codebook:
         found.append(ChannelCoder(entropy, threads))
+    if not found and entropy == "auto":
+        raise ModelError(
+            f"{model.path}: has no context model, without which its latents cannot be coded; "
+            "install the model again"
+        )
     if not found:
         raise UsageError(
             f"entropy mode {entropy}: model {model.name} does not have it; leave it to auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 from commands import Runner
 from context_samples import context_file, put_context, random_latents
 from skimage import data as samples
+from vr_models import write_vr
 
 from dcncodec import decode
 from dcncodec.codec import Codec
+from dcncodec.entropy import coders_for
 from dcncodec.errors import FormatError, ModelError
 from dcncodec.formats import container, inspect
 from dcncodec.formats.coder import ModelCoder
@@ -94,6 +97,15 @@ def test_of_equal_weights_those_with_the_coder_are_found(
     assert dcn("info", "--verify", path).code == 0
     assert dcn("decode", path, tmp_path / "photo.png").code == 0
     assert dcn("recode", path, tmp_path / "again.dcn").code == 0
+
+
+def test_a_card_without_the_only_coder(tmp_path: Path) -> None:
+    card = write_vr(tmp_path / "vr") / "card.json"
+    content = json.loads(card.read_text())
+    del content["parts"]
+    card.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"vr: has no context model.*install the model again"):
+        coders_for(find_model(tmp_path / "vr"), "auto", 1)
 
 
 def test_pictures_are_coded_with_it(folder: ModelFolder) -> None:
