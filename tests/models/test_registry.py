@@ -11,7 +11,7 @@ import torch
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import HASH_BYTES
-from dcncodec.models.load import load_dcn
+from dcncodec.models.load import load_codec
 from dcncodec.models.registry import (
     TUNED,
     WEIGHTS,
@@ -40,10 +40,11 @@ def _edit(model: Path, **changes: object) -> None:
 
 def test_bundled_models_are_what_their_cards_say() -> None:
     bundled = [folder for folder in list_models() if folder.path.parent == WEIGHTS]
-    assert {"dcn-16c", "dcn-32c"} <= {folder.name for folder in bundled}
+    assert {"dcn-16c", "dcn-32c", "dcn-vr"} <= {folder.name for folder in bundled}
     for folder in bundled:
-        codec = load_dcn(folder)
+        codec = load_codec(folder)
         assert codec.latent_channels == folder.geometry.channels
+        assert folder.own_coder is not None
         assert folder.weights.stat().st_size <= 16 * 2**20
         assert folder.prefix.hex() == folder.sha256[: 2 * HASH_BYTES]
 
@@ -92,19 +93,19 @@ def test_replaced_weights_are_refused(model: Path) -> None:
     content[-1] ^= 1
     (model / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match="damaged or replaced"):
-        load_dcn(open_folder(model))
+        load_codec(open_folder(model))
 
 
 def test_missing_weights(model: Path) -> None:
     (model / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be read"):
-        load_dcn(open_folder(model))
+        load_codec(open_folder(model))
 
 
 def test_weights_of_another_architecture(model: Path) -> None:
     _edit(model, architecture={"family": "dcn", "latent_channels": 5})
     with pytest.raises(ModelError, match="does not fit the architecture"):
-        load_dcn(open_folder(model))
+        load_codec(open_folder(model))
 
 
 @pytest.mark.parametrize(
@@ -263,6 +264,6 @@ def test_a_folder_of_models_that_cannot_be_read(
 
 
 def test_loaded_weights_are_float32(tiny_model: Path) -> None:
-    codec = load_dcn(open_folder(tiny_model))
+    codec = load_codec(open_folder(tiny_model))
     assert {p.dtype for p in codec.parameters()} == {torch.float32}
     assert not codec.training
