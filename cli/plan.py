@@ -161,6 +161,8 @@ def _single(paths: Sequence[str], kind: Kind) -> Job:
         if is_stream(paths[1], 1):
             check_output_stream()
             return Job(source, STREAM)
+        if not paths[1]:
+            raise UsageError("'': names no output; name one, or leave it out")
         kind.check_target(paths[1])
         return Job(source, paths[1])
     if not is_single(source):
