@@ -20,7 +20,6 @@ from dcncodec.models.network import Network
 
 FEATURES = 3 * STRIDE**2
 """Of a patch."""
-TOP_RATE = 255
 WIDTH = 256
 """Channels of the networks at stride 8."""
 FINE_WIDTH, FINE_BLOCKS = 96, 2

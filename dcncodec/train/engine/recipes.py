@@ -216,10 +216,6 @@ class VRRecipe(Recipe):
             step, seconds = self.decay_from
             object.__setattr__(self, "decay_from", (step, seconds))
 
-    def lambda_at(self, rate: float) -> float:
-        """Lambda at a rate in 0..255."""
-        return float(self.lambda_low * (self.lambda_high / self.lambda_low) ** (rate / 255))
-
 
 @dataclass(frozen=True)
 class ContextRecipe(Recipe):

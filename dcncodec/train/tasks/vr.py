@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dcncodec.formats.geometry import STRIDE
+from dcncodec.formats.geometry import MAX_RATE, STRIDE
 from dcncodec.metrics import psnr, to_bytes, to_unit
 from dcncodec.models.context import bits
 from dcncodec.models.families.vr import LARGEST
-from dcncodec.models.vr import TOP_RATE, VR, to_patches
+from dcncodec.models.vr import VR, to_patches
 from dcncodec.train.engine.bpg_curve import bpg_curves
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.context_part import Block
@@ -73,7 +73,7 @@ class VRLoss(nn.Module):
         recipe = self.recipe
         restored, bpp = self.transmit(pixels, rate, noise)
         mse = (restored - pixels).square().mean((1, 2, 3))
-        ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / TOP_RATE)
+        ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / MAX_RATE)
         loss = bpp + recipe.lambda_low * ratio * GREY_LEVELS * mse
         return (loss / ratio**recipe.balance).mean(), mse.mean().detach(), bpp.mean().detach()
 
@@ -100,7 +100,7 @@ def sent_latents(network: VR, images: ImageSet, seed: int) -> Iterator[Block]:
     side = side // STRIDE * STRIDE
     crops = images.crops(TABLE_CROPS, side, torch.Generator().manual_seed(seed))
     for index, crop in enumerate(crops):
-        rate = index * TOP_RATE // (TABLE_CROPS - 1)
+        rate = index * MAX_RATE // (TABLE_CROPS - 1)
         pixels = to_unit(crop[None]).contiguous(memory_format=torch.channels_last)
         latent = network.analysis(pixels, torch.tensor([float(rate)], device=crop.device))
         words = latent[0].round().clamp(-LARGEST, LARGEST).to(torch.int16)
@@ -156,7 +156,7 @@ class VRTrainer(Run):
         own = slice(self.rank * count, (self.rank + 1) * count)
         crops = self.data.training.crops(recipe.batch, recipe.patch, generator)
         crops = replace_some(crops, self.pictures, recipe.synthetic, generator)[own]
-        rate = torch.rand(recipe.batch, generator=generator)[own].to(crops.device) * TOP_RATE
+        rate = torch.rand(recipe.batch, generator=generator)[own].to(crops.device) * MAX_RATE
         side = recipe.patch // STRIDE
         shape = (recipe.batch, recipe.latent_channels, side, side)
         noise = torch.rand(shape, generator=generator)[own].to(crops.device) - 0.5

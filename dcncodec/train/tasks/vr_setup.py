@@ -17,6 +17,7 @@ from dcncodec.models.load import load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.vr import FEATURES, VR
 from dcncodec.runtime.devices import choose_precision
+from dcncodec.train.engine.bpg_curve import FILE as BPG_FILE
 from dcncodec.train.engine.checkpoint import (
     FILE,
     Header,
@@ -100,7 +101,7 @@ def finishing(settings: VRSettings) -> VRSettings:
         average_decay=DECAY_AVERAGE,
         decay_from=(header.progress.step, header.progress.seconds),
     )
-    for name in (LOG_FILE, "bpg.json"):
+    for name in (LOG_FILE, BPG_FILE):
         if (copy.parent / name).exists():
             (copy / name).write_bytes((copy.parent / name).read_bytes())
     fork_checkpoint(run, copy / FILE, recipe)
