@@ -17,7 +17,12 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 
-LIBRARIES = {"PIL": "pillow", "pywt": "pywavelets"}
+LIBRARIES = {
+    "PIL": "pillow",
+    "pywt": "pywavelets",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+}
 """Names of packages where they are not those of their modules."""
 NOWHERE_DECLARED = {"pillow_jxl", "ssimulacra2"}
 """Used where a user has installed them."""
