@@ -63,7 +63,8 @@ class Names(click.ParamType[tuple[str, ...]]):
 @click.option(
     "--gauges/--no-gauges",
     default=None,
-    help="Whether a codec that learns begins with gauges.  [default: with the preset fast]",
+    help="Whether a codec that learns begins with gauges, which write side information about a "
+    "photo's history into its file.  [default: without]",
 )
 @click.option(
     "--classes",
@@ -72,9 +73,30 @@ class Names(click.ParamType[tuple[str, ...]]):
     help="Manipulations to tell apart.  [default: the seven of the DCN paper]",
 )
 @click.option(
+    "--implementations",
+    type=click.Choice(["paper", "field"]),
+    help="The paper's operators, or those of several programs besides.  [default: field]",
+)
+@click.option(
     "--vary-strengths/--fixed-strengths",
     default=None,
-    help="Whether each batch draws the strengths of the manipulations.  [default: fixed]",
+    help="Whether each photo draws the strengths of its manipulations.  [default: it does]",
+)
+@click.option(
+    "--grid",
+    type=click.Choice(["aligned", "random"]),
+    help="Where the channel's lattice begins: with that of a JPEG, or anywhere.  [default: random]",
+)
+@click.option(
+    "--history",
+    metavar="none|QF|LO-HI",
+    help="JPEG quality in which half of the photos were saved before.  [default: 88-100]",
+)
+@click.option(
+    "--resave/--no-resave",
+    default=None,
+    help="Whether pictures are cut, and some saved as JPEG again, after the channel.  [default: "
+    "they are]",
 )
 @machine_options
 def command(**options: Any) -> None:
@@ -82,13 +104,15 @@ def command(**options: Any) -> None:
 
     Photos pass through manipulations and the channel to the FAN, which learns to tell the
     manipulations apart; what is --trainable, codec or camera pipeline, learns to keep their traces.
-    Budget, DIR and signals are as in "dcn train".
+    Defaults are those of the field: other programs, strengths, histories and lattices for every
+    photo; --preset paper has the DCN paper's. Budget, DIR and signals are as in "dcn train".
 
     \b
     Examples:
       dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
       dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
       dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg
+      dcn train forensic --channel none --grid aligned --history none photos/ --out runs/plain
       dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \\
           --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """

@@ -13,6 +13,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.evaluate import classify
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
 from dcncodec.forensics.heatmap import paint
+from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.patches import cover, is_varied
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
@@ -22,7 +23,6 @@ from dcncodec.metrics import to_unit
 
 Pixels = NDArray[np.uint8]
 
-NATIVE = "native"
 COLOURS = (
     (60, 160, 80),
     (230, 80, 60),

@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.errors import ImageError, TrainingError
+from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.folder import ForensicFolder
-from dcncodec.forensics.manipulations import manipulate
+from dcncodec.forensics.history import AS_IS, Condition
+from dcncodec.forensics.manipulations import NATIVE, manipulate
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
-from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.transmission import Received, Transmission
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.fan import FAN
 
-Pixels = NDArray[np.uint8]
-
 BATCH = 32
+
+Losses = tuple[float, float, float | None]
+"""PSNR in dB (at most 99), SSIM, and bits per pixel, None without a file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class Evaluation:
         bpp: payload bits per pixel, likewise; None without a file.
         nip_psnr: of the camera pipeline's pictures against the standard pipeline's, a mean;
             None without a pipeline.
+        condition: under which the photos were judged.
     """
 
     name: str
@@ -54,6 +58,12 @@ class Evaluation:
     ssim: dict[str, float] | None
     bpp: dict[str, float] | None
     nip_psnr: float | None = None
+    condition: Condition = AS_IS
+
+    @property
+    def title(self) -> str:
+        """Of the set, and of the condition where that is another than the paper's."""
+        return self.data if self.condition == AS_IS else f"{self.data}, {self.condition}"
 
     @property
     def patches(self) -> int:
@@ -68,11 +78,15 @@ class Evaluation:
     def figures(self) -> dict[str, Any]:
         """For JSON and cards: accuracy, means over the classes, and those of native photos."""
         values: dict[str, Any] = {"patches": self.patches, "accuracy": round(self.accuracy, 4)}
+        if NATIVE in self.classes:
+            native = self.classes.index(NATIVE)
+            told = self.confusion[native, native] / self.confusion[native].sum()
+            values["false_alarms"] = round(1 - float(told), 4)
         for name, found in (("bpp", self.bpp), ("psnr", self.psnr), ("ssim", self.ssim)):
             if found is not None:
                 values[name] = round(fmean(found.values()), 4)
-                if "native" in found:
-                    values[f"native_{name}"] = round(found["native"], 4)
+                if NATIVE in found:
+                    values[f"native_{name}"] = round(found[NATIVE], 4)
         if self.nip_psnr is not None:
             values["nip_psnr"] = round(self.nip_psnr, 4)
         values["classes"] = list(self.classes)
@@ -85,6 +99,7 @@ def evaluate(
     photos: Iterable[Photo],
     data: str,
     progress: Callable[[], None] | None = None,
+    condition: Condition = AS_IS,
 ) -> Evaluation:
     """Measure a FAN behind its channel.
 
@@ -94,6 +109,7 @@ def evaluate(
             simulated from finished ones.
         data: a name for them.
         progress: called after each photo.
+        condition: history and grid of the photos.
 
     Raises:
         ModelError: the FAN or its codec is missing or damaged.
@@ -104,7 +120,7 @@ def evaluate(
     transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
     count, side = len(folder.classes), int(folder.card["patch"])
     confusion = np.zeros((count, count), np.int64)
-    losses: dict[str, list[tuple[float, float, float | None]]] = {n: [] for n in folder.classes}
+    lost: dict[str, list[Losses]] = {name: [] for name in folder.classes}
     developer = folder.developer()
     nip_psnrs: list[float] = []
     for number, taken in enumerate(photos):
@@ -116,11 +132,11 @@ def evaluate(
         if nip_psnr is not None:
             nip_psnrs.append(nip_psnr)
         generator = torch.Generator().manual_seed(number)
-        photo = to_unit(torch.from_numpy(np.array(pixels))).unsqueeze(0)
+        photo = to_unit(torch.from_numpy(np.array(condition.before(pixels, number)))).unsqueeze(0)
         chosen = None
         for label, name in enumerate(folder.classes):
             version = to_bytes(manipulate(photo, name, generator=generator))[0].numpy()
-            received = transmission.send(version)
+            received = transmission.send(np.ascontiguousarray(condition.after(version)))
             if chosen is None:
                 # The same patches in every class: those that vary in the first one.
                 try:
@@ -132,17 +148,17 @@ def evaluate(
                 continue
             answers = classify(fan, cut(received.pixels, side)[0][chosen]).argmax(1)
             confusion[label] += np.bincount(answers.numpy(), minlength=count)
-            losses[name].append(_losses(received.sent, received.pixels, received.bytes_payload))
+            lost[name].append(losses(received))
         if progress is not None:
             progress()
     if not confusion.any():
         raise TrainingError(
             f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
         )
-    lossless = folder.channel == "none"
+    lossless = folder.channel == NONE
 
     def means(index: int) -> dict[str, float]:
-        return {name: fmean(row[index] or 0.0 for row in rows) for name, rows in losses.items()}
+        return {name: fmean(row[index] or 0.0 for row in rows) for name, rows in lost.items()}
 
     return Evaluation(
         folder.name,
@@ -153,6 +169,7 @@ def evaluate(
         None if lossless else means(1),
         None if lossless else means(2),
         fmean(nip_psnrs) if nip_psnrs else None,
+        condition,
     )
 
 
@@ -163,10 +180,12 @@ def classify(fan: FAN, patches: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _losses(
-    sent: Pixels, received: Pixels, payload: int | None
-) -> tuple[float, float, float | None]:
-    """PSNR in dB (at most 99), SSIM, and bits per pixel."""
-    x, y = (to_unit(torch.from_numpy(np.array(p))).unsqueeze(0) for p in (sent, received))
-    bpp = None if payload is None else payload * 8 / (sent.shape[0] * sent.shape[1])
+def losses(received: Received) -> Losses:
+    """What a channel preserved of a picture, and at which rate."""
+    x, y = (
+        to_unit(torch.from_numpy(np.array(p))).unsqueeze(0)
+        for p in (received.sent, received.pixels)
+    )
+    payload, (height, width) = received.bytes_payload, received.sent.shape[:2]
+    bpp = None if payload is None else payload * 8 / (height * width)
     return float(psnr(x, y).clamp_max(99)), float(ssim(x, y)), bpp

@@ -17,6 +17,7 @@ from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import parse_channel
 from dcncodec.forensics.manipulations import DEFAULTS
+from dcncodec.forensics.verdict import Calibration, read_calibration
 from dcncodec.models.card import CARD_FILE, ModelFolder
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
@@ -70,6 +71,11 @@ class ForensicFolder:
     def codec_sha256(self) -> str | None:
         """SHA-256 of the weights of a dcn channel's codec, in hexadecimal."""
         return str(self.card["codec"]["sha256"]) if self.card["codec"] else None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What is known of the FAN's scores; None where it was not calibrated."""
+        return read_calibration(self.card)
 
     def load_fan(self) -> FAN:
         """The classifier, in float32, ready for inference.
@@ -164,12 +170,13 @@ def find_for_codec(sha256: str) -> ForensicFolder:
 
 
 def _checked(model: ModelFolder) -> ForensicFolder:
-    """A forensic model whose channel and classes exist."""
+    """A forensic model whose channel and classes exist, and whose calibration is whole."""
     folder = ForensicFolder(model)
     try:
         parse_channel(folder.channel)
         known = set(folder.classes) <= set(DEFAULTS)
-    except UsageError:
+        read_calibration(folder.card)
+    except (UsageError, KeyError, TypeError, ValueError, IndexError):
         known = False
     if not known:
         raise ModelError(f"{model.card_path}: damaged card; export the model again")

@@ -15,11 +15,13 @@ from torch.nn import functional
 from dcncodec.errors import UsageError
 from dcncodec.forensics.djpeg import DJPEG
 
-CLASSES = ("native", "sharpen", "resample", "gaussian", "jpeg", "awgn", "median")
+NATIVE = "native"
+"""The class of photos that nothing was done to."""
+CLASSES = (NATIVE, "sharpen", "resample", "gaussian", "jpeg", "awgn", "median")
 """Classes of the DCN paper, in the order of its confusion matrices."""
 
 DEFAULTS = {
-    "native": 0.0,
+    NATIVE: 0.0,
     "sharpen": 1.0,
     "resample": 0.5,
     "gaussian": 0.83,
@@ -31,7 +33,7 @@ DEFAULTS = {
 """Strengths: share of the unsharp mask, scale, sigma in pixels, quality, standard deviation in
 [0, 1], side of the window in pixels, exponent."""
 RANGES = {
-    "native": (0.0, 0.0),
+    NATIVE: (0.0, 0.0),
     "sharpen": (0.5, 1.5),
     "resample": (0.3, 0.8),
     "gaussian": (0.5, 2.0),
@@ -135,7 +137,7 @@ def manipulate(
     if name not in DEFAULTS:
         raise UsageError(f"{name}: no such manipulation; choose {', '.join(DEFAULTS)}")
     value = DEFAULTS[name] if strength is None else strength
-    if name == "native":
+    if name == NATIVE:
         return pixels
     if name == "awgn":
         return awgn(pixels, value, generator)
@@ -168,17 +170,19 @@ def manipulate_all(
         pixels: float (B, 3, H, W) in [0, 1].
         classes: K names of manipulations.
         generator: of the noise and of the strengths.
-        vary_strengths: draw each from ``RANGES`` instead of taking ``DEFAULTS``.
+        vary_strengths: draw each photo's from ``RANGES`` instead of taking ``DEFAULTS``.
 
     Returns:
         (K * B, 3, H, W), class by class, and its labels (K * B,), int64.
     """
-    versions = [
-        manipulate(
-            pixels, name, draw_strength(name, generator) if vary_strengths else None, generator
-        )
-        for name in classes
-    ]
+    if vary_strengths:
+        versions = [
+            manipulate(photo, name, draw_strength(name, generator), generator)
+            for name in classes
+            for photo in torch.split(pixels, 1)
+        ]
+    else:
+        versions = [manipulate(pixels, name, None, generator) for name in classes]
     labels = torch.arange(len(classes), device=pixels.device).repeat_interleave(len(pixels))
     return torch.cat(versions), labels
 

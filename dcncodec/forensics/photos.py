@@ -13,6 +13,7 @@ from dcncodec.camera.acquisition import acquire
 from dcncodec.camera.camera import develop_frame
 from dcncodec.camera.develop import Developer
 from dcncodec.errors import UsageError
+from dcncodec.forensics.parts import Part, photos_of
 from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 from dcncodec.formats.raw import Frame, raw_files, read_raw
@@ -65,17 +66,19 @@ class Photos:
     Args:
         folder: pictures, or RAW files in it or below it.
         limit: only so many of the first; None for all.
+        part: of the pictures in it (``forensics.parts``); None for all.
 
     Raises:
-        UsageError: there is no such folder, or it holds no photos.
+        UsageError: there is no such folder or part, or it holds no photos.
     """
 
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
+    def __init__(self, folder: Path, limit: int | None = None, part: Part | None = None) -> None:
         if not folder.is_dir():
             raise UsageError(f"--data {folder}: no such folder")
-        raw = raw_files(folder)
+        raw = raw_files(folder) if part is None else []
         self.raw = bool(raw)
-        self.files = (raw or images_in(folder))[:limit]
+        found = images_in(folder) if part is None else photos_of(folder, part)
+        self.files = (raw or found)[:limit]
         if not self.files:
             raise UsageError(f"--data {folder}: holds no photos")
 

@@ -36,12 +36,12 @@ Dcn = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures of 136 pixels with enough variance."""
+    """Three pictures of 160 pixels with enough variance."""
     folder: Path = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for i in range(3):
         small = Image.fromarray(rng.integers(0, 256, (17, 17, 3), np.uint8))
-        small.resize((136, 136), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+        small.resize((160, 160), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
     return folder
 
 
@@ -117,6 +117,14 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         ),
         (["--channel", "none", "--nip", "standard", "--trainable", "nip"], 2, "needs a neural"),
         (["--channel", "none", "--model", "tiny"], 2, "the channel none has no codec"),
+        (["--channel", "none", "--history", "0"], 2, "history 0: choose none, or a JPEG quality"),
+        (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
+        (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),
+        (
+            ["--channel", "none", "--nip", "inet", "--history", "90"],
+            2,
+            "--history 90: not behind a neural camera pipeline",
+        ),
         (["--lambda-c", "nan"], 2, "not a finite number"),
         (["--lambda-c", "inf"], 2, "not a finite number"),
         (["--channel", "none", "--nip", "inet", "--patch", "48"], 2, "a multiple of 32"),
@@ -197,10 +205,9 @@ def test_native_photos(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
 
 
 def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Which are side information, and so have to be asked for."""
     arguments = [photos, "--model", "tiny", "--out", tmp_path / "run", *CLASSES, *QUICK]
-    code, error = dcn(
-        *arguments, "--max-steps", "1", "--no-gauges", "--export", tmp_path / "my-forensic"
-    )
+    code, error = dcn(*arguments, "--max-steps", "1", "--export", tmp_path / "my-forensic")
     assert code == 0, error
     recipe = open_forensic(tmp_path / "my-forensic").card["recipe"]
     assert not recipe["gauges"]
@@ -208,6 +215,27 @@ def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     code, error = dcn(*arguments, "--max-steps", "2", "--gauges")
     assert code == 1
     assert "was trained with another gauges" in error
+
+
+def test_the_field(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Its options are kept in the card; a run cannot change them."""
+    arguments = [photos, "--channel", "none", "--out", tmp_path / "run", *CLASSES, *QUICK]
+    code, error = dcn(*arguments, "--max-steps", "1", "--export", tmp_path / "field")
+    assert code == 0, error
+    recipe = open_forensic(tmp_path / "field").card["recipe"]
+    chosen = {"implementations": "field", "grid": "random", "history": "88-100", "resave": False}
+    assert {name: recipe[name] for name in chosen} == chosen
+    assert recipe["vary_strengths"]
+    code, error = dcn(*arguments, "--max-steps", "2", "--grid", "aligned")
+    assert code == 1
+    assert "was trained with another grid" in error
+    code, error = dcn(
+        *arguments, "--out", tmp_path / "paper", "--max-steps", "1", "--preset", "paper"
+    )
+    assert code == 0, error
+    plain = ["--implementations", "paper", "--grid", "aligned", "--history", "none"]
+    code, error = dcn(*arguments, "--out", tmp_path / "paper", "--max-steps", "2", *plain)
+    assert code == 0, error
 
 
 def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:
@@ -218,12 +246,12 @@ def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:
 
 def test_too_uniform(tmp_path: Path, dcn: Dcn) -> None:
     for i in range(3):
-        Image.new("RGB", (136, 136), (90, 90, 90)).save(tmp_path / f"{i}.png")
+        Image.new("RGB", (160, 160), (90, 90, 90)).save(tmp_path / f"{i}.png")
     code, error = dcn(
         tmp_path, "--channel", "none", "--out", tmp_path / "run", "--max-steps", "1", *QUICK
     )
     assert code == 1
-    assert "random patches of 16 pixels vary enough" in error
+    assert "random patches of 48 pixels vary enough" in error
 
 
 def test_a_pipeline_learns_with_the_fan(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

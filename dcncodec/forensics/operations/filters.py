@@ -93,8 +93,9 @@ def unsharp_opencv(pixels: Pixels, _: Generator, sigma: float, amount: float) ->
 
 
 def unsharp_skimage(pixels: Pixels, _: Generator, radius: float, amount: float) -> Pixels:
-    """Unsharp masking."""
-    sharp = skimage().filters.unsharp_mask(pixels, radius, amount, channel_axis=-1)
+    """Unsharp masking. Of an axis counted from the end the library sharpens three rows only, and
+    leaves the others as the memory was."""
+    sharp = skimage().filters.unsharp_mask(pixels, radius, amount, channel_axis=2)
     return to_pixels(255 * sharp)
 
 

@@ -123,7 +123,12 @@ class ForensicRecipe(Recipe):
         classes: manipulations that the FAN tells apart.
         lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
-        vary_strengths: draw the strength of each manipulation anew for every batch.
+        vary_strengths: draw the strength of each manipulation anew for every photo.
+        implementations: ``paper`` for the paper's operators, ``field`` for those of several
+            programs besides (``forensics.field``).
+        grid: where the codec's lattice begins: ``aligned`` with a JPEG's, or ``random``.
+        history: of half of the photos before they are manipulated (``forensics.history``).
+        resave: cut what the FAN sees at a random place and save some of it as JPEG again.
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
             finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
@@ -144,6 +149,10 @@ class ForensicRecipe(Recipe):
     lambda_c: float = 0.001
     trainable: tuple[str, ...] = ()
     vary_strengths: bool = False
+    implementations: str = "paper"
+    grid: str = "aligned"
+    history: str = "none"
+    resave: bool = False
     nip: str = ""
     lambda_n: float = 0.001
     gauges: bool = False
@@ -256,7 +265,11 @@ FORENSIC_RECIPES = {
         average_decay=0.995,
         muon=True,
         straight_through=True,
-        gauges=True,
+        vary_strengths=True,
+        implementations="field",
+        grid="random",
+        history="88-100",
+        resave=True,
         encoder_rest=0.6,
         tuning_rate=0.2,
     ),

@@ -1,6 +1,7 @@
 """Joint optimisation of codec and forensic analysis (DCN paper, section 4.2, equations 8 and 9).
 
-A batch of photos goes through every manipulation, the channel and the FAN. What is trainable
+A batch of photos goes through every manipulation, the channel and the FAN; under the paper's
+protocol as a whole, or photo by photo as in the field (``forensic_field``). What is trainable
 minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses::
 
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)
@@ -38,6 +39,7 @@ from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Run
 from dcncodec.train.engine.varied import varied_crops
 from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss
+from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
 
 VALIDATION_PATCHES = 64
 VALIDATION_BATCH = 8
@@ -67,7 +69,11 @@ class ForensicLoss(nn.Module):
         self.recipe, self.precision = recipe, precision
 
     def forward(
-        self, photos: Tensor, generator: torch.Generator, stacks: Tensor | None = None
+        self,
+        photos: Tensor,
+        generator: torch.Generator,
+        stacks: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Figures of a batch, and what went into the compression and came out.
 
@@ -75,6 +81,7 @@ class ForensicLoss(nn.Module):
             photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give.
             generator: of the noise.
             stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
+            labels: (K * B,), where photos are manipulated already: (K * B, 3, P, P).
 
         Returns:
             Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse; pictures
@@ -91,15 +98,18 @@ class ForensicLoss(nn.Module):
                 with torch.autocast(photos.device.type, self.precision, enabled=mixed):
                     developed = self.nip(stacks.contiguous(memory_format=torch.channels_last))
             nip_mse = (developed - photos).square().mean()
-            versions, labels = manipulate_all(
-                as_bytes(developed), recipe.classes, generator, recipe.vary_strengths
-            )
+            versions = developed
+            if labels is None:
+                versions, labels = manipulate_all(
+                    as_bytes(developed), recipe.classes, generator, recipe.vary_strengths
+                )
             sent = self.channel.prepare(versions)
             sent = sent.contiguous(memory_format=torch.channels_last)
         with torch.autocast(photos.device.type, self.precision, enabled=mixed):
             with torch.set_grad_enabled((learns or develops) and grad):
                 received, entropy = self.channel.compress(sent)
-            logits = self.fan(received.contiguous(memory_format=torch.channels_last))
+            seen = passed_on(received, generator) if recipe.resave and grad else received
+            logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
         cross_entropy = functional.cross_entropy(logits, labels)
         mse = (received - sent).square().mean()
         loss, bpp = cross_entropy, torch.zeros_like(cross_entropy)
@@ -197,9 +207,20 @@ class ForensicTrainer(Run):
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
         count = self.recipe.batch // self.world
-        photos, stacks = self.patches(self.data.training, count, self.recipe.patch, generator)
-        figures, _, _ = objective(photos, generator, stacks)
+        batch = self.batch(self.data.training, count, self.recipe.patch, generator)
+        figures, _, _ = objective(batch[0], generator, *batch[1:])
         return torch.stack([figures[name] for name in self.FIGURES])
+
+    def batch(
+        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Photos, stacks and labels for ``ForensicLoss``, of ``count`` random varied photos."""
+        if is_field(self.recipe):
+            assert isinstance(images, ImageSet)
+            crops = varied_crops(images, count, size + 2 * MARGIN, generator)
+            versions, labels = field_versions(crops, self.recipe, generator)
+            return versions, None, labels
+        return *self.patches(images, count, size, generator), None
 
     @staticmethod
     def patches(
@@ -214,20 +235,14 @@ class ForensicTrainer(Run):
         self.fan.constrain()
         super().finish_step()
 
-    def held_out(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """``patches`` of the validation images."""
-        return self.patches(self.data.validation, VALIDATION_PATCHES, PAPER_PATCH, generator)
-
     def validate(self) -> dict[str, float]:
         """Means over patches that are the same every time; bpp is an estimate."""
         generator = torch.Generator().manual_seed(1)
-        photos, stacks = self.held_out(generator)
         rows = []
-        for first in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
-            part = slice(first, first + VALIDATION_BATCH)
-            figures, sent, received = self.objective(
-                photos[part], generator, None if stacks is None else stacks[part]
-            )
+        for _ in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
+            count = min(VALIDATION_BATCH, VALIDATION_PATCHES)
+            photos, stacks, labels = self.batch(self.data.validation, count, PAPER_PATCH, generator)
+            figures, sent, received = self.objective(photos, generator, stacks, labels)
             figures["psnr"] = psnr(sent, received).clamp_max(99).mean()
             figures["ssim"] = ssim(sent, received).mean()
             figures["nip_psnr"] = -10 * figures["nip_mse"].clamp_min(1e-10).log10()

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from dcncodec.errors import TrainingError, UsageError
-from dcncodec.forensics.channel import DCN_FILE, Channel, parse_channel
+from dcncodec.forensics.channel import DCN_FILE, NONE, Channel, parse_channel
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
+from dcncodec.forensics.history import parse_history
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
@@ -31,14 +32,22 @@ from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
 from dcncodec.train.tasks.forensic_export import export_forensic
+from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
 CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan")
 """Fields of the recipe that say what is trained; no preset decides about them."""
 BEGUN = ("gauges", "encoder_rest")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
-FIXED = ("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges", "vary_strengths")
+DRAWN = ("implementations", "grid", "history")
+"""Fields of the recipe for which photos are drawn one by one."""
+FIXED = (
+    *("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges"),
+    *("vary_strengths", *DRAWN),
+)
 """Fields of the recipe that a resumed run cannot change."""
+PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
+"""What they are where all are manipulated as one batch."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
 """Entries of a weight folder's card that its run keeps."""
 
@@ -174,7 +183,7 @@ def _load_data(
     notify: Notify,
 ) -> Dataset | RawDataset:
     """Frames for a neural pipeline, finished pictures otherwise."""
-    size = max(recipe.patch, PAPER_PATCH)
+    size = max(recipe.patch, PAPER_PATCH) + (2 * MARGIN if is_field(recipe) else 0)
     if not recipe.nip:
         if any(raw_files(source) for source in settings.sources):
             notify(f"RAW files are left out; --nip {STANDARD} develops them")
@@ -234,11 +243,13 @@ def choose(
         recipe = replace(recipe, nip=STANDARD)
     elif camera is not None:
         recipe = replace(recipe, nip=camera.name)
+    recipe = _possible(recipe, settings)
     if not set(recipe.trainable) <= {LEARNS_CODEC, LEARNS_NIP}:
         raise UsageError(f"--trainable {','.join(recipe.trainable)}: choose of dcn, nip, or none")
     if settings.max_steps is not None:
         recipe = replace(recipe, max_steps=settings.max_steps)
     parse_channel(recipe.channel)
+    recipe = replace(recipe, history=_history(recipe.history))
     unit = STRIDE * (2 if recipe.downsample else 1)
     if recipe.patch % unit:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {unit}")
@@ -264,3 +275,32 @@ def choose(
                     "--out or the same options"
                 )
     return recipe, settings.budget(recipe)
+
+
+def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRecipe:
+    """Without what a channel or a pipeline makes pointless, unless the user asks for it.
+
+    Raises:
+        UsageError: the user does.
+    """
+    if recipe.nip not in {"", STANDARD}:
+        # Its gradient does not pass through other programs' files.
+        for name in DRAWN:
+            if settings.overrides.get(name, PLAIN[name]) != PLAIN[name]:
+                raise UsageError(
+                    f"--{name} {settings.overrides[name]}: not behind a neural camera pipeline; "
+                    "leave it out"
+                )
+        recipe = replace(recipe, **PLAIN)
+    if recipe.channel == NONE and recipe.resave:
+        # Native photos that are saved again are those of the class jpeg.
+        if settings.overrides.get("resave"):
+            raise UsageError("--resave: what follows the channel none is a manipulation; drop it")
+        recipe = replace(recipe, resave=False)
+    return recipe
+
+
+def _history(text: str) -> str:
+    """The history in one spelling; UsageError where it is none."""
+    history = parse_history(text)
+    return NONE if history is None else str(history)

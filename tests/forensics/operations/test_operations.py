@@ -157,3 +157,13 @@ def test_a_missing_library_is_said_with_its_extra(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingLibraryError, match=rf"{package}.*dcncodec\[forensics\]"):
         operation.apply(PHOTO, rng())
+
+
+def test_every_unsharp_mask_sharpens_all_of_a_photo() -> None:
+    pixels = data.astronaut()[60:124, 200:280].copy()
+    generator = np.random.default_rng(0)
+    for operation in VARIANTS["sharpen"]:
+        changed = operation.apply(pixels, generator).astype(int)
+        error = np.abs(changed - pixels)
+        assert error.mean((1, 2)).min() > 0, operation.name
+        assert error.mean() < 30, operation.name

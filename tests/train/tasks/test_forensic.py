@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from skimage import data
 
 from dcncodec.camera.acquisition import MEAN_CAMERA
 from dcncodec.errors import TrainingError
@@ -20,7 +21,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import INet
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
-from dcncodec.train.engine.data import Dataset
+from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.raw_data import RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
@@ -35,7 +36,18 @@ from dcncodec.train.tasks.forensic import (
 from dcncodec.train.tasks.forensic_setup import ForensicSettings, choose
 
 CLASSES = ("native", "gaussian", "jpeg")
-TINY = replace(FORENSIC_RECIPES["fast"], batch=2, patch=16, classes=CLASSES, warmup_steps=2)
+TINY = replace(
+    FORENSIC_RECIPES["fast"],
+    batch=2,
+    patch=16,
+    classes=CLASSES,
+    warmup_steps=2,
+    implementations="paper",
+    grid="aligned",
+    history="none",
+    vary_strengths=False,
+    gauges=True,
+)
 ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
 JOINT = replace(TINY, trainable=("dcn",))
 
@@ -66,7 +78,7 @@ def test_the_loss(dataset: Dataset) -> None:
     """Equation 9: cross-entropy plus lambda_c times the codec's own loss."""
     torch.manual_seed(0)
     codec, fan = DCN(4), FAN(3)
-    recipe = replace(JOINT, lambda_c=0.25)
+    recipe = replace(JOINT, lambda_c=0.25, resave=False)
     objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
     figures, sent, received = objective(photos, torch.Generator())
@@ -201,6 +213,14 @@ def test_other_channels(tmp_path: Path, dataset: Dataset) -> None:
         assert set(run.average) == {f"fan.{name}" for name in run.fan.state_dict()}
 
 
+def test_resume_in_the_field(tmp_path: Path) -> None:
+    photo = data.astronaut()
+    photos = pack([photo[i : i + 96, i : i + 96].copy() for i in (50, 90, 130)])
+    dataset = Dataset(photos, photos, [])
+    recipe = replace(JOINT, implementations="field", grid="random", history="88-100")
+    check_resume(tmp_path, lambda folder: trainer(folder, dataset, recipe))
+
+
 def test_a_fan_learns(tmp_path: Path, dataset: Dataset) -> None:
     """Noise against none is an easy case: a few steps tell them apart."""
     recipe = replace(TINY, channel="none", classes=("native", "awgn"), batch=8, patch=32)
@@ -233,7 +253,7 @@ def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
     """Cross-entropy plus lambda_n times the distortion against the standard picture."""
     torch.manual_seed(0)
     nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(3)
-    recipe = replace(CAMERA, lambda_n=0.01)
+    recipe = replace(CAMERA, lambda_n=0.01, resave=False)
     channel = Channel("jpeg:50", None, downsample=True)
     objective = ForensicLoss(channel, fan, recipe, torch.float32, nip)
     stacks, pictures = frames.training.crops(2, 32, torch.Generator())

@@ -1,0 +1,258 @@
+"""How well manipulations are told in the field (``forensics.field``), and how often in vain.
+
+Every photo is manipulated in every way, sent through the channel as a real file, and judged patch
+by patch and as a whole. Accuracies are means over the classes, so that no class counts more for
+having more patches that vary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcncodec.errors import ImageError, TrainingError
+from dcncodec.forensics.dense import cells_of
+from dcncodec.forensics.evaluate import Losses, classify, losses
+from dcncodec.forensics.field import resave, version
+from dcncodec.forensics.folder import ForensicFolder
+from dcncodec.forensics.manipulations import NATIVE
+from dcncodec.forensics.patches import cut, is_varied
+from dcncodec.forensics.photos import Photo
+from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.verdict import FALSE_ALARMS, Verdict, scores_of
+from dcncodec.metrics import to_unit
+from dcncodec.models.fan import FAN
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One version of one photo.
+
+    Attributes:
+        name: of its class.
+        implementation, history, aligned: see ``field.Version``.
+        answers: (K,), patches by the FAN's answer.
+        verdicts: on the whole photo by rate of false alarms; empty without a calibration.
+        losses: of the channel.
+        outsider: of native photos, patches that a FAN without channel takes for manipulated, and
+            all of them, after the channel; None without one.
+    """
+
+    name: str
+    implementation: str
+    history: bool
+    aligned: bool
+    answers: Counts
+    verdicts: dict[float, Verdict]
+    losses: Losses
+    outsider: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FieldEvaluation:
+    """What was measured of one FAN and its channel in the field.
+
+    Attributes:
+        name: of the forensic folder.
+        data: of the set.
+        classes: of the FAN.
+        rows: all versions of all photos.
+        outsider: name of the FAN without channel; empty without one.
+        resaved: what became of decoded pictures (``field.resave``); empty for nothing.
+    """
+
+    name: str
+    data: str
+    classes: tuple[str, ...]
+    rows: list[Row]
+    outsider: str = ""
+    resaved: str = ""
+
+    @property
+    def title(self) -> str:
+        """Of set and protocol."""
+        return f"{self.data}, field" + (f", then {self.resaved}" if self.resaved else "")
+
+    @property
+    def confusion(self) -> Counts:
+        """(K, K), patches by true class (row) and the FAN's answer (column)."""
+        return _confusion(self.rows, self.classes)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of patches whose manipulation was told, a mean over the classes."""
+        return _accuracy(self.rows, self.classes)
+
+    def groups(self, key: Callable[[Row], str]) -> dict[str, dict[str, float]]:
+        """Versions and accuracy by what a key says of rows, in the order of their first ones."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(key(row), []).append(row)
+        return {
+            name: {"versions": len(rows), "accuracy": round(_accuracy(rows, self.classes), 4)}
+            for name, rows in found.items()
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """For JSON and cards."""
+        confusion = self.confusion
+        values: dict[str, Any] = {
+            "versions": len(self.rows),
+            "patches": int(confusion.sum()),
+            "accuracy": round(self.accuracy, 4),
+        }
+        native = [row for row in self.rows if row.name == NATIVE]
+        others = [row for row in self.rows if row.name != NATIVE]
+        if native:
+            label = self.classes.index(NATIVE)
+            answers = np.sum([row.answers for row in native], axis=0)
+            values["false_alarms"] = round(1 - float(answers[label] / answers.sum()), 4)
+        for rate in FALSE_ALARMS:
+            if native and native[0].verdicts:
+                values[f"photos_{rate:g}"] = _photos(native, others, rate)
+        lossy = any(row.losses[2] is not None for row in self.rows)
+        for index, name in enumerate(("psnr", "ssim", "bpp")):
+            if lossy:
+                values[name] = round(fmean(row.losses[index] or 0.0 for row in self.rows), 4)
+        judged = [row.outsider for row in native if row.outsider is not None]
+        if judged:
+            alarms, patches = np.sum(judged, axis=0)
+            values["outsider"] = {
+                "name": self.outsider,
+                "false_alarms": round(float(alarms / patches), 4),
+            }
+        values["by_implementation"] = self.groups(lambda r: f"{r.name}: {r.implementation}")
+        values["by_grid"] = self.groups(lambda r: "aligned" if r.aligned else "shifted")
+        values["by_history"] = self.groups(lambda r: "JPEG" if r.history else "none")
+        values["jpeg_by_grid"] = {
+            name: group
+            for name, group in self.groups(
+                lambda r: f"{r.name}, {'aligned' if r.aligned else 'shifted'}"
+            ).items()
+            if name.startswith("jpeg, ")
+        }
+        values["classes"] = list(self.classes)
+        values["confusion"] = confusion.tolist()
+        return values
+
+
+def evaluate_field(
+    folder: ForensicFolder,
+    photos: Iterable[Photo],
+    data: str,
+    progress: Callable[[], None] | None = None,
+    draws: int = 1,
+    resaved: str = "",
+    outsider: ForensicFolder | None = None,
+) -> FieldEvaluation:
+    """Measure a FAN behind its channel in the field.
+
+    Args:
+        folder: the FAN, its classes and its channel.
+        photos: that no training has seen.
+        data: a name for them.
+        progress: called after each photo.
+        draws: versions of each photo and class.
+        resaved: what becomes of decoded pictures, see ``field.resave``; empty for nothing.
+        outsider: a FAN without channel that judges native photos after this channel, too.
+
+    Raises:
+        ModelError: a FAN or a codec is missing or damaged.
+        TrainingError: no patch of the photos varies enough.
+        ImageError: a photo cannot be encoded, or is smaller than a patch.
+    """
+    fan, side = folder.load_fan(), int(folder.card["patch"])
+    stranger = None if outsider is None else outsider.load_fan()
+    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    calibration = folder.calibration
+    rows = []
+    for number, taken in enumerate(photos):
+        pixels = taken.finished()
+        for label, name in enumerate(folder.classes):
+            for turn in range(draws):
+                generator = np.random.default_rng((number, label, turn))
+                sent = version(pixels, name, generator)
+                received = transmission.send(sent.pixels)
+                arrived = resave(received.pixels, resaved) if resaved else received.pixels
+                try:
+                    patches = cut(arrived, side)[0]
+                except ImageError as error:
+                    raise ImageError(f"{taken.name}: {error}") from None
+                patches = patches[is_varied(to_unit(patches))]
+                if not len(patches):
+                    continue
+                answers = classify(fan, patches).argmax(1).numpy()
+                verdicts = {}
+                if calibration is not None:
+                    scores = scores_of(cells_of(fan, arrived, side), folder.classes)
+                    if scores is not None:
+                        verdicts = {r: calibration.verdict(scores, r) for r in FALSE_ALARMS}
+                alarms = None
+                if stranger is not None and outsider is not None and name == NATIVE:
+                    alarms = _alarms(stranger, outsider.classes, patches)
+                rows.append(
+                    Row(
+                        name,
+                        sent.implementation,
+                        sent.history,
+                        sent.aligned,
+                        np.bincount(answers, minlength=len(folder.classes)),
+                        verdicts,
+                        losses(received),
+                        alarms,
+                    )
+                )
+        if progress is not None:
+            progress()
+    if not rows:
+        raise TrainingError(
+            f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
+        )
+    return FieldEvaluation(
+        folder.name, data, folder.classes, rows, "" if outsider is None else outsider.name, resaved
+    )
+
+
+def _confusion(rows: Iterable[Row], classes: Sequence[str]) -> Counts:
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    for row in rows:
+        confusion[classes.index(row.name)] += row.answers
+    return confusion
+
+
+def _accuracy(rows: Iterable[Row], classes: Sequence[str]) -> float:
+    """The mean over those classes that there are rows of."""
+    confusion = _confusion(rows, classes)
+    there = confusion.sum(1) > 0
+    return float((confusion.diagonal()[there] / confusion.sum(1)[there]).mean())
+
+
+def _photos(native: Sequence[Row], others: Sequence[Row], rate: float) -> dict[str, float]:
+    """Verdicts on whole photos at a rate of false alarms."""
+
+    def share(rows: Sequence[Row], count: Callable[[Row, Verdict], bool]) -> float:
+        return round(fmean(count(row, row.verdicts[rate]) for row in rows if row.verdicts), 4)
+
+    found = {
+        "false_alarms": share(native, lambda _, v: v.answer == "manipulated"),
+        "cleared": share(native, lambda _, v: v.answer == NATIVE),
+    }
+    if others:
+        found["detected"] = share(others, lambda _, v: v.answer == "manipulated")
+        found["told"] = share(others, lambda row, v: v.manipulation == row.name)
+        found["missed"] = share(others, lambda _, v: v.answer == NATIVE)
+    return found
+
+
+def _alarms(fan: FAN, classes: Sequence[str], patches: Tensor) -> tuple[int, int]:
+    """Patches that a FAN takes for manipulated, and all of them."""
+    answers = classify(fan, patches).argmax(1)
+    return int((answers != classes.index(NATIVE)).sum()), len(answers)

@@ -1,0 +1,212 @@
+"""A verdict on a photo that can be relied on: three answers, at a stated rate of false alarms.
+
+Two scores are taken from a FAN's answers all over a photo (``forensics.dense``). Either is a
+log-odds, positive where a manipulation is more probable than none:
+
+    whole    of the medians of the log-probabilities over all places: most of the photo must agree,
+             so that one odd region does not decide
+    part     above it lies one place in twenty: high where a part of the photo differs
+
+Thresholds are scores that are passed by a known share of photos to which nothing was done. They are
+measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card. One half of
+the false alarms is given to either score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from dcncodec.forensics.dense import Cells
+from dcncodec.forensics.manipulations import NATIVE
+
+Answer = Literal["native", "manipulated", "undecided"]
+Extent = Literal["whole", "part"]
+
+FALSE_ALARMS = (0.01, 0.05)
+"""Shares of native photos that thresholds are kept for."""
+MISSED = 0.05
+"""Share of manipulated photos, among those of a calibration, that may be called native."""
+PART = 0.95
+"""Quantile of the places that is the score of a part."""
+TEMPERATURES = tuple(float(t) for t in np.geomspace(0.25, 16, 61))
+ENTRY = "verdict"
+"""Of a FAN's card, with its calibration."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What is measured of a photo.
+
+    Attributes:
+        pooled: (K,), normalised log-probabilities of the classes over all of it.
+        whole, part: the scores.
+        whole_class, part_class: the most probable manipulation of all of it, and of its parts.
+    """
+
+    pooled: Tensor
+    whole: float
+    part: float
+    whole_class: str
+    part_class: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a photo.
+
+    Attributes:
+        answer: one of three.
+        manipulation: the class, where it is manipulated.
+        extent: whether all of it was, or a part.
+    """
+
+    answer: Answer
+    manipulation: str | None = None
+    extent: Extent | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is known of a FAN's scores.
+
+    Attributes:
+        thresholds: whole and part by rate of false alarms.
+        clear: scores of ``whole`` up to it are those of native photos.
+        temperature: by which log-probabilities are divided before they become probabilities.
+        data: what they were measured on, for cards.
+    """
+
+    thresholds: Mapping[float, tuple[float, float]]
+    clear: float
+    temperature: float
+    data: Mapping[str, Any]
+
+    def verdict(self, scores: Scores, false_alarm: float) -> Verdict:
+        """The answer for a photo at one of ``FALSE_ALARMS``."""
+        whole, part = self.thresholds[false_alarm]
+        if scores.whole > whole:
+            return Verdict("manipulated", scores.whole_class, "whole")
+        if scores.part > part:
+            return Verdict("manipulated", scores.part_class, "part")
+        lenient = self.thresholds[max(FALSE_ALARMS)]
+        if scores.whole <= min(self.clear, lenient[0]) and scores.part <= lenient[1]:
+            return Verdict("native")
+        return Verdict("undecided")
+
+    def probabilities(self, scores: Scores) -> Tensor:
+        """(K,) of the classes."""
+        return (scores.pooled / self.temperature).softmax(0)
+
+    def entry(self) -> dict[str, Any]:
+        """For a card."""
+        return {
+            "thresholds": {f"{rate:g}": list(pair) for rate, pair in self.thresholds.items()},
+            "clear": self.clear,
+            "temperature": self.temperature,
+            **self.data,
+        }
+
+
+def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
+    """What a FAN's card says of its scores, None where it says nothing.
+
+    Raises:
+        KeyError, TypeError, ValueError: what it says is damaged.
+    """
+    entry = card.get(ENTRY)
+    if entry is None:
+        return None
+    thresholds = {
+        rate: (float(pair[0]), float(pair[1]))
+        for rate in FALSE_ALARMS
+        for pair in [entry["thresholds"][f"{rate:g}"]]
+    }
+    temperature = float(entry["temperature"])
+    if temperature <= 0:
+        raise ValueError("a temperature is positive")
+    known = {"thresholds", "clear", "temperature"}
+    data = {name: value for name, value in entry.items() if name not in known}
+    return Calibration(thresholds, float(entry["clear"]), temperature, data)
+
+
+def scores_of(cells: Cells, classes: Sequence[str]) -> Scores | None:
+    """The scores of a photo; None where no place varies enough.
+
+    Args:
+        cells: a FAN's answers.
+        classes: their names, ``native`` among them.
+    """
+    logs = cells.logs[:, cells.varied]
+    if not logs.shape[1]:
+        return None
+    native = classes.index(NATIVE)
+    others = [i for i in range(len(classes)) if i != native]
+    pooled = logs.median(1).values.log_softmax(0)
+    odds = logs[others].amax(0) - logs[native]
+    part = odds.quantile(PART)
+    suspect = logs[others][:, odds >= part].mean(1)
+    return Scores(
+        pooled,
+        float(pooled[others].max() - pooled[native]),
+        float(part),
+        classes[others[int(pooled[others].argmax())]],
+        classes[others[int(suspect.argmax())]],
+    )
+
+
+def calibrate(
+    versions: Sequence[tuple[str, Scores]], classes: Sequence[str], data: Mapping[str, Any]
+) -> Calibration:
+    """Thresholds and temperature from photos whose history is known.
+
+    Args:
+        versions: class and scores of photos, ``native`` and others among them.
+        classes: of the FAN.
+        data: what the photos are, for the card.
+    """
+    native = [scores for name, scores in versions if name == NATIVE]
+    wholes, parts = (np.array([getattr(s, name) for s in native]) for name in ("whole", "part"))
+    thresholds = {
+        rate: (passed_by(rate / 2, wholes), passed_by(rate / 2, parts)) for rate in FALSE_ALARMS
+    }
+    others = [scores.whole for name, scores in versions if name != NATIVE]
+    logs = torch.stack([scores.pooled for _, scores in versions])
+    labels = torch.tensor([classes.index(name) for name, _ in versions])
+    counts = {"native_versions": len(native), "other_versions": len(others)}
+    return Calibration(
+        thresholds,
+        float(np.quantile(others, MISSED)),
+        _temperature(logs, labels),
+        {**data, **counts},
+    )
+
+
+def passed_by(share: float, scores: NDArray[np.float64]) -> float:
+    """A score that another photo of the same kind passes with a probability of ``share`` at most.
+
+    The rank of a new score among n old ones is uniform, so it is above the k-th smallest with
+    probability (n + 1 - k) / (n + 1). With too few of them it is the largest.
+    """
+    count = len(scores)
+    rank = min(count, math.ceil((count + 1) * (1 - share)))
+    return float(np.sort(scores)[rank - 1])
+
+
+def _temperature(logs: Tensor, labels: Tensor) -> float:
+    """Of ``TEMPERATURES`` the one at which probabilities say best how often an answer is right.
+
+    Args:
+        logs: (n, K) of photos.
+        labels: (n,), their classes.
+    """
+    losses = [float(functional.cross_entropy(logs / value, labels)) for value in TEMPERATURES]
+    return TEMPERATURES[int(np.argmin(losses))]

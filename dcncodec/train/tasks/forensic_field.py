@@ -1,0 +1,108 @@
+"""Batches of the field protocol (``forensics.field``): every photo with a history, implementations
+and strengths of its own, cut where no lattice begins; and what happens to pictures afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcncodec.forensics.channel import NONE
+from dcncodec.forensics.field import by_paper, draw
+from dcncodec.forensics.history import LATTICE, parse_history
+from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
+from dcncodec.forensics.operations.compression import jpeg
+from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.train.engine.recipes import ForensicRecipe
+
+Pixels = NDArray[np.uint8]
+
+MARGIN = 16
+"""Pixels around a patch that are manipulated with it, so that no filter sees a border."""
+SMALLEST = 16
+"""Side in pixels of what a FAN can judge."""
+FIELD, RANDOM = "field", "random"
+"""Values of ``implementations`` and ``grid``."""
+RESAVED, QUALITIES = 0.3, (75, 100)
+"""Share of pictures that are saved again after the channel, and the range of their qualities."""
+
+
+def is_field(recipe: ForensicRecipe) -> bool:
+    """Whether photos are drawn one by one, instead of manipulated as a batch."""
+    return recipe.implementations == FIELD or recipe.grid == RANDOM or recipe.history != NONE
+
+
+def field_versions(
+    crops: Tensor, recipe: ForensicRecipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Every class of a batch.
+
+    Args:
+        crops: uint8 (B, P + 2 ``MARGIN``, P + 2 ``MARGIN``, 3).
+        recipe: what is drawn, and the K classes.
+        generator: of that.
+
+    Returns:
+        Float (K * B, 3, P, P) in [0, 1] on the device of the crops, class by class, and labels
+        (K * B,), int64.
+    """
+    history = parse_history(recipe.history)
+    side = crops.shape[1] - 2 * MARGIN
+    found: list[list[Pixels]] = [[] for _ in recipe.classes]
+    for crop in crops.cpu().numpy():
+        draws = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        before = crop
+        if history is not None and draws.integers(2):
+            before = history.apply(crop, draws)
+        for versions, name in zip(found, recipe.classes, strict=True):
+            changed = _manipulated(before, name, recipe, draws)
+            top, left = MARGIN + (
+                draws.integers(LATTICE, size=2) if recipe.grid == RANDOM else np.zeros(2, int)
+            )
+            versions.append(changed[top : top + side, left : left + side])
+    pixels = torch.from_numpy(np.stack([v for versions in found for v in versions]))
+    labels = torch.arange(len(recipe.classes)).repeat_interleave(len(crops))
+    return to_unit(pixels.to(crops.device)), labels.to(crops.device)
+
+
+def _manipulated(
+    pixels: Pixels, name: str, recipe: ForensicRecipe, draws: np.random.Generator
+) -> Pixels:
+    aligned = recipe.grid != RANDOM
+    if name == NATIVE:
+        return pixels
+    if recipe.implementations == FIELD:
+        return draw(pixels, name, draws, aligned)[0]
+    strength = None if recipe.vary_strengths else DEFAULTS[name]
+    return by_paper(pixels, name, draws, aligned, strength)
+
+
+def passed_on(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Decoded pictures after somebody cut them, and saved some as JPEG 4:2:0 again.
+
+    Args:
+        pictures: float (B, 3, P, P) in [0, 1].
+        generator: of places and qualities.
+
+    Returns:
+        (B, 3, P - 8, P - 8), or as much as the FAN needs; the gradient passes a JPEG unchanged.
+    """
+    margin = min(LATTICE, pictures.shape[-1] - SMALLEST)
+    side = pictures.shape[-1] - margin
+    places = torch.randint(margin + 1, (len(pictures), 2), generator=generator).tolist()
+    cut = torch.stack(
+        [
+            picture[:, top : top + side, left : left + side]
+            for picture, (top, left) in zip(pictures, places, strict=True)
+        ]
+    )
+    saved = (torch.rand(len(cut), generator=generator) < RESAVED).nonzero().flatten()
+    low, high = QUALITIES
+    qualities = torch.randint(low, high + 1, (len(cut),), generator=generator)
+    exact = cut.detach().clone()
+    for index in saved.tolist():
+        pixels = to_bytes(exact[index : index + 1])[0].cpu().numpy()
+        again = torch.from_numpy(jpeg(pixels, np.random.default_rng(0), int(qualities[index])))
+        exact[index] = to_unit(again.to(exact.device))
+    return cut + (exact - cut).detach()

@@ -1,0 +1,86 @@
+"""Batches of the field protocol."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from dcncodec.forensics.history import LATTICE
+from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
+
+CLASSES = ("native", "jpeg", "median")
+FIELD = replace(FORENSIC_RECIPES["fast"], channel="none", resave=False, classes=CLASSES)
+PAPER = replace(FORENSIC_RECIPES["paper"], channel="none", classes=CLASSES)
+
+
+@pytest.fixture(scope="module")
+def crops() -> Tensor:
+    """Four times the same 64 pixels."""
+    crop = torch.from_numpy(data.astronaut()[80:144, 200:264].copy())
+    return crop.expand(4, -1, -1, -1).contiguous()
+
+
+def test_what_is_drawn_photo_by_photo() -> None:
+    assert is_field(FIELD)
+    assert not is_field(PAPER)
+    assert is_field(replace(PAPER, grid="random"))
+    assert is_field(replace(PAPER, history="95"))
+
+
+def test_every_photo_has_its_own_offset(crops: Tensor) -> None:
+    recipe = replace(PAPER, grid="random")
+    versions, labels = field_versions(crops, recipe, torch.Generator().manual_seed(3))
+    assert versions.shape == (12, 3, 32, 32)
+    assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    found = set()
+    for native in to_bytes(versions[:4]).numpy():
+        places = [
+            (top, left)
+            for top in range(MARGIN, MARGIN + LATTICE)
+            for left in range(MARGIN, MARGIN + LATTICE)
+            if np.array_equal(crops[0, top : top + 32, left : left + 32].numpy(), native)
+        ]
+        assert len(places) == 1
+        found.add(places[0])
+    assert len(found) == 4
+
+
+def test_no_history_is_none(crops: Tensor) -> None:
+    """And with a history of half of the photos some are changed, their native versions, too."""
+    inside = to_unit(crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+    aligned = replace(FIELD, grid="aligned", history="none")
+    versions, _ = field_versions(crops, aligned, torch.Generator().manual_seed(0))
+    assert torch.equal(versions[:4], inside)
+    saved = replace(aligned, history="60")
+    versions, _ = field_versions(crops, saved, torch.Generator().manual_seed(0))
+    changed = [not torch.equal(a, b) for a, b in zip(versions[:4], inside, strict=True)]
+    assert {True, False} == set(changed)
+
+
+def test_draws_follow_the_generator(crops: Tensor) -> None:
+    first, again, other = (
+        field_versions(crops, FIELD, torch.Generator().manual_seed(seed))[0] for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_pictures_that_are_passed_on(crops: Tensor) -> None:
+    pictures = to_unit(crops).repeat(8, 1, 1, 1).requires_grad_()
+    seen = passed_on(pictures, torch.Generator().manual_seed(0))
+    assert seen.shape == (32, 3, 56, 56)
+    exact = 0
+    for picture in to_bytes(seen.detach()).numpy():
+        windows = np.lib.stride_tricks.sliding_window_view(crops[0].numpy(), (56, 56), (0, 1))
+        exact += bool((windows.transpose(0, 1, 3, 4, 2) == picture).all((2, 3, 4)).any())
+    assert 32 * 0.5 < exact < 32
+    seen.sum().backward()
+    assert pictures.grad is not None
+    assert float(pictures.grad.sum()) == pytest.approx(seen.numel())
