@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli import prnu
+from dcncodec.cli import forensics_calibrate, forensics_evaluate, prnu
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
-from dcncodec.cli.lines import json_line, say, say_text
+from dcncodec.cli.lines import json_line, say
 from dcncodec.cli.photos import plan_photos
 from dcncodec.cli.plan import Job
-from dcncodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from dcncodec.forensics.evaluate import Evaluation
+    pass
 
 
 @click.group()
@@ -29,6 +24,8 @@ def command() -> None:
 
 
 command.add_command(prnu.command, "prnu")
+command.add_command(forensics_evaluate.command, "evaluate")
+command.add_command(forensics_calibrate.command, "calibrate")
 
 
 @command.command("list")
@@ -58,80 +55,6 @@ def show_command(name: str, as_json: bool) -> None:
     show_card(folder.model.card_path, folder.card, as_json)
 
 
-@command.command("evaluate")
-@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
-@click.option(
-    "--data",
-    "folders",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of held-out photos, or of RAW files; repeat for several.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("out/forensics"),
-    show_default=True,
-    help="Folder of report.html, results.json and plots.",
-)
-@click.option("--limit", type=click.IntRange(1), help="Only the first photos of each folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@click.option("--update-card", is_flag=True, help="Write the results into the cards.")
-@threads_option
-def evaluate_command(
-    names: tuple[str, ...],
-    folders: tuple[Path, ...],
-    output: Path,
-    limit: int | None,
-    as_json: bool,
-    update_card: bool,
-    threads: int | None,
-) -> None:
-    """Accuracy, confusion and cost of FANs behind their channels, on photos never trained on.
-
-    Photos are manipulated, sent through real files of the channel and judged in patches.
-
-    \b
-    Example:
-      dcn forensics evaluate dcn-16c-fan dcn-16c-forensic --data photos/
-    """
-    for path in folders:
-        if not path.is_dir():
-            raise UsageError(f"{path}: no such folder")
-    load_torch(threads)
-    from dcncodec.forensics import report
-    from dcncodec.forensics.evaluate import evaluate
-    from dcncodec.forensics.folder import open_forensic
-    from dcncodec.forensics.photos import Photos
-    from dcncodec.formats.files import make_folder
-    from dcncodec.models import card
-
-    chosen = [open_forensic(name) for name in names]
-    sets = {name: Photos(folder, limit) for name, folder in _named(folders).items()}
-    make_folder(output)
-    found: list[Evaluation] = []
-    for data, photos in sets.items():
-        for folder in chosen:
-            title = f"{folder.name} on {data}"
-            with click.progressbar(length=len(photos), label=title, file=sys.stderr) as bar:
-                found.append(evaluate(folder, photos, data, partial(bar.update, 1)))
-            if not as_json:
-                say(_line(found[-1]))
-            if update_card:
-                card.update_card(folder.model, {data: found[-1].figures()})
-            results = [{"name": e.name, "data": e.data, **e.figures()} for e in found]
-            text = json.dumps(results, indent=2) + "\n"
-            write_output(str(output / "results.json"), text.encode(), force=True)
-    figures = report.figures_of(found, chosen, next(iter(sets.values())))
-    report.write(found, figures, output)
-    if as_json:
-        say_text(text.rstrip("\n"))
-    else:
-        say(f"{output / 'report.html'}: tables and plots")
-
-
 @command.command("detect")
 @click.argument("paths", nargs=-1, required=True, metavar="PHOTO...")
 @click.option(
@@ -142,11 +65,18 @@ def evaluate_command(
 @click.option(
     "--heatmap",
     type=click.Path(path_type=Path),
-    help="Write the photo with its patches tinted: a .png file; for several photos a folder.",
+    help="Write the photo with its places tinted: a .png file; for several photos a folder.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Folders within folders, too.")
 @click.option("-f", "--force", is_flag=True, help="Replace heat maps that exist.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything, patch by patch.")
+@click.option(
+    "--false-alarm",
+    type=click.Choice(["0.01", "0.05"]),
+    default="0.05",
+    show_default=True,
+    help="Share of untouched photos that may be called manipulated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything, the map as well.")
 @quiet_option
 @threads_option
 def detect_command(
@@ -155,19 +85,21 @@ def detect_command(
     heatmap: Path | None,
     recursive: bool,
     force: bool,
+    false_alarm: str,
     as_json: bool,
     quiet: bool,
     threads: int | None,
 ) -> None:
-    """How each PHOTO was manipulated: its class as a whole and patch by patch.
+    """Whether each PHOTO is native or was manipulated, and how: as a whole and in its parts.
 
-    PHOTO is a file, a folder or a quoted pattern; - alone stands for standard input. A photo in
-    which every patch is flat cannot be judged.
+    PHOTO is a file, a folder or a quoted pattern; - alone stands for standard input. The answer is
+    native, manipulated or undecided, at a rate of false alarms that "dcn forensics calibrate" has
+    measured; without that it is always undecided. A flat photo cannot be judged.
 
     \b
     Examples:
       dcn forensics detect photo.dcn --heatmap map.png
-      dcn forensics detect -r photos/ --fan fan-none --heatmap maps/
+      dcn forensics detect --false-alarm 0.01 -r photos/ --fan fan-none --heatmap maps/
     """
     plan = plan_photos(paths, heatmap, recursive, force)
 
@@ -177,43 +109,30 @@ def detect_command(
     def convert(job: Job, content: bytes, _: None) -> dict[str, Any]:
         from dcncodec.forensics.detect import detect, heat_map, open_photo
 
-        pixels, folder = open_photo(content, job.name, fan)
-        detection = detect(pixels, folder)
+        pixels, folder = open_photo(content, job.name, fan, notify=batch.display.notice)
+        detection = detect(pixels, folder, float(false_alarm))
         if job.target:
             write_output(job.target, heat_map(pixels, detection), force)
         return {"photo": job.name, **detection.as_dict()}
 
-    Batch(plan, as_json, quiet).run(lambda job: read_input(job.source), load, convert, _verdict)
+    batch = Batch(plan, as_json, quiet)
+    batch.run(lambda job: read_input(job.source), load, convert, _verdict)
 
 
 def _verdict(record: dict[str, Any]) -> str:
-    counts = Counter("flat" if p["flat"] else p["class"] for p in record["patches"])
-    listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-    patches = f"{len(record['patches'])} patches of {record['patch']} pixels: {listed}"
-    if record["class"] is None:
-        return f"{record['photo']}: cannot be judged (by {record['fan']}); {patches}"
-    share = record["probabilities"][record["class"]] * 100
-    return f"{record['photo']}: {record['class']} ({share:.0f}%, by {record['fan']}); {patches}"
-
-
-def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Folders by their last name, or by as much of their path as tells them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    if len(set(parts)) < len(parts):
-        raise UsageError("--data: names a folder twice")
-    depth = 1
-    while len({path[-depth:] for path in parts}) < len(parts):
-        depth += 1
-    return {"/".join(path[-depth:]): folder for path, folder in zip(parts, folders, strict=True)}
-
-
-def _line(found: Evaluation) -> str:
-    figures: dict[str, Any] = found.figures()
-    text = f"{found.name} on {found.data}: accuracy {found.accuracy * 100:.1f}%"
-    if found.bpp is not None:
-        text += (
-            f"  bpp {figures['bpp']:.3f}  PSNR {figures['psnr']:.2f}  SSIM {figures['ssim']:.4f}"
-        )
-    if "nip_psnr" in figures:
-        text += f"  camera pipeline PSNR {figures['nip_psnr']:.2f}"
-    return text
+    photo, fan = record["photo"], record["fan"]
+    if not record["judged"]:
+        return f"{photo}: cannot be judged, it is flat (by {fan})"
+    answer, probabilities = record["verdict"], record["probabilities"]
+    if record["class"] is not None:
+        where = "" if record["extent"] == "whole" else " in part"
+        answer = f"{answer}{where}: {record['class']}"
+    elif answer == "undecided":
+        likely = max(probabilities, key=lambda name: probabilities[name])
+        answer += f", {likely} is the most probable ({probabilities[likely]:.0%})"
+    if record["false_alarm"] is None:
+        answer += "; not calibrated"
+    else:
+        answer += f"; false alarms {record['false_alarm']:.0%}"
+    shares = (f"{share:.0%} {name}" for name, share in record["shares"].items() if share >= 0.005)
+    return f"{photo}: {answer} (by {fan}); places: {', '.join(shares)}"

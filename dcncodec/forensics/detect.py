@@ -1,4 +1,4 @@
-"""Tells how a photo was manipulated, patch by patch and as a whole, with a heat map."""
+"""Tells whether and how a photo was manipulated, as a whole and by places, with a heat map."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dcncodec.errors import ModelError, UsageError
-from dcncodec.forensics.evaluate import classify
+from dcncodec.forensics.dense import STEP, Cells, cells_of
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
 from dcncodec.forensics.heatmap import paint
 from dcncodec.forensics.manipulations import NATIVE
-from dcncodec.forensics.patches import cover, is_varied
+from dcncodec.forensics.verdict import Scores, Verdict, scores_of
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import read_image
 from dcncodec.formats.sections import SIGNATURE
-from dcncodec.metrics import to_unit
+from dcncodec.notices import Notice, Notify, warn
 
 Pixels = NDArray[np.uint8]
 
+SEEN = ("implementations", "grid", "history")
+"""What cards say of the photos of a training."""
 COLOURS = (
     (60, 160, 80),
     (230, 80, 60),
@@ -35,74 +36,70 @@ COLOURS = (
 )
 
 
-@dataclass(frozen=True)
-class Patch:
-    """What a FAN says of one patch.
-
-    Attributes:
-        top, left: of its first pixel.
-        probabilities: by class; they sum to one.
-        flat: varies too little to show traces, and does not count for the photo.
-    """
-
-    top: int
-    left: int
-    probabilities: dict[str, float]
-    flat: bool
-
-    @property
-    def answer(self) -> str:
-        """The most probable class."""
-        return max(self.probabilities, key=lambda name: self.probabilities[name])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detection:
     """What a FAN says of a photo.
 
     Attributes:
         fan: name of its forensic folder.
-        side: of the patches in pixels.
-        patches: row by row.
-        probabilities: of the photo by class: the normalised geometric mean over the patches that
-            vary enough; empty where none does.
+        classes: of the FAN.
+        cells: its answers all over the photo.
+        scores: of the photo; None where no place varies enough.
+        verdict: on the photo; None where it cannot be judged.
+        false_alarm: the rate that it was given at; None without a calibration.
+        probabilities: of the photo by class; empty where it cannot be judged.
+        trained: what photos the FAN has seen (``ForensicRecipe``), as far as its card says.
     """
 
     fan: str
-    side: int
-    patches: list[Patch]
+    classes: tuple[str, ...]
+    cells: Cells
+    scores: Scores | None
+    verdict: Verdict | None
+    false_alarm: float | None
     probabilities: dict[str, float]
+    trained: dict[str, str]
 
     @property
-    def answer(self) -> str | None:
-        """The most probable class of the photo; None where it cannot be judged."""
-        if not self.probabilities:
-            return None
-        return max(self.probabilities, key=lambda name: self.probabilities[name])
+    def answers(self) -> NDArray[np.int64]:
+        """(h, w), the index of the most probable class of every place; -1 where it is flat."""
+        answers: NDArray[np.int64] = self.cells.logs.argmax(0).numpy().copy()
+        answers[~self.cells.varied.numpy()] = -1
+        return answers
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
+        answers, sure = self.answers, self.cells.logs.amax(0).exp()
+        varied = answers[answers >= 0]
+        counts = np.bincount(varied, minlength=len(self.classes)) / max(1, varied.size)
+        shares = dict(zip(self.classes, counts.round(4).tolist(), strict=True))
+        verdict, scores = self.verdict, self.scores
         return {
             "fan": self.fan,
-            "class": self.answer,
-            "judged": self.answer is not None,
-            "probabilities": _rounded(self.probabilities),
-            "patch": self.side,
-            "patches": [
-                {
-                    "top": patch.top,
-                    "left": patch.left,
-                    "class": patch.answer,
-                    "flat": patch.flat,
-                    "probabilities": _rounded(patch.probabilities),
-                }
-                for patch in self.patches
-            ],
+            "trained": self.trained,
+            "judged": verdict is not None,
+            "verdict": verdict and verdict.answer,
+            "class": verdict and verdict.manipulation,
+            "extent": verdict and verdict.extent,
+            "false_alarm": self.false_alarm,
+            "probabilities": {name: round(p, 4) for name, p in self.probabilities.items()},
+            "scores": scores and {"whole": round(scores.whole, 3), "part": round(scores.part, 3)},
+            "shares": shares,
+            "map": {
+                "step": STEP,
+                "classes": list(self.classes),
+                "answers": answers.tolist(),
+                "probabilities": [[round(p, 3) for p in row] for row in sure.tolist()],
+            },
         }
 
 
 def open_photo(
-    data: bytes, name: str, fan: str | None, max_pixels: int | None = MAX_PIXELS
+    data: bytes,
+    name: str,
+    fan: str | None,
+    max_pixels: int | None = MAX_PIXELS,
+    notify: Notify = warn,
 ) -> tuple[Pixels, ForensicFolder]:
     """A photo's pixels and the FAN that knows their history.
 
@@ -113,10 +110,11 @@ def open_photo(
         fan: forensic folder by name or path; None for the one whose FAN was trained on the model
             of a .dcn file.
         max_pixels: refuse larger photos; None for no limit.
+        notify: told of a picture whose codec is a guess.
 
     Raises:
         UsageError: an image without a codec needs ``fan``.
-        ModelError: no FAN knows the codec, or ``fan`` knows another one.
+        ModelError: no FAN knows the codec of a .dcn file, or ``fan`` knows another one.
         DcnError: the photo cannot be read.
     """
     if not data.startswith(SIGNATURE):
@@ -124,7 +122,15 @@ def open_photo(
             raise UsageError(f"{name}: no .dcn file; say with --fan which FAN knows its channel")
         folder = open_forensic(fan)
         if folder.codec_sha256 is not None:
-            raise ModelError(f"{name}: no .dcn file, but the FAN {folder.name} knows those only")
+            codec_name = folder.card["codec"]["name"]
+            notify(
+                Notice(
+                    "quality",
+                    f"no .dcn file: taken for a picture that {codec_name} decoded, which is not "
+                    "verified, and may have been changed since",
+                    name,
+                )
+            )
         return read_image(data, max_pixels=max_pixels, name=name).pixels, folder
     prefix = container.read_header(data).model_hash.hex()
     folder = find_for_codec(prefix) if fan is None else open_forensic(fan)
@@ -138,48 +144,50 @@ def open_photo(
     return codec.decode(data, max_pixels=max_pixels).pixels, folder
 
 
-def detect(pixels: Pixels, folder: ForensicFolder) -> Detection:
+def detect(pixels: Pixels, folder: ForensicFolder, false_alarm: float = 0.05) -> Detection:
     """Judge all of a photo, uint8 (H, W, 3), with the FAN of a forensic folder.
 
-    Where its sides are no multiples of a patch's, the last patches overlap those before them.
+    Args:
+        pixels: uint8 (H, W, 3).
+        folder: the FAN; without a calibration its verdict is ``undecided``.
+        false_alarm: one of ``verdict.FALSE_ALARMS``.
 
     Raises:
         ImageError: the photo is smaller than a patch.
-        ModelError: the FAN is missing or damaged.
+        ModelError: the FAN is missing or damaged, or knows no native photos.
     """
-    side = int(folder.card["patch"])
-    squares, places = cover(pixels, side)
-    logs = classify(folder.load_fan(), squares)
-    varied = is_varied(to_unit(squares))
-    patches = [
-        Patch(top, left, _by_class(folder, row.exp()), not bool(counts))
-        for (top, left), row, counts in zip(places, logs, varied, strict=True)
-    ]
-    judged = _by_class(folder, logs[varied].mean(0).softmax(0)) if bool(varied.any()) else {}
-    return Detection(folder.name, side, patches, judged)
+    if NATIVE not in folder.classes:
+        raise ModelError(f"{folder.name}: does not know the class {NATIVE}; choose another --fan")
+    cells = cells_of(folder.load_fan(), pixels, int(folder.card["patch"]))
+    scores = scores_of(cells, folder.classes)
+    calibration = folder.calibration
+    rate = None if calibration is None else false_alarm
+    recipe = folder.card.get("recipe", {})
+    trained = {name: recipe[name] for name in SEEN if name in recipe}
+    verdict, by_class = None, {}
+    if scores is not None:
+        if calibration is None:
+            verdict, probabilities = Verdict("undecided"), scores.pooled.exp()
+        else:
+            verdict = calibration.verdict(scores, false_alarm)
+            probabilities = calibration.probabilities(scores)
+        by_class = dict(zip(folder.classes, probabilities.tolist(), strict=True))
+    return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, trained)
 
 
 def heat_map(pixels: Pixels, detection: Detection) -> bytes:
-    """A PNG of the photo in grey, its patches tinted by class: the surer, the stronger.
+    """A PNG of the photo in grey, its places tinted by class: the surer, the stronger.
 
-    Native and flat patches stay grey; a legend of the classes follows below.
+    Native and flat places stay grey; a legend of the classes follows below.
     """
-    names = list(detection.patches[0].probabilities)
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    tint = np.zeros((*pixels.shape[:2], 4), np.uint8)
-    for patch in detection.patches:
-        if patch.flat or patch.answer == NATIVE:
-            continue
-        rows = slice(patch.top, patch.top + detection.side)
-        columns = slice(patch.left, patch.left + detection.side)
-        certainty = round(255 * patch.probabilities[patch.answer])
-        tint[rows, columns] = (*colours[patch.answer], certainty)
-    return paint(pixels, tint, {name: colours[name] for name in names if name != NATIVE})
-
-
-def _by_class(folder: ForensicFolder, probabilities: torch.Tensor) -> dict[str, float]:
-    return dict(zip(folder.classes, probabilities.tolist(), strict=True))
-
-
-def _rounded(probabilities: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in probabilities.items()}
+    height, width = pixels.shape[:2]
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(detection.classes)}
+    certainty = detection.cells.logs.amax(0).exp().numpy()
+    tint = np.zeros((*certainty.shape, 4), np.uint8)
+    for index, name in enumerate(detection.classes):
+        if name != NATIVE:
+            chosen = detection.answers == index
+            tint[chosen, :3] = colours[name]
+            tint[chosen, 3] = np.rint(255 * certainty[chosen])
+    whole = tint.repeat(STEP, 0).repeat(STEP, 1)[:height, :width]
+    return paint(pixels, whole, {n: c for n, c in colours.items() if n != NATIVE})

@@ -13,6 +13,7 @@ A JPEG of the class jpeg is of quality 50 to 85, below that of a camera: saved a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -156,14 +157,20 @@ def resave(pixels: Pixels, how: str) -> Pixels:
     Raises:
         UsageError: it is neither.
     """
+    kind, value = check_resave(how)
+    if kind == "jpeg":
+        return jpeg(pixels, np.random.default_rng(0), round(value))
+    height, width = (max(1, round(side * value)) for side in pixels.shape[:2])
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def check_resave(how: str) -> tuple[str, float]:
+    """Kind and value of what ``resave`` does; UsageError where there is no such thing."""
     kind, _, text = how.partition(":")
-    try:
+    with suppress(ValueError):
         value = float(text)
-    except ValueError:
-        value = 0.0
-    if kind == "jpeg" and value.is_integer() and 1 <= value <= 100:
-        return jpeg(pixels, np.random.default_rng(0), int(value))
-    if kind == "resize" and 0.1 <= value <= 4:
-        height, width = (max(1, round(side * value)) for side in pixels.shape[:2])
-        return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+        if kind == "jpeg" and value.is_integer() and 1 <= value <= 100:
+            return kind, value
+        if kind == "resize" and 0.1 <= value <= 4:
+            return kind, value
     raise UsageError(f"--resave {how}: choose jpeg:QF of 1 to 100, or resize:SCALE of 0.1 to 4")

@@ -186,7 +186,9 @@ def evaluate_field(
                     patches = cut(arrived, side)[0]
                 except ImageError as error:
                     raise ImageError(f"{taken.name}: {error}") from None
-                patches = patches[is_varied(to_unit(patches))]
+                # By what was sent, as long as places are the same: a channel may flatten.
+                seen = patches if resaved else cut(received.sent, side)[0]
+                patches = patches[is_varied(to_unit(seen))]
                 if not len(patches):
                     continue
                 answers = classify(fan, patches).argmax(1).numpy()

@@ -37,18 +37,6 @@ def cut(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, i
     return _squares(pixels, side, rows, columns)
 
 
-def cover(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Squares that cover a photo, row by row; at the right and bottom they overlap if need be.
-
-    Args, Returns, Raises: as ``cut``.
-    """
-    rows, columns = (
-        sorted({*range(0, length - side + 1, side), length - side} if length >= side else ())
-        for length in pixels.shape[:2]
-    )
-    return _squares(pixels, side, rows, columns)
-
-
 def _squares(
     pixels: NDArray[np.uint8], side: int, rows: Sequence[int], columns: Sequence[int]
 ) -> tuple[Tensor, list[tuple[int, int]]]:

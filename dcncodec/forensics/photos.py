@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +76,23 @@ class Photos:
     def __init__(self, folder: Path, limit: int | None = None, part: Part | None = None) -> None:
         if not folder.is_dir():
             raise UsageError(f"--data {folder}: no such folder")
+        self.part = part
         raw = raw_files(folder) if part is None else []
         self.raw = bool(raw)
         found = images_in(folder) if part is None else photos_of(folder, part)
         self.files = (raw or found)[:limit]
         if not self.files:
             raise UsageError(f"--data {folder}: holds no photos")
+
+    def described(self) -> dict[str, Any]:
+        """For cards: how many, which part, and the first and the last of them."""
+        split = {} if self.part is None else {"part": self.part}
+        return {
+            "photos": len(self),
+            **split,
+            "first": self.files[0].name,
+            "last": self.files[-1].name,
+        }
 
     def __len__(self) -> int:
         return len(self.files)

@@ -17,9 +17,12 @@ from dcncodec.errors import ModelError
 from dcncodec.forensics.analysis import attenuation, ssim_changes
 from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.forensics.evaluate import Evaluation
+from dcncodec.forensics.field_evaluation import FieldEvaluation
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.photos import Photos
+from dcncodec.forensics.tables import field_tables, paper_table, wifs_tables
 from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.formats.files import atomic_write
 from dcncodec.models.families.fan import LEARNS_CODEC
 from dcncodec.notices import Notice, Notify, warn
@@ -27,6 +30,9 @@ from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Found = Evaluation | FieldEvaluation | WifsEvaluation
+"""What a protocol measures."""
 
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }
@@ -38,7 +44,7 @@ DEEPEST = -30.0
 
 
 def figures_of(
-    found: Sequence[Evaluation],
+    found: Sequence[Found],
     chosen: Sequence[ForensicFolder],
     photos: Photos,
     notify: Notify = warn,
@@ -51,6 +57,22 @@ def figures_of(
         photos: native ones, from which spectra and changes of SSIM are taken.
         notify: told of a plot that cannot be drawn.
     """
+    paper, field, wifs = _by_protocol(found)
+    figures = {}
+    if field:
+        figures["Confusion in the field"] = confusion(field)
+    if wifs:
+        figures["JPEGs told by quality"] = by_quality(wifs)
+    return figures | (_paper_figures(paper, chosen, photos, notify) if paper else {})
+
+
+def _paper_figures(
+    found: Sequence[Evaluation],
+    chosen: Sequence[ForensicFolder],
+    photos: Photos,
+    notify: Notify,
+) -> dict[str, Figure]:
+    """Those of the paper's protocol; see ``figures_of``."""
     figures = {"Confusion": confusion(found)}
     lossy = [folder for folder in chosen if folder.channel != NONE]
     if lossy:
@@ -63,7 +85,7 @@ def figures_of(
                 for folder in lossy
             }
         )
-    if len({evaluation.data for evaluation in found}) > 1:
+    if len({evaluation.title for evaluation in found}) > 1:
         figures["Transfer"] = transfer(found)
     for folder in chosen:
         if LEARNS_CODEC in folder.card["trainable"]:
@@ -89,7 +111,7 @@ def _ssim_change(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict
     return {f"SSIM change of {folder.name}": ssim_change(changes, base, folder.name)}
 
 
-def confusion(evaluations: Sequence[Evaluation]) -> Figure:
+def confusion(evaluations: Sequence[Evaluation | FieldEvaluation]) -> Figure:
     """Confusion matrices in percent of each true class (Tables of appendix B.1)."""
     figure = new_figure(4.6 * len(evaluations), 4.6)
     for axes, found in zip(
@@ -106,7 +128,23 @@ def confusion(evaluations: Sequence[Evaluation]) -> Figure:
         ticks = range(len(found.classes))
         axes.set_xticks(ticks, found.classes, rotation=60, fontsize=8)
         axes.set_yticks(ticks, found.classes, fontsize=8)
-        axes.set_title(f"{found.name} on {found.data}: {found.accuracy * 100:.1f} %", fontsize=9)
+        axes.set_title(f"{found.name} on {found.title}: {found.accuracy * 100:.1f} %", fontsize=9)
+    return figure
+
+
+def by_quality(evaluations: Sequence[WifsEvaluation]) -> Figure:
+    """JPEGs that are told, over their quality; dashed where they are cut anywhere."""
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    for place, found in enumerate(evaluations):
+        for cut, style in zip(CUTS, ("-", "--"), strict=True):
+            shares = [100 * found.by_quality[cut][quality] for quality in QUALITIES]
+            label = f"{found.name} on {found.data}, {cut}"
+            axes.plot(QUALITIES, shares, f"C{place % 10}o{style}", label=label)
+    axes.set_xlabel("JPEG quality")
+    axes.set_ylabel("told, %")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
     return figure
 
 
@@ -117,7 +155,7 @@ def trade_off(evaluations: Sequence[Evaluation]) -> Figure:
     for found in evaluations:
         if found.bpp is None or found.ssim is None:
             continue
-        label = f"{found.name} ({found.data})"
+        label = f"{found.name} ({found.title})"
         for axes, values in ((left, found.bpp), (right, found.ssim)):
             place = (np.mean(list(values.values())), found.accuracy * 100)
             axes.plot(*place, "o", label=label)
@@ -133,12 +171,12 @@ def trade_off(evaluations: Sequence[Evaluation]) -> Figure:
 def transfer(evaluations: Sequence[Evaluation]) -> Figure:
     """Accuracy of every FAN on every set of photos (Fig. D.1)."""
     names = list(dict.fromkeys(found.name for found in evaluations))
-    sets = list(dict.fromkeys(found.data for found in evaluations))
+    sets = list(dict.fromkeys(found.title for found in evaluations))
     figure = new_figure(1.5 + 1.2 * len(names), 3.6)
     axes = figure.subplots()
     width = 0.8 / len(sets)
     for i, data in enumerate(sets):
-        heights = {f.name: f.accuracy * 100 for f in evaluations if f.data == data}
+        heights = {f.name: f.accuracy * 100 for f in evaluations if f.title == data}
         places = [names.index(name) + i * width for name in heights]
         axes.bar(places, list(heights.values()), width, label=data)
     axes.set_xticks(range(len(names)), names, rotation=20, fontsize=8)
@@ -174,18 +212,32 @@ def ssim_change(found: Mapping[str, tuple[float, float]], base: str, tuned: str)
     return figure
 
 
-def write(evaluations: Sequence[Evaluation], figures: Mapping[str, Figure], folder: Path) -> None:
+def write(found: Sequence[Found], figures: Mapping[str, Figure], folder: Path) -> None:
     """Write ``report.html`` and every figure as SVG.
 
     Args:
-        evaluations: for the table.
+        found: for the tables.
         figures: by title.
         folder: must exist.
 
     Raises:
         OutputError: it cannot be written.
     """
-    write_page("Forensic evaluation", [_table(evaluations)], figures, folder)
+    paper, field, wifs = _by_protocol(found)
+    parts = [paper_table(paper)] if paper else []
+    parts += field_tables(field) if field else []
+    parts += wifs_tables(wifs) if wifs else []
+    write_page("Forensic evaluation", parts, figures, folder)
+
+
+def _by_protocol(
+    found: Sequence[Found],
+) -> tuple[list[Evaluation], list[FieldEvaluation], list[WifsEvaluation]]:
+    return (
+        [e for e in found if isinstance(e, Evaluation)],
+        [e for e in found if isinstance(e, FieldEvaluation)],
+        [e for e in found if isinstance(e, WifsEvaluation)],
+    )
 
 
 def write_page(
@@ -223,26 +275,3 @@ def write_page(
     )
     with atomic_write(folder / "report.html", overwrite=True) as target:
         target.write(page.encode())
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in HTML."""
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def _table(evaluations: Sequence[Evaluation]) -> str:
-    head = ["FAN", "photos", "patches a class", "accuracy, %", "bpp", "PSNR, dB", "SSIM"]
-    columns = [("bpp", ".3f"), ("psnr", ".2f"), ("ssim", ".4f")]
-    if any(found.nip_psnr is not None for found in evaluations):
-        head.append("camera pipeline, dB")
-        columns.append(("nip_psnr", ".2f"))
-    rows = []
-    for found in evaluations:
-        figures = found.figures()
-        cells = [found.name, found.data, str(found.patches), f"{found.accuracy * 100:.1f}"]
-        for name, form in columns:
-            cells.append(format(figures[name], form) if name in figures else "–")
-        rows.append(cells)
-    return table(head, rows)

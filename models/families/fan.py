@@ -9,6 +9,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
     nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
                    pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
+    verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``)
     patch        int, side in pixels of the patches that it judges
     fan_sha256   str, of fan.safetensors in hexadecimal
 """
@@ -74,6 +75,7 @@ def text(card: Mapping[str, Any]) -> str:
         f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
         *run_lines(card, origin),
     ]
+    lines += _verdict_lines(card)
     for name, figures in card["results"].items():
         if "confusion" in figures:
             classes = figures["classes"]
@@ -84,6 +86,29 @@ def text(card: Mapping[str, Any]) -> str:
             lines += ["", f"## Confusion on {name}, % of each true class", ""]
             lines += table(["true class", *classes], rows, ["", *classes])
     return "\n".join(lines) + "\n"
+
+
+def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
+    """What verdicts rest on, and where it was measured."""
+    entry = card.get("verdict")
+    if entry is None:
+        return ["", "Not calibrated: no rate of false alarms is known."]
+    lines = [
+        "",
+        "## Verdicts",
+        "",
+        f"Thresholds of the log-odds, measured on {entry['native_versions']} untouched and "
+        f"{entry['other_versions']} manipulated versions of {entry['photos']} photos of "
+        f"{entry['data']}, part {entry['part']} ({entry['first']} to {entry['last']}), behind the "
+        f"channel. Temperature {entry['temperature']:.3g}; up to {entry['clear']:.3g} a photo may "
+        "be called native.",
+        "",
+    ]
+    rows = [
+        {"rate": rate, "whole": f"{whole:.3g}", "part": f"{part:.3g}"}
+        for rate, (whole, part) in entry["thresholds"].items()
+    ]
+    return lines + table(("false alarms", "whole", "part"), rows, ("rate", "whole", "part"))
 
 
 def network(folder: ModelFolder) -> FAN:

@@ -175,16 +175,17 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     photo.write_bytes(Codec(tiny_model, device="cpu").encode(pixels))
     code, text, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
     assert code == 0, error
-    assert "by tiny-fan)" in text
-    assert "9 patches of 64 pixels: " in text
+    # What a random codec decodes is flat.
+    assert "cannot be judged, it is flat (by tiny-fan)" in text
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.size[0] == 160
     code, text, _ = dcn("detect", photo, "--json")
     record = json.loads(text)
     assert code == 0
     assert record["photo"] == str(photo)
-    assert record["class"] in {"native", "median", None}
-    assert len(record["patches"]) == 9
+    assert record["verdict"] is None
+    assert record["judged"] is False
+    assert len(record["map"]["answers"]) == 9
     for name in ("map.jpg", "photo.dcn"):
         code, _, error = dcn("detect", photo, "--heatmap", tmp_path / name, "-f")
         assert code == 2
@@ -229,7 +230,7 @@ def test_detect_in_several_photos(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
     code, text, error = dcn("detect", "--fan", fan, "-")
     assert code == 0, error
-    assert text.startswith("standard input: cannot be judged (by tiny-fan); 4 patches")
+    assert text.startswith("standard input: cannot be judged, it is flat (by tiny-fan)")
 
 
 @pytest.mark.parametrize(
@@ -245,3 +246,83 @@ def test_bad_input(fan: Path, dcn: Dcn, arguments: list[str], code: int, expecte
     assert found == code
     assert expected in error
     assert "Traceback" not in error
+
+
+def with_entries(fan: Path, **entries: object) -> None:
+    card = json.loads((fan / "forensic.json").read_text())
+    (fan / "forensic.json").write_text(json.dumps(card | entries))
+
+
+def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+    with_entries(fan, channel="none", codec=None)
+    code, text, error = dcn("detect", photos / "0.png", "--fan", fan)
+    assert code == 0, error
+    assert "undecided, " in text
+    assert "; not calibrated (by tiny-fan); places: " in text
+    code, text, error = dcn("calibrate", fan, "--data", photos, "--json")
+    assert code == 0, error
+    record = json.loads(text)
+    assert (record["photos"], record["part"], record["first"]) == (1, "tune", "0.png")
+    card = json.loads((fan / "forensic.json").read_text())
+    assert card["verdict"] == {name: value for name, value in record.items() if name != "name"}
+    assert "## Verdicts" in (fan / "forensic.md").read_text()
+    for rate in ("0.01", "0.05"):
+        code, text, error = dcn("detect", photos, "--fan", fan, "--false-alarm", rate)
+        assert code == 0, error
+        assert f"false alarms {float(rate):.0%} (by tiny-fan)" in text
+    code, _, error = dcn("detect", photos, "--fan", fan, "--false-alarm", "0.5")
+    assert code == 2
+    assert "0.5" in error
+    out = tmp_path / "out"
+    arguments = ("evaluate", fan, "--data", photos, "--part", "report", "-o", out)
+    code, text, error = dcn(*arguments, "--protocol", "field", "--json", "--update-card")
+    assert code == 0, error
+    (found,) = json.loads(text)
+    assert found["data"] == "photos (report), field"
+    assert set(found["photos_0.05"]) >= {"false_alarms", "detected", "told"}
+    assert "<h2>Implementations, accuracy in %</h2>" in (out / "report.html").read_text()
+    results = json.loads((fan / "forensic.json").read_text())["results"]
+    assert results["photos (report), field"]["first"] == "1.png"
+
+
+def test_conditions_of_the_paper_s_protocol(
+    tmp_path: Path, photos: Path, fan: Path, dcn: Dcn
+) -> None:
+    """The first is the protocol as ever, to the last digit."""
+    arguments = ("evaluate", fan, "--data", photos, "--limit", "1", "--json", "-o", tmp_path / "o")
+    plain = json.loads(dcn(*arguments)[1])
+    code, text, error = dcn(*arguments, "--grid", "0,0", "--grid", "3,5", "--history", "none")
+    assert code == 0, error
+    first, second = json.loads(text)
+    assert [first] == plain
+    assert second["data"] == "photos, grid 3,5, history none"
+    assert second["bpp"] != first["bpp"]
+    for option, value, words in (
+        ("--grid", "9,0", "choose DY,DX"),
+        ("--history", "0", "choose none, or a JPEG quality"),
+        ("--draws", "2", "--draws belongs to --protocol field"),
+        ("--resave", "jpeg:90", "--resave belongs to --protocol field"),
+    ):
+        code, _, error = dcn(*arguments, option, value)
+        assert code == 2
+        assert words in error
+    code, _, error = dcn(*arguments, "--protocol", "field", "--outsider", fan)
+    assert code == 2
+    assert "--outsider tiny-fan: has a channel" in error
+
+
+def test_lattices_and_qualities(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+    out = tmp_path / "out"
+    arguments = ("evaluate", fan, "--data", photos, "--protocol", "wifs2020", "--limit", "1")
+    code, _, error = dcn(*arguments, "-o", out)
+    assert code == 2
+    assert "does not know the class jpeg" in error
+    with_entries(fan, classes=["native", "jpeg"])
+    code, text, error = dcn(*arguments, "-o", out, "--json")
+    assert code == 0, error
+    (found,) = json.loads(text)
+    assert list(found["by_quality"]["aligned"]) == ["50", "60", "70", "80", "90", "99"]
+    assert set(found["by_cut"]) == {"aligned", "random"}
+    page = (out / "report.html").read_text()
+    assert "A: accuracy over the lattice" in page
+    assert "<h2>JPEGs told by quality</h2>" in page

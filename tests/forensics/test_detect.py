@@ -15,9 +15,11 @@ from PIL import Image
 
 from dcncodec.codec import Codec
 from dcncodec.errors import ImageError, ModelError, UsageError
-from dcncodec.forensics.detect import Detection, Patch, detect, heat_map, open_photo
+from dcncodec.forensics.dense import Cells
+from dcncodec.forensics.detect import Detection, detect, heat_map, open_photo
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
-from dcncodec.metrics import to_unit
+from dcncodec.forensics.verdict import Verdict
+from dcncodec.notices import Notice
 
 Pixels = NDArray[np.uint8]
 Maker = Callable[..., Path]
@@ -33,51 +35,62 @@ def compressed(tmp_path: Path, photo: Pixels, tiny_model: Path) -> Path:
     return tmp_path / "photo.dcn"
 
 
-def test_patches_and_the_photo(photo: Pixels, forensic_folder: Maker) -> None:
-    folder = open_forensic(forensic_folder("fan"))
+VERDICT = {
+    "thresholds": {"0.01": [50.0, 50.0], "0.05": [-50.0, 50.0]},
+    "clear": 0.0,
+    "temperature": 2.0,
+}
+
+
+def test_a_verdict_and_what_it_rests_on(photo: Pixels, forensic_folder: Maker) -> None:
+    recipe = {"grid": "random", "history": "88-100", "implementations": "field", "batch": 4}
+    folder = open_forensic(forensic_folder("fan", verdict=VERDICT, recipe=recipe))
     found = detect(photo, folder)
-    assert [(p.top, p.left) for p in found.patches[:2]] == [(0, 0), (0, 32)]
-    assert len(found.patches) == 35
-    assert found.as_dict()["judged"] is True
-    assert found.patches[0].flat
-    patch = to_unit(torch.from_numpy(photo[32:64, 64:96].copy())).unsqueeze(0)
-    expected = folder.load_fan()(patch).softmax(1)[0]
-    assert list(found.patches[9].probabilities.values()) == pytest.approx(expected.tolist())
-    for probabilities in (found.probabilities, *(p.probabilities for p in found.patches)):
-        assert sum(probabilities.values()) == pytest.approx(1)
-    logs = [
-        [np.log(max(p.probabilities[name], 1e-30)) for name in folder.classes]
-        for p in found.patches
-        if not p.flat
-    ]
-    assert found.answer == folder.classes[int(np.mean(logs, 0).argmax())]
+    assert found.verdict is not None
+    assert (found.verdict.answer, found.verdict.extent) == ("manipulated", "whole")
     record = json.loads(json.dumps(found.as_dict()))
-    assert record["class"] == found.answer
-    assert record["patches"][0]["flat"] is True
+    assert record["class"] == "gaussian"
+    assert record["false_alarm"] == 0.05
+    del recipe["batch"]
+    assert record["trained"] == recipe
+    assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert sum(record["shares"].values()) == pytest.approx(1, abs=1e-3)
+    assert np.array(record["map"]["answers"]).shape == (10, 14)
+    assert record["map"]["answers"][0][0] == -1
+    strict = detect(photo, folder, 0.01)
+    assert strict.verdict is not None
+    assert strict.verdict.answer != "manipulated"
     with pytest.raises(ImageError, match="too small for a patch"):
         detect(photo[:20], folder)
 
 
-def test_all_of_a_photo_is_covered(photo: Pixels, forensic_folder: Maker) -> None:
-    folder = open_forensic(forensic_folder("fan"))
-    part = photo[:107, :131]
-    found = detect(part, folder)
-    covered = np.zeros(part.shape[:2], bool)
-    for patch in found.patches:
-        assert part[patch.top : patch.top + 32, patch.left : patch.left + 32].shape == (32, 32, 3)
-        covered[patch.top : patch.top + 32, patch.left : patch.left + 32] = True
-    assert covered.all()
-    assert len(found.patches) == 4 * 5
+def test_without_a_calibration_nothing_is_decided(photo: Pixels, forensic_folder: Maker) -> None:
+    found = detect(photo, open_forensic(forensic_folder("fan")))
+    assert found.verdict == Verdict("undecided")
+    assert found.false_alarm is None
+    assert found.as_dict()["judged"] is True
+
+
+def test_a_fan_without_native_photos(photo: Pixels, forensic_folder: Maker) -> None:
+    folder = open_forensic(forensic_folder("fan", classes=["jpeg", "median"]))
+    with pytest.raises(ModelError, match="does not know the class native"):
+        detect(photo, folder)
+
+
+def test_a_damaged_calibration(forensic_folder: Maker) -> None:
+    with pytest.raises(ModelError, match="damaged card"):
+        open_forensic(forensic_folder("fan", verdict={"thresholds": []}))
 
 
 def test_flat_photos_cannot_be_judged(forensic_folder: Maker) -> None:
-    folder = open_forensic(forensic_folder("fan"))
+    folder = open_forensic(forensic_folder("fan", verdict=VERDICT))
     flat = np.full((70, 70, 3), 255, np.uint8)
     found = detect(flat, folder)
-    assert found.answer is None
-    assert found.as_dict()["class"] is None
-    assert found.as_dict()["judged"] is False
-    assert all(patch.flat for patch in found.patches)
+    assert found.verdict is None
+    record = found.as_dict()
+    assert record["verdict"] is record["class"] is record["scores"] is None
+    assert record["judged"] is False
+    assert (found.answers == -1).all()
     image = np.asarray(Image.open(io.BytesIO(heat_map(flat, found))))
     assert (image[:70] == 255).all()
 
@@ -111,8 +124,10 @@ def test_a_fan_that_does_not_match(
     Image.fromarray(photo).save(plain)
     with pytest.raises(UsageError, match="say with --fan which FAN"):
         open_file(plain, None)
-    with pytest.raises(ModelError, match="knows those only"):
-        open_file(plain, str(other))
+    notices: list[Notice] = []
+    pixels, folder = open_photo(plain.read_bytes(), "p", str(other), notify=notices.append)
+    assert (folder.name, pixels.shape) == ("other", photo.shape)
+    assert ["not verified" in str(notice) for notice in notices] == [True]
     pixels, _ = open_file(plain, str(forensic_folder("plain")))
     assert np.array_equal(pixels, photo)
 
@@ -129,19 +144,19 @@ def test_a_codec_and_a_fan_of_down_sampled_photos(
         open_file(compressed, None)
 
 
-def test_heat_map(photo: Pixels) -> None:
-    sure = {"native": 0.0, "jpeg": 1.0}
-    native = {"native": 1.0, "jpeg": 0.0}
-    patches = [
-        Patch(0, 0, native, flat=False),
-        Patch(0, 80, sure, flat=False),
-        Patch(80, 0, sure, flat=True),
-    ]
-    picture = heat_map(photo, Detection("fan", 80, patches, sure))
-    image = np.asarray(Image.open(io.BytesIO(picture)))
+def test_heat_map(photo: Pixels, forensic_folder: Maker) -> None:
+    """Tinted where the answer is a manipulation, grey elsewhere."""
+    logits = torch.zeros(2, 10, 14)
+    logits[0], logits[1, :5, 7:] = 4.0, 20.0
+    varied = torch.ones(10, 14, dtype=torch.bool)
+    varied[0] = False
+    cells = Cells(logits.log_softmax(0), varied)
+    found = Detection("fan", ("native", "jpeg"), cells, None, None, None, {}, {})
+    image = np.asarray(Image.open(io.BytesIO(heat_map(photo, found))))
     assert image.shape[0] > 160
     assert image.shape[1] == 224
     tinted = image[:160].std(2) > 1
-    assert tinted[:80, 80:160].mean() > 0.9
-    assert not tinted[:80, :80].any()
+    assert tinted[16:80, 112:].mean() > 0.9
+    assert not tinted[:16].any()
     assert not tinted[80:].any()
+    assert not tinted[:, :112].any()

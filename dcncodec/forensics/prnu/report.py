@@ -11,7 +11,8 @@ import numpy as np
 from dcncodec.forensics.prnu.match import THRESHOLD
 from dcncodec.forensics.prnu.survive import LADDER, PEERS, Row, Survival
 from dcncodec.forensics.prnu.transfer import Pair, Transfer
-from dcncodec.forensics.report import table, write_page
+from dcncodec.forensics.report import write_page
+from dcncodec.forensics.tables import table
 from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:

@@ -1,0 +1,57 @@
+"""Measures the thresholds of a FAN's verdicts (``forensics.verdict``) on photos that are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dcncodec.errors import TrainingError, UsageError
+from dcncodec.forensics.dense import cells_of
+from dcncodec.forensics.field import version
+from dcncodec.forensics.folder import ForensicFolder
+from dcncodec.forensics.manipulations import NATIVE
+from dcncodec.forensics.photos import Photos
+from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.verdict import Calibration, Scores, calibrate, scores_of
+
+NATIVE_DRAWS = 6
+"""Versions of each photo with nothing done to it: half of them were JPEGs, of many qualities."""
+
+
+def measure(
+    folder: ForensicFolder, photos: Photos, data: str, progress: Callable[[], None] | None = None
+) -> Calibration:
+    """Versions of photos under the field protocol, sent through the FAN's channel and scored.
+
+    Args:
+        folder: the FAN, its classes, ``native`` among them, and its channel.
+        photos: that are only ever used to choose by.
+        data: a name for them.
+        progress: called after each photo.
+
+    Raises:
+        UsageError: the FAN knows no native photos.
+        ModelError: the FAN or its codec is missing or damaged.
+        TrainingError: no photo can be judged.
+        ImageError: a photo cannot be encoded, or is smaller than a patch.
+    """
+    if NATIVE not in folder.classes:
+        raise UsageError(f"{folder.name}: does not know the class {NATIVE}; choose another FAN")
+    fan, side = folder.load_fan(), int(folder.card["patch"])
+    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    found: list[tuple[str, Scores]] = []
+    for number, taken in enumerate(photos):
+        pixels = taken.finished()
+        for label, name in enumerate(folder.classes):
+            for turn in range(NATIVE_DRAWS if name == NATIVE else 1):
+                draws = np.random.default_rng((number, label, turn))
+                received = transmission.send(version(pixels, name, draws).pixels)
+                scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
+                if scores is not None:
+                    found.append((name, scores))
+        if progress is not None:
+            progress()
+    if {name == NATIVE for name, _ in found} != {True, False}:
+        raise TrainingError(f"{data}: holds no photos that can be judged; give others")
+    return calibrate(found, folder.classes, {"data": data, **photos.described()})
