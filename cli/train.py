@@ -11,6 +11,7 @@ COMMANDS = {
     "forensic": "Train a forensic network, and codec or camera pipeline with it.",
     "context": "Fit a context model to a codec, whose files get smaller.",
     "nip": "Train a camera pipeline.",
+    "trace": "Train a network that localises manipulations, in stages.",
     "vr": "Train a codec for all rates.",
 }
 DEFAULT = "codec"

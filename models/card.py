@@ -66,6 +66,7 @@ TITLES = {
     "ssim": "SSIM",
     "bd": "BD-rate, %",
     "accuracy": "accuracy",
+    "auc": "pixel AUC",
     "nip_psnr": "pipeline's PSNR, dB",
 }
 """Columns of a card's learning curve, where it has them."""

@@ -17,6 +17,7 @@ from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.fan import FAN
 from dcncodec.models.network import Network
 from dcncodec.models.nip import Pipeline
+from dcncodec.models.trace import Trace
 from dcncodec.models.vr import VR
 
 N = TypeVar("N", bound=nn.Module)
@@ -66,6 +67,15 @@ def load_fan(folder: ModelFolder) -> FAN:
         ModelError: as ``load_codec``.
     """
     return _expect(find_family(folder.family).network(folder), FAN, folder)
+
+
+def load_trace(folder: ModelFolder) -> Trace:
+    """A localising network with its weights, in float32, ready for inference.
+
+    Raises:
+        ModelError: as ``load_codec``.
+    """
+    return _expect(find_family(folder.family).network(folder), Trace, folder)
 
 
 def _expect(network: nn.Module, kind: type[N], folder: ModelFolder) -> N:

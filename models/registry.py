@@ -130,7 +130,7 @@ def find_model(
         if name == name_or_path and role in {None, model.role}:
             return model
     known = ", ".join(dict.fromkeys(m.name for m in list_models(role, lambda _: None))) or "none"
-    kind = role.value if role in {Role.PIPELINE, Role.FAN, Role.FINGERPRINT} else "model"
+    kind = "model" if role in {None, Role.CODEC} else role.value
     hint = f"; '{_maker(role)}' makes others"
     if any((Path(name_or_path) / place).is_file() for place in PLACES):
         hint = f"; for the folder of that name write .{os.sep}{name_or_path}"

@@ -12,3 +12,4 @@ class Role(Enum):
     PIPELINE = "camera pipeline"
     FAN = "forensic network"
     FINGERPRINT = "sensor fingerprint"
+    LOCALISER = "localising network"

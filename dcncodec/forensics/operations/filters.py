@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from dcncodec.forensics.operations.operation import Pixels, ndimage, opencv, skimage, to_pixels
+from dcncodec.forensics.operations.operation import (
+    Pixels,
+    denoise_wavelet,
+    ndimage,
+    opencv,
+    skimage,
+    to_pixels,
+)
 
 Generator = np.random.Generator
 
@@ -72,7 +79,7 @@ def median_disk(pixels: Pixels, _: Generator, radius: int) -> Pixels:
 
 def wavelet(pixels: Pixels, _: Generator, sigma: float) -> Pixels:
     """Wavelet denoising of noise with a deviation in grey levels (scikit-image, BayesShrink)."""
-    denoised = skimage().restoration.denoise_wavelet(
+    denoised = denoise_wavelet()(
         pixels.astype(np.float32) / 255, sigma=sigma / 255, channel_axis=-1
     )
     return to_pixels(255 * denoised)

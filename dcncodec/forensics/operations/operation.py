@@ -89,6 +89,15 @@ def skimage() -> Any:
     return skimage
 
 
+def denoise_wavelet() -> Any:
+    """scikit-image's function; MissingLibraryError where that or PyWavelets is not installed."""
+    try:
+        import pywt  # noqa: F401, scikit-image asks for it only when the function works
+    except ImportError:
+        raise _missing("PyWavelets", "PyWavelets") from None
+    return skimage().restoration.denoise_wavelet
+
+
 def _missing(title: str, package: str) -> MissingLibraryError:
     return MissingLibraryError(
         f"manipulations of photos need {title} ({package}): pip install 'dcncodec[forensics]'"

@@ -243,6 +243,34 @@ class ContextRecipe(Recipe):
     crops: int = 1200
 
 
+@dataclass(frozen=True)
+class TraceRecipe(Recipe):
+    """Training of ManTra-Net in stages (CVPR 2019, section 5.2).
+
+    ``batch`` counts patches of ``patch`` pixels a side.
+
+    Attributes:
+        stage: of ``models.families.trace.STAGES``: the features as a classifier of manipulations,
+            the map with features that stay, or both together.
+        size: of ``models.trace.SIZES``.
+        classes: of the hierarchy's level that the classifier learns.
+        features_share: learning rate of the features over the rest's in the last stage.
+        codecs: names of the codecs that a quarter of the forgeries go through.
+    """
+
+    CHECKPOINT: ClassVar = "dcn-trace-checkpoint-1"
+
+    stage: str = "features"
+    size: str = "8"
+    classes: int = 25
+    features_share: float = 0.2
+    codecs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # As in ForensicRecipe.
+        object.__setattr__(self, "codecs", tuple(self.codecs))
+
+
 FORENSIC_RECIPES = {
     "paper": ForensicRecipe(
         batch=20,
@@ -318,6 +346,29 @@ VR_RECIPES = {
         max_steps=500_000,
         warmup_steps=100,
         average_decay=0.999,
+        clip_norm=1.0,
+        muon=True,
+    ),
+}
+
+TRACE_RECIPES = {
+    "paper": TraceRecipe(
+        batch=64,
+        patch=PAPER_PATCH,
+        learning_rate=1e-4,
+        schedule="halving",
+        max_steps=500_000,
+        size="paper",
+        classes=385,
+    ),
+    "fast": TraceRecipe(
+        batch=32,
+        patch=64,
+        learning_rate=2e-3,
+        schedule="cosine",
+        max_steps=8_000,
+        warmup_steps=50,
+        average_decay=0.995,
         clip_norm=1.0,
         muon=True,
     ),

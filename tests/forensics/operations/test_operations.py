@@ -141,6 +141,7 @@ def test_scaling_up_takes_the_middle() -> None:
     [
         ("cv2", LEAVES[0], "opencv-python-headless"),
         ("skimage", VARIANTS["gamma"][-1], "scikit-image"),
+        ("pywt", LEAVES[48], "PyWavelets"),
         ("scipy.ndimage", VARIANTS["median"][4], "scipy"),
     ],
 )

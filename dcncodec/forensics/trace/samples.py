@@ -1,0 +1,74 @@
+"""What the networks of ``models.trace`` learn from: patches, and what became of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.forensics.operations.hierarchy import LEAVES
+from dcncodec.forensics.operations.operation import Pixels
+from dcncodec.forensics.trace.shapes import Generator
+from dcncodec.forensics.trace.synthesis import KINDS, forge, jpeg_history
+
+CLEAN_SHARE = 0.15
+"""Of the samples for maps: photos without a manipulated part."""
+
+
+def around(patch: int) -> int:
+    """Side of the square that is manipulated before a patch is cut out of it, at a random place:
+    half of the patch larger, so that lattices begin anywhere."""
+    return patch + patch // 2
+
+
+def manipulated(
+    squares: Pixels, patch: int, generator: Generator
+) -> tuple[Pixels, NDArray[np.int64]]:
+    """Patches that were manipulated, and how.
+
+    Args:
+        squares: uint8 (B, S, S, 3), S = ``around(patch)``.
+        patch: side of the patches in pixels.
+        generator: of manipulations, each of the 385 with the same chance, and places.
+
+    Returns:
+        uint8 (B, patch, patch, 3), and the indices (B,) of the manipulations in ``LEAVES``.
+    """
+    leaves = generator.integers(len(LEAVES), size=len(squares))
+    patches = np.empty((len(squares), patch, patch, 3), np.uint8)
+    for i, (square, leaf) in enumerate(zip(squares, leaves, strict=True)):
+        changed = LEAVES[leaf].apply(square, generator)
+        top, left = generator.integers(square.shape[0] - patch + 1, size=2)
+        patches[i] = changed[top : top + patch, left : left + patch]
+    return patches, leaves.astype(np.int64)
+
+
+def forged(
+    photos: Pixels, donors: Pixels, generator: Generator, channels: int
+) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.int64]]:
+    """Patches with a manipulated part or none; half of them have a history as a whole.
+
+    Args:
+        photos: uint8 (B, P, P, 3).
+        donors: of that shape, other photos.
+        generator: of all choices.
+        channels: codecs that a history may lead through, beside JPEG.
+
+    Returns:
+        uint8 (B, P, P, 3), masks (B, P, P), and for each the codec to send it through or -1 (B,).
+    """
+    pixels = np.empty_like(photos)
+    masks = np.zeros(photos.shape[:3], bool)
+    codecs = np.full(len(photos), -1)
+    for i, (photo, donor) in enumerate(zip(photos, donors, strict=True)):
+        changed = photo
+        if generator.uniform() >= CLEAN_SHARE:
+            kind = KINDS[generator.integers(len(KINDS))]
+            forgery = forge(kind, photo, donor, generator)
+            changed, masks[i] = forgery.pixels, forgery.mask
+        history = generator.uniform()
+        if history < 0.25 or (history < 0.5 and not channels):
+            changed, _ = jpeg_history(changed, generator)
+        elif history < 0.5:
+            codecs[i] = generator.integers(channels)
+        pixels[i] = changed
+    return pixels, masks, codecs

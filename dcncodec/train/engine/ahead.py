@@ -1,0 +1,88 @@
+"""Batches that other processes make ahead of the training: for samples that a GPU cannot make.
+
+A batch is a function of its step, so that it does not matter which process makes it, nor how many
+there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import torch
+import torch.multiprocessing
+from torch import Tensor
+
+from dcncodec.errors import TrainingError
+
+Batch = tuple[Tensor, ...]
+Maker = Callable[[int], Batch]
+
+AHEAD = 3
+"""Batches for each process that wait or are being made."""
+
+_maker: Maker | None = None
+
+
+class Ahead:
+    """The batches of a training, step by step.
+
+    Args:
+        make: from a step to its batch; picklable. Its tensors are shared, not copied.
+        processes: that make batches; with 0 the training does so itself.
+    """
+
+    def __init__(self, make: Maker, processes: int) -> None:
+        self.make, self.processes = make, processes
+        self.waiting: deque[tuple[int, Future[Any]]] = deque()
+        self.pool: ProcessPoolExecutor | None = None
+        if processes:
+            # Not forked: torch's threads do not survive it.
+            context = torch.multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(processes, context, _begin, (make,))
+
+    def take(self, step: int) -> Batch:
+        """The batch of a step; the next ones are begun.
+
+        Raises:
+            TrainingError: a process was killed.
+            DcnError: what ``make`` raises.
+        """
+        if self.pool is None:
+            return self.make(step)
+        try:
+            if not self.waiting or self.waiting[0][0] != step:
+                self.waiting.clear()
+            following = self.waiting[-1][0] + 1 if self.waiting else step
+            while len(self.waiting) < AHEAD * self.processes:
+                self.waiting.append((following, self.pool.submit(_make, following)))
+                following += 1
+            arrays = self.waiting.popleft()[1].result()
+        except BrokenProcessPool:
+            raise TrainingError(
+                "a process that makes batches was killed, probably for lack of memory; use fewer "
+                "--loaders"
+            ) from None
+        return tuple(torch.from_numpy(array) for array in arrays)
+
+    def close(self) -> None:
+        """End the processes."""
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+
+def _begin(make: Maker) -> None:
+    global _maker  # noqa: PLW0603
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    _maker = make
+
+
+def _make(step: int) -> list[Any]:
+    assert _maker is not None
+    # Arrays are sent as they are; tensors would take a file descriptor each.
+    return [tensor.numpy() for tensor in _maker(step)]

@@ -1,0 +1,309 @@
+"""ManTra-Net: where was a photo manipulated? (Wu, AbdAlmageed, Natarajan, CVPR 2019)
+
+Two networks, fully convolutional and without down-sampling. ``Features`` gives every pixel a vector
+of unit norm that tells how it was processed; it learns as a classifier of manipulations, with
+``Trace.decision`` behind it. ``Anomaly`` tells how far each vector is from those around it, in
+windows of several sizes and in the whole photo.
+
+The convolutions of ``Features`` have no padding: a photo is continued by reflection once, which is
+symmetric padding as in the paper, and patches to learn from need none. The paper's batch
+normalisation of adapted features is left out: without scale and shift, in front of deviations that
+are divided by a photo's own, it changes nothing but the floor under that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dcncodec.models.fan import RESIDUAL_GAIN, RESIDUAL_SIZE, ConstrainedConv
+
+SRM = (
+    (
+        4,
+        (
+            (0, 0, 0, 0, 0),
+            (0, -1, 2, -1, 0),
+            (0, 2, -4, 2, 0),
+            (0, -1, 2, -1, 0),
+            (0, 0, 0, 0, 0),
+        ),
+    ),
+    (
+        12,
+        (
+            (-1, 2, -2, 2, -1),
+            (2, -6, 8, -6, 2),
+            (-2, 8, -12, 8, -2),
+            (2, -6, 8, -6, 2),
+            (-1, 2, -2, 2, -1),
+        ),
+    ),
+    (
+        2,
+        (
+            (0, 0, 0, 0, 0),
+            (0, 0, 0, 0, 0),
+            (0, 1, -2, 1, 0),
+            (0, 0, 0, 0, 0),
+            (0, 0, 0, 0, 0),
+        ),
+    ),
+)
+"""Steganalysis' residual filters: divisors and kernels, applied to each colour by itself."""
+RESIDUALS = 3 * len(SRM) + 3
+"""Maps of fixed and constrained filters."""
+UNITS = 8
+"""Of the recurrent layer."""
+FLOOR = 1e-5
+"""Under a photo's deviations, and what is learned on top of it at the start."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the networks are.
+
+    Attributes:
+        plain: free filters of the first layer.
+        layers: outputs of the 3x3 convolutions behind it; the last are the features.
+        adapted: features that anomalies are looked for in.
+        windows: sides in pixels, odd, from near to far.
+        kernel: side of the recurrent layer's kernels and of the last one.
+    """
+
+    plain: int
+    layers: tuple[int, ...]
+    adapted: int
+    windows: tuple[int, ...]
+    kernel: int
+
+
+def _reduced(base: int) -> Size:
+    widths = (1, *(2,) * 2, *(4,) * 3, *(8,) * 3)
+    return Size(2, tuple(base * width for width in widths), 16, (7, 15, 31, 63), 5)
+
+
+SIZES = {
+    "paper": Size(20, (32, *(64,) * 2, *(128,) * 3, *(256,) * 6), 64, (7, 15, 31), 7),
+    "12": _reduced(12),
+    "8": _reduced(8),
+}
+"""The paper's as its authors released it, and two that a processor core can train; by name."""
+
+
+class Statistics(NamedTuple):
+    """Means and standard deviations of a photo's adapted features, each (B, C, 1, 1)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+class Features(nn.Module):
+    """Image manipulation trace features (section 3): 3,680,989 parameters in the paper's size.
+
+    Attributes:
+        margin: pixels that the output is smaller than the input, on each side.
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.plain = nn.Conv2d(3, size.plain, RESIDUAL_SIZE, bias=False)
+        self.bayar = ConstrainedConv()
+        channels = size.plain + RESIDUALS
+        self.layers = nn.ModuleList()
+        for outputs in size.layers:
+            layer = nn.Conv2d(channels, outputs, 3)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+            channels = outputs
+        self.margin = RESIDUAL_SIZE // 2 + len(size.layers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features of the pixels that are ``margin`` or more away from the border.
+
+        Args:
+            pixels: (B, 3, H + 2 margin, W + 2 margin) in [0, 1].
+
+        Returns:
+            (B, C, H, W), over the C channels of mean square 1.
+        """
+        # Residuals are small differences of large numbers: bfloat16 would drown them.
+        with torch.autocast(pixels.device.type, enabled=False):
+            pixels = pixels.float()
+            kernels = torch.cat([_srm(pixels.device), self.bayar.kernel])
+            residuals = RESIDUAL_GAIN * functional.conv2d(pixels, kernels)
+            x = functional.relu(torch.cat([self.plain(2 * pixels - 1), residuals], 1))
+        for layer in self.layers[:-1]:
+            x = functional.relu(layer(x))
+        x = self.layers[-1](x)
+        # Unit norm times the root of their number: the layers behind expect ones.
+        return functional.normalize(x.float(), dim=1) * math.sqrt(x.shape[1])
+
+
+class Anomaly(nn.Module):
+    """Local anomaly detection network (section 4): 129,769 parameters in the paper's size.
+
+    Attributes:
+        reach: pixels around one, beside statistics, that its result depends on.
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.windows, middle = size.windows, size.kernel // 2
+        self.adapt = nn.Conv2d(size.layers[-1], size.adapted, 1, bias=False)
+        self.floor = nn.Parameter(torch.full((size.adapted,), FLOOR))
+        gates = 4 * UNITS
+        self.enter = nn.Conv2d(size.adapted, gates, size.kernel, padding=middle)
+        self.recur = nn.Conv2d(UNITS, gates, size.kernel, padding=middle, bias=False)
+        self.decide = nn.Conv2d(UNITS, 1, size.kernel, padding=middle)
+        steps = len(size.windows) + 1
+        self.reach = max(size.windows) // 2 + middle * (steps + 1)
+
+    def adapted(self, features: Tensor) -> Tensor:
+        """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, H, W)."""
+        weight = functional.normalize(self.adapt.weight, dim=1)
+        return functional.conv2d(features, weight).float()
+
+    @staticmethod
+    def statistics(adapted: Tensor) -> Statistics:
+        """Of a whole photo, (B, C, H, W)."""
+        deviation, mean = torch.std_mean(adapted, (2, 3), correction=0, keepdim=True)
+        return Statistics(mean, deviation)
+
+    def forward(self, adapted: Tensor, statistics: Statistics) -> Tensor:
+        """How anomalous every pixel is.
+
+        Args:
+            adapted: float32 (B, C, H, W), of a photo or of a part of it.
+            statistics: of the photo.
+
+        Returns:
+            Logits, float32 (B, H, W): above 0 rather manipulated.
+        """
+        scale = torch.maximum(
+            statistics.deviation, FLOOR + self.floor.abs()[:, None, None]
+        ).reciprocal()
+        centred = (adapted - statistics.mean) * scale
+        state = cell = torch.zeros(())
+        # Of the whole photo the mean is 0.
+        whole = torch.zeros_like(statistics.mean)
+        for step, mean in enumerate((*box_means(centred, self.windows), whole)):
+            gates = self.enter(mean - centred)
+            if step:
+                gates = gates + self.recur(state)
+            gates = gates.float()
+            enter, keep, leave = _hard_sigmoid(gates[:, UNITS:]).chunk(3, 1)
+            new = enter * gates[:, :UNITS].tanh()
+            cell = new + keep * cell if step else new
+            state = leave * cell.tanh()
+        logits: Tensor = self.decide(state)
+        return logits[:, 0].float()
+
+
+class Trace(nn.Module):
+    """Both networks and the classifier of manipulations.
+
+    Args:
+        size: of ``SIZES``.
+        classes: of the classifier.
+    """
+
+    def __init__(self, size: Size, classes: int) -> None:
+        super().__init__()
+        self.features = Features(size)
+        self.decision = nn.Conv2d(size.layers[-1], classes, 3)
+        self.anomaly = Anomaly(size)
+
+    @property
+    def margin(self) -> int:
+        """Pixels around one that its features depend on."""
+        return self.features.margin
+
+    @property
+    def halo(self) -> int:
+        """Pixels around one that its anomaly depends on, beside a photo's statistics."""
+        return self.margin + self.anomaly.reach
+
+    def constrain(self) -> None:
+        """Restore the constraint of the residual filters after an optimisation step."""
+        self.features.bayar.constrain()
+
+    def classify(self, pixels: Tensor) -> Tensor:
+        """How patches were manipulated: the mean of what their pixels say.
+
+        Args:
+            pixels: (B, 3, H, W) in [0, 1], H and W at least ``2 * margin + 3``.
+
+        Returns:
+            Logits, float32 (B, classes).
+        """
+        logits: Tensor = self.decision(self.features(pixels))
+        return logits.float().mean((2, 3))
+
+    def adapted(self, pixels: Tensor) -> Tensor:
+        """Adapted features of every pixel: (B, 3, H, W) in [0, 1] to float32 (B, C, H, W).
+
+        The photo goes on beyond its borders by reflection, so H and W are at least ``margin + 1``.
+        """
+        padded = functional.pad(pixels, (self.margin,) * 4, mode="reflect")
+        return self.anomaly.adapted(self.features(padded))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Where photos were manipulated: (B, 3, H, W) in [0, 1] to logits, float32 (B, H, W)."""
+        adapted = self.adapted(pixels)
+        logits: Tensor = self.anomaly(adapted, Anomaly.statistics(adapted))
+        return logits
+
+
+def box_means(maps: Tensor, windows: Sequence[int]) -> list[Tensor]:
+    """Means over square windows around every pixel, of what lies inside the map.
+
+    By integral images, one direction after the other: their sums stay small, and so exact.
+
+    Args:
+        maps: float32 (B, C, H, W).
+        windows: sides, odd.
+
+    Returns:
+        For every window the shape of ``maps``.
+    """
+    # Sums along rows run through memory in its order.
+    maps = maps.contiguous()
+    return [
+        next(_line_means(along, (window,), 2))
+        for along, window in zip(_line_means(maps, windows, 3), windows, strict=True)
+    ]
+
+
+def _line_means(maps: Tensor, windows: Sequence[int], axis: int) -> Iterator[Tensor]:
+    """Means over windows along an axis, 2 or 3, of what lies inside the maps."""
+    length, most = maps.shape[axis], max(windows) // 2
+    padding = (most + 1, most) if axis == 3 else (0, 0, most + 1, most)
+    sums = functional.pad(maps, padding).cumsum(axis)
+    place = torch.arange(length, device=maps.device)
+    for window in windows:
+        half = window // 2
+        inside = (place + half).clamp_max(length - 1) - (place - half).clamp_min(0) + 1
+        share = inside.to(maps.dtype).reciprocal()
+        last, before = sums.narrow(axis, most + 1 + half, length), most - half
+        yield (last - sums.narrow(axis, before, length)) * (share if axis == 3 else share[:, None])
+
+
+def _srm(device: torch.device) -> Tensor:
+    """The fixed kernels (9, 3, 5, 5), colour by colour."""
+    kernels = torch.stack([torch.tensor(rows) / divisor for divisor, rows in SRM])
+    own = torch.eye(3)
+    return torch.einsum("ci,krs->ckirs", own, kernels).flatten(0, 1).to(device)
+
+
+def _hard_sigmoid(x: Tensor) -> Tensor:
+    """0.2 x + 0.5, cut off at 0 and 1."""
+    return functional.hardsigmoid(1.2 * x)
