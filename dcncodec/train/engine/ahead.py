@@ -6,15 +6,17 @@ there are.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import tempfile
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing
 from torch import Tensor
 
 from dcncodec.errors import TrainingError
@@ -32,7 +34,8 @@ class Ahead:
     """The batches of a training, step by step.
 
     Args:
-        make: from a step to its batch; picklable. Its tensors are shared, not copied.
+        make: from a step to its batch; picklable. The processes map its tensors from one file,
+            so that they take memory once.
         processes: that make batches; with 0 the training does so itself.
     """
 
@@ -40,10 +43,14 @@ class Ahead:
         self.make, self.processes = make, processes
         self.waiting: deque[tuple[int, Future[Any]]] = deque()
         self.pool: ProcessPoolExecutor | None = None
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
         if processes:
+            self.folder = tempfile.TemporaryDirectory(prefix="dcn-")
+            path = Path(self.folder.name) / "maker"
+            torch.save(make, path)
             # Not forked: torch's threads do not survive it.
-            context = torch.multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(processes, context, _begin, (make,))
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(processes, context, _begin, (path,))
 
     def take(self, step: int) -> Batch:
         """The batch of a step; the next ones are begun.
@@ -73,13 +80,15 @@ class Ahead:
         """End the processes."""
         if self.pool is not None:
             self.pool.shutdown(cancel_futures=True)
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
-def _begin(make: Maker) -> None:
+def _begin(path: Path) -> None:
     global _maker  # noqa: PLW0603
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    _maker = make
+    _maker = torch.load(path, mmap=True, weights_only=False)  # what this process's parent wrote
 
 
 def _make(step: int) -> list[Any]:
