@@ -16,6 +16,7 @@ from dcncodec.cli.common import load_torch, threads_option
 from dcncodec.cli.lines import say, say_text
 from dcncodec.errors import UsageError
 from dcncodec.forensics.parts import PARTS
+from dcncodec.formats.geometry import MAX_RATE
 
 if TYPE_CHECKING:
     from dcncodec.forensics.report import Found
@@ -74,6 +75,13 @@ if TYPE_CHECKING:
     help="field: a FAN without channel that judges clean decoded pictures, too.",
 )
 @click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    type=click.IntRange(0, MAX_RATE),
+    help="Of a codec that has rates; repeat for several.  [default: its own default]",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -106,7 +114,7 @@ def command(
       dcn forensics evaluate dcn-16c-fan --data photos/ --grid 0,0 --grid 3,5 --history 90:420
       dcn forensics evaluate fan-none fan-field --data photos/ --protocol wifs2020
     """
-    protocol, part = options.pop("protocol"), options.pop("part")
+    protocol, part, rates = (options.pop(name) for name in ("protocol", "part", "rates"))
     _refuse_options(protocol, options)
     for path in folders:
         if not path.is_dir():
@@ -124,7 +132,12 @@ def command(
         name + (f" ({part})" if part else ""): Photos(folder, limit, part)
         for name, folder in named.items()
     }
-    runs = _runs(protocol, options)
+    single = [f.name for f in chosen if f.codec_sha256 is None or "rates" not in f.card]
+    if rates and single:
+        raise UsageError(f"--rate: {single[0]} stands behind one rate only; leave it out")
+    runs = [
+        partial(run, rate=rate) for rate in rates or (None,) for run in _runs(protocol, options)
+    ]
     make_folder(output)
     found: list[Found] = []
     results: list[dict[str, Any]] = []

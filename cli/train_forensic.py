@@ -8,6 +8,7 @@ import click
 
 from dcncodec.cli.common import Finite, machine_options
 from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.formats.geometry import MAX_RATE
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -22,6 +23,22 @@ class Names(click.ParamType[tuple[str, ...]]):
         if isinstance(value, tuple):
             return value
         return () if value == "none" else tuple(name.strip() for name in value.split(","))
+
+
+class Rates(click.ParamType[tuple[int, int]]):
+    """Two rates with a hyphen between them, or one."""
+
+    name = "rates"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """As two whole numbers."""
+        low, _, high = str(value).partition("-")
+        rates = [int(text) for text in (low, high or low) if text.isdecimal()]
+        if len(rates) != 2 or not all(0 <= rate <= MAX_RATE for rate in rates):
+            self.fail(f"{value}: choose LO-HI of 0 to {MAX_RATE}", param, ctx)
+        return rates[0], rates[1]
 
 
 @click.command()
@@ -59,6 +76,17 @@ class Names(click.ParamType[tuple[str, ...]]):
     "--lambda-n",
     type=Finite(0),
     help="Weight of the pipeline's distortion.  [default: 0.001]",
+)
+@click.option(
+    "--rate",
+    type=Rates(),
+    metavar="LO-HI",
+    help="Rates of a codec that has them, drawn for every photo.  [default: 0-255]",
+)
+@click.option(
+    "--rate-fall",
+    type=Finite(0, 1),
+    help="Share of the budget over which the lowest rate falls from HI to LO.  [default: 0.6]",
 )
 @click.option(
     "--gauges/--no-gauges",
@@ -111,11 +139,14 @@ def command(**options: Any) -> None:
     Examples:
       dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
       dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
+      dcn train forensic --model dcn-vr --rate 40-200 photos/ --out runs/rates
       dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg
       dcn train forensic --channel none --grid aligned --history none photos/ --out runs/plain
       dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \\
           --classes native,sharpen,gaussian,jpeg,resample pictures/ --out runs/camera
     """
+    if (rates := options.pop("rate")) is not None:
+        options["rate_low"], options["rate_high"] = rates
     run_training(options, ("model", "fan", "nip"), _load, _describe, _validation)
 
 

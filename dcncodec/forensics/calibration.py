@@ -12,7 +12,7 @@ from dcncodec.forensics.field import version
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.photos import Photos
-from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.transmission import transmission_of
 from dcncodec.forensics.verdict import Calibration, Scores, calibrate, scores_of
 
 NATIVE_DRAWS = 6
@@ -39,7 +39,7 @@ def measure(
     if NATIVE not in folder.classes:
         raise UsageError(f"{folder.name}: does not know the class {NATIVE}; choose another FAN")
     fan, side = folder.load_fan(), int(folder.card["patch"])
-    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    transmission = transmission_of(folder)
     found: list[tuple[str, Scores]] = []
     for number, taken in enumerate(photos):
         pixels = taken.finished()

@@ -11,6 +11,7 @@ from torch.nn import functional
 from dcncodec.errors import UsageError
 from dcncodec.forensics.djpeg import DJPEG
 from dcncodec.models.dcn import DCN
+from dcncodec.models.vr import VR
 from dcncodec.quantise import Histogram, Quantiser, quantise_in_training
 
 JPEG = re.compile(r"jpeg:(\d{1,3})")
@@ -48,7 +49,8 @@ class Channel(nn.Module):
 
     Args:
         kind: see ``parse_channel``.
-        codec: of a ``dcn`` channel; its weights may be trained or not.
+        codec: of a ``dcn`` channel; its weights may be trained or not. One for all rates is kept
+            here, but compresses elsewhere: it needs to know at which.
         downsample: whether 2x2 means halve the picture first.
         histogram, straight_through: of the codec's quantiser (``quantise_in_training``).
 
@@ -59,7 +61,7 @@ class Channel(nn.Module):
     def __init__(
         self,
         kind: str,
-        codec: DCN | None = None,
+        codec: DCN | VR | None = None,
         downsample: bool = False,
         histogram: Histogram = "channel",
         straight_through: bool = True,
@@ -94,6 +96,8 @@ class Channel(nn.Module):
             What the analysis sees, the same shape, 8-bit samples; the entropy estimate in bits
             per feature for a ``dcn`` channel.
         """
+        if isinstance(self.codec, VR):
+            raise ValueError("a codec for all rates needs a rate")
         if self.codec is not None:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_rests):
                 latent = self.codec.analysis(pixels)

@@ -23,7 +23,7 @@ from dcncodec.forensics.history import AS_IS, Condition
 from dcncodec.forensics.manipulations import NATIVE, manipulate
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
-from dcncodec.forensics.transmission import Received, Transmission
+from dcncodec.forensics.transmission import Received, transmission_of
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.fan import FAN
 
@@ -48,6 +48,7 @@ class Evaluation:
         nip_psnr: of the camera pipeline's pictures against the standard pipeline's, a mean;
             None without a pipeline.
         condition: under which the photos were judged.
+        rate: of the codec; None for its only one, or its default.
     """
 
     name: str
@@ -59,11 +60,13 @@ class Evaluation:
     bpp: dict[str, float] | None
     nip_psnr: float | None = None
     condition: Condition = AS_IS
+    rate: int | None = None
 
     @property
     def title(self) -> str:
         """Of the set, and of the condition where that is another than the paper's."""
-        return self.data if self.condition == AS_IS else f"{self.data}, {self.condition}"
+        parts = [self.data, *at_rate(self.rate)]
+        return ", ".join(parts if self.condition == AS_IS else [*parts, str(self.condition)])
 
     @property
     def patches(self) -> int:
@@ -100,6 +103,7 @@ def evaluate(
     data: str,
     progress: Callable[[], None] | None = None,
     condition: Condition = AS_IS,
+    rate: int | None = None,
 ) -> Evaluation:
     """Measure a FAN behind its channel.
 
@@ -110,6 +114,7 @@ def evaluate(
         data: a name for them.
         progress: called after each photo.
         condition: history and grid of the photos.
+        rate: of a codec that has several; None for its default.
 
     Raises:
         ModelError: the FAN or its codec is missing or damaged.
@@ -117,7 +122,7 @@ def evaluate(
         ImageError: a photo cannot be encoded, or is smaller than a patch.
     """
     fan = folder.load_fan()
-    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    transmission = transmission_of(folder, rate)
     count, side = len(folder.classes), int(folder.card["patch"])
     confusion = np.zeros((count, count), np.int64)
     lost: dict[str, list[Losses]] = {name: [] for name in folder.classes}
@@ -170,6 +175,7 @@ def evaluate(
         None if lossless else means(2),
         fmean(nip_psnrs) if nip_psnrs else None,
         condition,
+        rate,
     )
 
 
@@ -178,6 +184,11 @@ def classify(fan: FAN, patches: Tensor) -> Tensor:
     """Log-probabilities (B, K) of patches, uint8 (B, P, P, 3)."""
     parts = [fan(to_unit(part)).log_softmax(1) for part in torch.split(patches, BATCH)]
     return torch.cat(parts)
+
+
+def at_rate(rate: int | None) -> list[str]:
+    """What a title says of a rate: nothing where it is the default."""
+    return [] if rate is None else [f"rate {rate}"]
 
 
 def losses(received: Received) -> Losses:

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from dcncodec.errors import ImageError, TrainingError
 from dcncodec.forensics.dense import cells_of
-from dcncodec.forensics.evaluate import Losses, classify, losses
+from dcncodec.forensics.evaluate import Losses, at_rate, classify, losses
 from dcncodec.forensics.field import resave, version
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
-from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.transmission import transmission_of
 from dcncodec.forensics.verdict import FALSE_ALARMS, Verdict, scores_of
 from dcncodec.metrics import to_unit
 from dcncodec.models.fan import FAN
@@ -67,6 +67,7 @@ class FieldEvaluation:
         rows: all versions of all photos.
         outsider: name of the FAN without channel; empty without one.
         resaved: what became of decoded pictures (``field.resave``); empty for nothing.
+        rate: of the codec; None for its only one, or its default.
     """
 
     name: str
@@ -75,11 +76,13 @@ class FieldEvaluation:
     rows: list[Row]
     outsider: str = ""
     resaved: str = ""
+    rate: int | None = None
 
     @property
     def title(self) -> str:
         """Of set and protocol."""
-        return f"{self.data}, field" + (f", then {self.resaved}" if self.resaved else "")
+        then = [f"then {self.resaved}"] if self.resaved else []
+        return ", ".join([self.data, "field", *at_rate(self.rate), *then])
 
     @property
     def confusion(self) -> Counts:
@@ -152,6 +155,7 @@ def evaluate_field(
     draws: int = 1,
     resaved: str = "",
     outsider: ForensicFolder | None = None,
+    rate: int | None = None,
 ) -> FieldEvaluation:
     """Measure a FAN behind its channel in the field.
 
@@ -163,6 +167,7 @@ def evaluate_field(
         draws: versions of each photo and class.
         resaved: what becomes of decoded pictures, see ``field.resave``; empty for nothing.
         outsider: a FAN without channel that judges native photos after this channel, too.
+        rate: of a codec that has several; None for its default.
 
     Raises:
         ModelError: a FAN or a codec is missing or damaged.
@@ -171,7 +176,7 @@ def evaluate_field(
     """
     fan, side = folder.load_fan(), int(folder.card["patch"])
     stranger = None if outsider is None else outsider.load_fan()
-    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    transmission = transmission_of(folder, rate)
     calibration = folder.calibration
     rows = []
     for number, taken in enumerate(photos):
@@ -218,9 +223,8 @@ def evaluate_field(
         raise TrainingError(
             f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
         )
-    return FieldEvaluation(
-        folder.name, data, folder.classes, rows, "" if outsider is None else outsider.name, resaved
-    )
+    stranger_name = "" if outsider is None else outsider.name
+    return FieldEvaluation(folder.name, data, folder.classes, rows, stranger_name, resaved, rate)
 
 
 def _confusion(rows: Iterable[Row], classes: Sequence[str]) -> Counts:

@@ -21,7 +21,7 @@ from dcncodec.forensics.field_evaluation import FieldEvaluation
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.photos import Photos
 from dcncodec.forensics.tables import field_tables, paper_table, wifs_tables
-from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.transmission import Transmission, transmission_of
 from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.formats.files import atomic_write
 from dcncodec.models.families.fan import LEARNS_CODEC
@@ -78,12 +78,7 @@ def _paper_figures(
     if lossy:
         figures["Trade-off"] = trade_off(found)
         figures["Attenuation of frequencies"] = spectra(
-            {
-                folder.name: attenuation(
-                    photos, Transmission(folder.channel, folder.codec(), folder.downsample)
-                )
-                for folder in lossy
-            }
+            {folder.name: attenuation(photos, transmission_of(folder)) for folder in lossy}
         )
     if len({evaluation.title for evaluation in found}) > 1:
         figures["Transfer"] = transfer(found)

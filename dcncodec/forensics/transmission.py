@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dcncodec.codec import BARE_SIDE, Codec
 from dcncodec.forensics.channel import parse_channel
+from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.formats.peers.baselines import BASELINES
 
 Pixels = NDArray[np.uint8]
@@ -37,12 +38,20 @@ class Transmission:
         channel: see ``channel.parse_channel``.
         codec: of a ``dcn`` channel.
         downsample: whether 2x2 means halve photos first.
+        rate: 0 to 255, of a codec with rates; None for its default.
 
     Raises:
         UsageError: there is no such channel.
     """
 
-    def __init__(self, channel: str, codec: Codec | None = None, downsample: bool = False) -> None:
+    def __init__(
+        self,
+        channel: str,
+        codec: Codec | None = None,
+        downsample: bool = False,
+        rate: int | None = None,
+    ) -> None:
+        self.rate = rate
         self.quality = parse_channel(channel)
         self.codec, self.downsample = codec, downsample
 
@@ -56,7 +65,7 @@ class Transmission:
         if self.codec is not None:
             height, width = sent.shape[:2]
             if max(height, width) > BARE_SIDE or not self.codec.geometry.has_codebook:
-                data = self.codec.encode(sent)
+                data = self.codec.encode(sent, rate=self.rate)
                 return Received(sent, self.codec.decode(data).pixels, len(data))
             data = self.codec.encode_bare(sent)
             decoded = self.codec.decode_bare(data).pixels[:height, :width]
@@ -66,6 +75,15 @@ class Transmission:
             data = jpeg.compress(sent, float(self.quality), 1)
             return Received(sent, jpeg.decompress(data, 1), jpeg.payload(data))
         return Received(sent, sent, None)
+
+
+def transmission_of(folder: ForensicFolder, rate: int | None = None) -> Transmission:
+    """The channel that a FAN stands behind, at a rate where its codec has several.
+
+    Raises:
+        ModelError: the codec is missing or damaged.
+    """
+    return Transmission(folder.channel, folder.codec(), folder.downsample, rate)
 
 
 def _halved(pixels: Pixels) -> Pixels:

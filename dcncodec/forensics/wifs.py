@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from dcncodec.errors import TrainingError, UsageError
-from dcncodec.forensics.evaluate import classify
+from dcncodec.forensics.evaluate import at_rate, classify
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.history import LATTICE
 from dcncodec.forensics.manipulations import manipulate
 from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
-from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.transmission import Transmission, transmission_of
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.fan import FAN
 
@@ -48,6 +48,7 @@ class WifsEvaluation:
         trained: how patches were cut in its training.
         by_cut: accuracy over all classes by how patches are cut (table A).
         by_quality: by the same, share of JPEGs that are told by their quality (table B).
+        rate: of the codec; None for its only one, or its default.
     """
 
     name: str
@@ -55,11 +56,12 @@ class WifsEvaluation:
     trained: str
     by_cut: dict[str, float]
     by_quality: dict[str, dict[int, float]]
+    rate: int | None = None
 
     @property
     def title(self) -> str:
         """Of set and protocol."""
-        return f"{self.data}, wifs2020"
+        return ", ".join([self.data, "wifs2020", *at_rate(self.rate)])
 
     @property
     def accuracy(self) -> float:
@@ -84,6 +86,7 @@ def evaluate_wifs(
     photos: Iterable[Photo],
     data: str,
     progress: Callable[[], None] | None = None,
+    rate: int | None = None,
 ) -> WifsEvaluation:
     """Both tables of a FAN behind its channel.
 
@@ -92,6 +95,7 @@ def evaluate_wifs(
         photos: that no training has seen.
         data: a name for them.
         progress: called after each photo.
+        rate: of a codec that has several; None for its default.
 
     Raises:
         UsageError: the FAN knows no JPEGs.
@@ -102,7 +106,7 @@ def evaluate_wifs(
     if JPEG not in folder.classes:
         raise UsageError(f"{folder.name}: does not know the class {JPEG}; choose another FAN")
     fan, side = folder.load_fan(), int(folder.card["patch"])
-    transmission = Transmission(folder.channel, folder.codec(), folder.downsample)
+    transmission = transmission_of(folder, rate)
     told = {name: np.zeros((len(folder.classes), 2)) for name in CUTS}
     jpegs = {name: np.zeros((len(QUALITIES), 2)) for name in CUTS}
     for number, taken in enumerate(photos):
@@ -135,6 +139,7 @@ def evaluate_wifs(
             name: {q: float(right / all_) for q, (right, all_) in zip(QUALITIES, row, strict=True)}
             for name, row in jpegs.items()
         },
+        rate,
     )
 
 

@@ -9,6 +9,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
     nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
                    pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
+    rates        optional, the lowest and highest rate of the codec that it was trained behind
     verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``)
     patch        int, side in pixels of the patches that it judges
     fan_sha256   str, of fan.safetensors in hexadecimal

@@ -118,6 +118,9 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         (["--channel", "none", "--nip", "standard", "--trainable", "nip"], 2, "needs a neural"),
         (["--channel", "none", "--model", "tiny"], 2, "the channel none has no codec"),
         (["--channel", "none", "--history", "0"], 2, "history 0: choose none, or a JPEG quality"),
+        (["--model", "tiny", "--rate", "10-20"], 2, "--rate: the codec tiny has one rate only"),
+        (["--model", "tiny", "--rate", "30-20"], 2, "--rate 30-20: choose LO-HI, LO below HI"),
+        (["--model", "tiny", "--rate", "10-999"], 2, "choose LO-HI of 0 to 255"),
         (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
         (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),
         (
@@ -236,6 +239,18 @@ def test_the_field(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     plain = ["--implementations", "paper", "--grid", "aligned", "--history", "none"]
     code, error = dcn(*arguments, "--out", tmp_path / "paper", "--max-steps", "2", *plain)
     assert code == 0, error
+
+
+def test_a_codec_for_all_rates(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Its networks and the integers of its coder are exported, and any of its rates is judged."""
+    target = tmp_path / "rated"
+    arguments = [photos, "--model", "dcn-vr", "--rate", "60-200", *CLASSES, *QUICK]
+    code, error = dcn(*arguments, "--out", tmp_path / "run", "--max-steps", "1", "--export", target)
+    assert code == 0, error
+    folder = open_forensic(target)
+    assert folder.card["rates"] == [60, 200]
+    bpp = [evaluate(folder, [Photo("a", PHOTO)], "few", rate=r).figures()["bpp"] for r in (60, 200)]
+    assert 0 < bpp[0] < bpp[1] / 2
 
 
 def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:

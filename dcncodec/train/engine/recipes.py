@@ -20,6 +20,9 @@ LAMBDA_H = 250.0
 FAST_LAMBDA_H, FAST_LAMBDA_SSIM = 600.0, 10_000.0
 """1 - SSIM then counts about as much as L2: the same rate and PSNR give a higher SSIM."""
 
+LAMBDA_LOW, LAMBDA_HIGH = 0.0005, 0.16
+"""Weights of 255^2 mean squared error against bits per pixel at rates 0 and 255."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -128,6 +131,10 @@ class ForensicRecipe(Recipe):
             programs besides (``forensics.field``).
         grid: where the codec's lattice begins: ``aligned`` with a JPEG's, or ``random``.
         history: of half of the photos before they are manipulated (``forensics.history``).
+        rate_low, rate_high: of a codec for all rates, drawn for every photo between the two.
+        rate_fall: share of the budget over which the lowest rate that is drawn falls from
+            ``rate_high`` to ``rate_low``.
+        lambda_low, lambda_high: lambda at rates 0 and 255 of such a codec, as in ``VRRecipe``.
         resave: cut what the FAN sees at a random place and save some of it as JPEG again.
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
             finished photos.
@@ -153,6 +160,11 @@ class ForensicRecipe(Recipe):
     grid: str = "aligned"
     history: str = "none"
     resave: bool = False
+    rate_low: int = 0
+    rate_high: int = 255
+    rate_fall: float = 0.6
+    lambda_low: float = LAMBDA_LOW
+    lambda_high: float = LAMBDA_HIGH
     nip: str = ""
     lambda_n: float = 0.001
     gauges: bool = False
@@ -212,8 +224,8 @@ class VRRecipe(Recipe):
     latent_channels: int = 96
     blocks: int = 3
     hidden: int = 192
-    lambda_low: float = 0.0005
-    lambda_high: float = 0.16
+    lambda_low: float = LAMBDA_LOW
+    lambda_high: float = LAMBDA_HIGH
     balance: float = 0.5
     linear_share: float = 0.02
     synthetic: float = 0.02

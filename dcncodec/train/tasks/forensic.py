@@ -32,14 +32,16 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
+from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Run
 from dcncodec.train.engine.varied import varied_crops
-from dcncodec.train.tasks.codec import LOSS_PIXELS, codec_loss
+from dcncodec.train.tasks.codec import codec_loss, distortion
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
+from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
 
 VALIDATION_PATCHES = 64
 VALIDATION_BATCH = 8
@@ -67,6 +69,10 @@ class ForensicLoss(nn.Module):
         super().__init__()
         self.channel, self.fan, self.nip = channel, fan, nip
         self.recipe, self.precision = recipe, precision
+        codec = channel.codec
+        self.rated = RatedCodec(codec, recipe, precision) if isinstance(codec, VR) else None
+        self.share = 1.0
+        """Of the budget that is used: rates are drawn by it."""
 
     def forward(
         self,
@@ -107,20 +113,32 @@ class ForensicLoss(nn.Module):
             sent = sent.contiguous(memory_format=torch.channels_last)
         with torch.autocast(photos.device.type, self.precision, enabled=mixed):
             with torch.set_grad_enabled((learns or develops) and grad):
-                received, entropy = self.channel.compress(sent)
+                if self.rated is not None:
+                    count = len(sent) // len(recipe.classes)
+                    rates = draw_rates(recipe, self.share, count, generator)
+                    rates = rates.repeat(len(recipe.classes))
+                    restored, bits = self.rated.compress(sent, rates, generator)
+                    received, entropy = as_bytes(restored), None
+                else:
+                    received, entropy = self.channel.compress(sent)
             seen = passed_on(received, generator) if recipe.resave and grad else received
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
         cross_entropy = functional.cross_entropy(logits, labels)
         mse = (received - sent).square().mean()
         loss, bpp = cross_entropy, torch.zeros_like(cross_entropy)
-        if entropy is not None:
+        if self.rated is not None:
+            bpp = bits.detach().mean()
+            if learns:
+                cost = self.rated.cost(sent, received, rates, bits)
+                loss = loss + recipe.lambda_c * cost
+        elif entropy is not None:
             assert self.channel.codec is not None
             bpp = entropy.detach() * (self.channel.codec.latent_channels / STRIDE**2)
             if learns:
                 cost = codec_loss(recipe, sent, received, mse, entropy)
                 loss = loss + recipe.lambda_c * cost
         if develops:
-            loss = loss + recipe.lambda_n * (LOSS_PIXELS / 2) * nip_mse
+            loss = loss + recipe.lambda_n * distortion(nip_mse)
         figures = {
             "loss": loss,
             "cross_entropy": cross_entropy.detach(),
@@ -198,10 +216,14 @@ class ForensicTrainer(Run):
         init = str(origins.get(LEARNS_CODEC, {}).get("name", ""))
         header = Header(latent_channels, recipe, seed, data.sources, init, origins=origins)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
-        super().__init__(trained, objective, header, folder, len(data.training), shares)
+        # Muon would turn the codec's transform away from what it was started as.
+        adam = ("codec",) if isinstance(codec, VR) else ()
+        super().__init__(trained, objective, header, folder, len(data.training), shares, adam)
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         self.channel.encoder_rests = share < self.recipe.encoder_rest
+        assert isinstance(self.objective, ForensicLoss)
+        self.objective.share = share
         return super()._step(objective, share)
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
@@ -238,6 +260,8 @@ class ForensicTrainer(Run):
     def validate(self) -> dict[str, float]:
         """Means over patches that are the same every time; bpp is an estimate."""
         generator = torch.Generator().manual_seed(1)
+        assert isinstance(self.objective, ForensicLoss)
+        self.objective.share = 1.0
         rows = []
         for _ in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
             count = min(VALIDATION_BATCH, VALIDATION_PATCHES)
@@ -273,7 +297,7 @@ class CameraTrainer(ForensicTrainer):
 
 def with_gauges(
     trainer: type[ForensicTrainer],
-    codec: DCN | None,
+    codec: DCN | VR | None,
     recipe: ForensicRecipe,
     images: ImageSet | RawSet,
 ) -> ForensicRecipe:
@@ -290,7 +314,7 @@ def with_gauges(
     """
     # An encoder at rest would not show a pipeline before it what the FAN needs.
     wanted = recipe.gauges and recipe.trainable == (LEARNS_CODEC,)
-    if wanted and codec is not None and codec.latent_channels >= len(GAUGES):
+    if wanted and isinstance(codec, DCN) and codec.latent_channels >= len(GAUGES):
         generator = torch.Generator().manual_seed(1)
         photos, _ = trainer.patches(images, VALIDATION_PATCHES, PAPER_PATCH, generator)
         if install_gauges(codec, photos) is not None:

@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
 from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
+from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
-from dcncodec.train.engine.checkpoint import FILE, read_average
+from dcncodec.models.vr import VR
+from dcncodec.train.engine.checkpoint import FILE, Header, read_average
+from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.export import (
+    CODEC_FIGURES,
     check_export,
     describe_run,
     half_precision,
@@ -57,7 +63,7 @@ def export_forensic(run: Path, folder: Path) -> str:
     name = folder.resolve().name
     codec = _identity(header.origins.get(LEARNS_CODEC))
     if LEARNS_CODEC in recipe.trainable:
-        sha256 = write_codec(folder, _part(average, "codec."), header, rows)
+        sha256 = _write_tuned(folder, _part(average, "codec."), header, rows)
         codec = {"name": name, "sha256": sha256}
     nip = _identity(header.origins.get(LEARNS_NIP))
     if LEARNS_NIP in recipe.trainable:
@@ -81,6 +87,7 @@ def export_forensic(run: Path, folder: Path) -> str:
         "lambda_c": recipe.lambda_c,
         "lambda_n": recipe.lambda_n,
         "trainable": list(recipe.trainable),
+        **_rates(header),
         "patch": PAPER_PATCH,
         **describe_run(header, rows, figures),
         "fan_sha256": hashlib.sha256(content).hexdigest(),
@@ -99,3 +106,31 @@ def _identity(origin: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def _is_rated(header: Header) -> bool:
+    """Whether the run's codec is one for all rates."""
+    origin = header.origins.get(LEARNS_CODEC)
+    return origin is not None and origin["architecture"]["family"] == "vr"
+
+
+def _rates(header: Header) -> dict[str, list[int]]:
+    """The lowest and the highest rate that the FAN has seen, of a codec with rates."""
+    recipe = header.recipe
+    assert isinstance(recipe, ForensicRecipe)
+    return {"rates": [recipe.rate_low, recipe.rate_high]} if _is_rated(header) else {}
+
+
+def _write_tuned(
+    folder: Path, weights: Mapping[str, Tensor], header: Header, rows: list[dict[str, float]]
+) -> str:
+    """A tuned codec's weights and card, with the integers of its coder where it has rates."""
+    if not _is_rated(header):
+        return write_codec(folder, weights, header, rows)
+    shape = header.origins[LEARNS_CODEC]["architecture"]
+    network = VR(shape["latent_channels"], shape["blocks"], shape["hidden"])
+    # As they will be read.
+    network.load_state_dict({name: tensor.half().float() for name, tensor in weights.items()})
+    parts = {CONTEXT: (CONTEXT_FILE, context_part(network.context_model))}
+    description = describe_run(header, rows, CODEC_FIGURES)
+    return write_model(folder, weights, shape, description, parts=parts)

@@ -16,12 +16,14 @@ from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
 from dcncodec.models.card import ModelFolder
+from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
-from dcncodec.models.load import load_dcn, load_nip
+from dcncodec.models.load import load_dcn, load_nip, load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
+from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, load_images
@@ -48,6 +50,8 @@ FIXED = (
 """Fields of the recipe that a resumed run cannot change."""
 PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
 """What they are where all are manipulated as one batch."""
+RATES = {"rate_low", "rate_high", "rate_fall"}
+"""Fields of the recipe that only codecs with rates have."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
 """Entries of a weight folder's card that its run keeps."""
 
@@ -96,7 +100,12 @@ def prepare(
     folders = weight_folders(settings, recipe, header, camera)
     codec, nip = None, None
     if LEARNS_CODEC in folders:
-        codec = load_dcn(folders[LEARNS_CODEC]).requires_grad_(True)
+        codec = load_tuned(folders[LEARNS_CODEC]).requires_grad_(True)
+        if header is None:
+            recipe = with_lambdas(recipe, folders[LEARNS_CODEC])
+        if settings.overrides.keys() & RATES and not isinstance(codec, VR):
+            name = folders[LEARNS_CODEC].name
+            raise UsageError(f"--rate: the codec {name} has one rate only; leave it out")
     if LEARNS_NIP in folders:
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     make_folder(settings.folder)
@@ -133,6 +142,25 @@ def prepare(
         None if nip is None else nip.to(device),
     )
     return trainer, budget
+
+
+def load_tuned(folder: ModelFolder) -> DCN | VR:
+    """The networks of a codec that a FAN can stand behind, of the families dcn and vr.
+
+    Raises:
+        ModelError: it is of another family, or damaged.
+    """
+    return load_vr(folder) if folder.geometry.rates else load_dcn(folder)
+
+
+def with_lambdas(recipe: ForensicRecipe, folder: ModelFolder) -> ForensicRecipe:
+    """A recipe with the lambdas that a codec for all rates was trained with."""
+    known = folder.card.get("recipe", {})
+    return replace(
+        recipe,
+        lambda_low=float(known.get("lambda_low", recipe.lambda_low)),
+        lambda_high=float(known.get("lambda_high", recipe.lambda_high)),
+    )
 
 
 def weight_folders(
@@ -253,6 +281,8 @@ def choose(
     unit = STRIDE * (2 if recipe.downsample else 1)
     if recipe.patch % unit:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {unit}")
+    if recipe.rate_low > recipe.rate_high:
+        raise UsageError(f"--rate {recipe.rate_low}-{recipe.rate_high}: choose LO-HI, LO below HI")
     if unknown := [name for name in recipe.classes if name not in DEFAULTS]:
         raise UsageError(f"--classes {','.join(unknown)}: choose from {', '.join(DEFAULTS)}")
     if len(recipe.classes) < 2 or len(set(recipe.classes)) < len(recipe.classes):

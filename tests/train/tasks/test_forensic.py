@@ -46,6 +46,7 @@ TINY = replace(
     grid="aligned",
     history="none",
     vary_strengths=False,
+    resave=False,
     gauges=True,
 )
 ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
@@ -78,7 +79,7 @@ def test_the_loss(dataset: Dataset) -> None:
     """Equation 9: cross-entropy plus lambda_c times the codec's own loss."""
     torch.manual_seed(0)
     codec, fan = DCN(4), FAN(3)
-    recipe = replace(JOINT, lambda_c=0.25, resave=False)
+    recipe = replace(JOINT, lambda_c=0.25)
     objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
     figures, sent, received = objective(photos, torch.Generator())
@@ -217,7 +218,8 @@ def test_resume_in_the_field(tmp_path: Path) -> None:
     photo = data.astronaut()
     photos = pack([photo[i : i + 96, i : i + 96].copy() for i in (50, 90, 130)])
     dataset = Dataset(photos, photos, [])
-    recipe = replace(JOINT, implementations="field", grid="random", history="88-100")
+    drawn = {"implementations": "field", "grid": "random", "history": "88-100", "resave": True}
+    recipe = replace(JOINT, **drawn)
     check_resume(tmp_path, lambda folder: trainer(folder, dataset, recipe))
 
 
@@ -253,7 +255,7 @@ def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
     """Cross-entropy plus lambda_n times the distortion against the standard picture."""
     torch.manual_seed(0)
     nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(3)
-    recipe = replace(CAMERA, lambda_n=0.01, resave=False)
+    recipe = replace(CAMERA, lambda_n=0.01)
     channel = Channel("jpeg:50", None, downsample=True)
     objective = ForensicLoss(channel, fan, recipe, torch.float32, nip)
     stacks, pictures = frames.training.crops(2, 32, torch.Generator())

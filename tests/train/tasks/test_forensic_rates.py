@@ -1,0 +1,114 @@
+"""A codec for all rates that is tuned with a FAN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from dcncodec.forensics.channel import Channel
+from dcncodec.models.fan import FAN
+from dcncodec.models.vr import VR
+from dcncodec.train.engine.data import Dataset, pack
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.engine.run import Budget
+from dcncodec.train.tasks import forensic
+from dcncodec.train.tasks.codec import LOSS_PIXELS
+from dcncodec.train.tasks.forensic import ForensicLoss, ForensicTrainer
+from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates, lowest_rate
+
+RECIPE = replace(
+    FORENSIC_RECIPES["fast"],
+    batch=1,
+    patch=32,
+    classes=("native", "median"),
+    trainable=("dcn",),
+    rate_low=50,
+    rate_high=250,
+    rate_fall=0.5,
+)
+
+
+def network() -> VR:
+    torch.manual_seed(0)
+    codec = VR(8, 1, 8)
+    patches = torch.randn(600, 192) * torch.linspace(1, 0.1, 192)
+    codec.start_from_klt(patches, (RECIPE.lambda_low, RECIPE.lambda_high))
+    return codec
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    photo = data.astronaut()
+    photos = pack([photo[i : i + 96, i : i + 96].copy() for i in (50, 90, 130)])
+    return Dataset(photos, photos, [])
+
+
+def test_the_lowest_rate_falls() -> None:
+    found = [lowest_rate(RECIPE, share) for share in (0.0, 0.25, 0.5, 1.0)]
+    assert found == [250, 150, 50, 50]
+    assert lowest_rate(replace(RECIPE, rate_fall=0.0), 0.0) == 50
+    generator = torch.Generator().manual_seed(0)
+    rates = draw_rates(RECIPE, 0.25, 1000, generator)
+    assert 150 <= float(rates.min()) < 152
+    assert 248 < float(rates.max()) <= 250
+
+
+def test_the_cost_is_a_multiple_of_the_family_s_loss() -> None:
+    """With the weight on distortion of the paper's loss, at every rate."""
+    rated = RatedCodec(network(), RECIPE, torch.float32)
+    rates = torch.tensor([0.0, 255.0])
+    pictures = torch.rand(2, 3, 16, 16)
+    received = pictures + 0.1
+    bpp = torch.tensor([0.5, 2.0])
+    expected = [
+        LOSS_PIXELS / 2 * (0.01 + bits / (value * 255**2))
+        for bits, value in ((0.5, RECIPE.lambda_low), (2.0, RECIPE.lambda_high))
+    ]
+    cost = rated.cost(pictures, received, rates, bpp)
+    assert float(cost) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = ForensicLoss(Channel("dcn", network()), FAN(2), RECIPE, torch.float32)
+    seen: list[torch.Tensor] = []
+    assert objective.rated is not None
+    compress = objective.rated.compress
+
+    def spy(
+        pixels: torch.Tensor, rates: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(rates)
+        return compress(pixels, rates, generator)
+
+    monkeypatch.setattr(objective.rated, "compress", spy)
+    figures, _, received = objective(torch.rand(3, 3, 32, 32), torch.Generator().manual_seed(0))
+    assert received.shape == (6, 3, 32, 32)
+    assert torch.equal(seen[0][:3], seen[0][3:])
+    assert len(set(seen[0].tolist())) == 3
+    assert float(figures["bpp"]) > 0
+
+
+def test_codec_context_model_and_fan_learn_together(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forensic, "PAPER_PATCH", 32)
+    monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
+    codec, fan = network(), FAN(2)
+    parts = {"codec": codec.analysis_net, "context": codec.context_model, "fan": fan}
+    before = {n: [p.detach().clone() for p in part.parameters()] for n, part in parts.items()}
+    run = ForensicTrainer(Channel("dcn", codec), fan, RECIPE, dataset, tmp_path, 0, torch.float32)
+    run.run(Budget(2), lambda _: None)
+    for name, part in parts.items():
+        pairs = zip(part.parameters(), before[name], strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs), name
+    (tmp_path / "still").mkdir()
+    fixed = replace(RECIPE, trainable=())
+    still = ForensicTrainer(
+        Channel("dcn", network()), FAN(2), fixed, dataset, tmp_path / "still", 0, torch.float32
+    )
+    assert all(name.startswith("fan.") for name in still.average)
