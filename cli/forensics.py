@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli import forensics_calibrate, forensics_evaluate, prnu
+from dcncodec.cli import forensics_calibrate, forensics_evaluate, forensics_sweep, prnu
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
 from dcncodec.cli.lines import json_line, say
@@ -26,6 +26,7 @@ def command() -> None:
 command.add_command(prnu.command, "prnu")
 command.add_command(forensics_evaluate.command, "evaluate")
 command.add_command(forensics_calibrate.command, "calibrate")
+command.add_command(forensics_sweep.command, "sweep")
 
 
 @command.command("list")

@@ -1,0 +1,138 @@
+"""``dcn forensics sweep``: accuracy over rate of codecs and JPEG, many trainings one by one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dcncodec.cli.common import MAX_SEED, Finite, load_torch, threads_option
+from dcncodec.cli.lines import say, tell
+from dcncodec.cli.training import MAX_BATCH, MAX_PATCH
+from dcncodec.errors import UsageError
+from dcncodec.forensics.parts import PARTS, Part
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of photos to measure with.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    default="tune",
+    show_default=True,
+    help="Of these photos; choose by tune, report by report.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first of them.")
+@click.option("--model", "models", multiple=True, metavar="NAME|PATH", help="A codec to tune.")
+@click.option(
+    "--lambda-c",
+    "lambdas",
+    multiple=True,
+    type=Finite(0),
+    help="Weight of distortion and rate; repeat for several.",
+)
+@click.option(
+    "--jpeg", "qualities", multiple=True, type=click.IntRange(1, 100), help="A quality of JPEG."
+)
+@click.option(
+    "--seeds", type=click.IntRange(1, MAX_SEED), default=1, show_default=True, help="Repetitions."
+)
+@click.option(
+    "--minutes",
+    required=True,
+    type=Finite(0, min_open=True),
+    help="Of every training.",
+)
+@click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["paper", "field"]),
+    default="field",
+    show_default=True,
+    help="Of the training; both are measured.",
+)
+@click.option("--batch", type=click.IntRange(1, MAX_BATCH), help="Photos a step.")
+@click.option("--patch", type=click.IntRange(8, MAX_PATCH), help="Side of a crop in pixels.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of runs, models, results.json, report.html and plots; a sweep in it goes on.",
+)
+@threads_option
+def command(
+    sources: tuple[Path, ...],
+    data: Path,
+    part: Part,
+    limit: int | None,
+    models: tuple[str, ...],
+    lambdas: tuple[float, ...],
+    qualities: tuple[int, ...],
+    seeds: int,
+    minutes: float,
+    fan: str | None,
+    protocol: str,
+    batch: int | None,
+    patch: int | None,
+    output: Path,
+    threads: int | None,
+) -> None:
+    """Train FANs behind JPEG and codecs, tune the codecs on SOURCES, and measure them all.
+
+    What is done is kept: the same command goes on, and more options add to it.
+
+    \b
+    Example:
+      dcn forensics sweep pristine/train --data pristine --model dcn-16c --lambda-c 0.001 \\
+          --lambda-c 0.01 --jpeg 20 --jpeg 50 --jpeg 80 --minutes 15 -o out/sweep
+    """
+    if not models and not qualities:
+        raise UsageError("nothing to train: give --model or --jpeg")
+    load_torch(threads)
+    from dcncodec.bench.forensic_sweep import Sweep, points_of, trade_offs
+    from dcncodec.forensics.photos import Photos
+    from dcncodec.forensics.report import write_page
+    from dcncodec.forensics.tables import percent, table
+    from dcncodec.train.tasks.forensic_setup import PLAIN, ForensicSettings
+
+    overrides: dict[str, Any] = {"batch": batch, "patch": patch}
+    if protocol == "paper":
+        overrides |= {**PLAIN, "vary_strengths": False, "resave": False}
+    settings = ForensicSettings(
+        sources,
+        output,
+        overrides={name: value for name, value in overrides.items() if value is not None},
+        max_minutes=minutes,
+        fan=fan,
+    )
+    photos = Photos(data, limit, part)
+    sweep = Sweep(output, sources, photos, f"{data.resolve().name} ({part})", settings)
+    number = sweep.run(points_of(models, lambdas, qualities, seeds), tell)
+    results = sweep.results()
+    if results:
+        head = ["training", "protocol", "rate", "accuracy, %", "false alarms, %", "bpp", "SSIM"]
+        rows = [
+            [
+                str(result["name"]),
+                str(result["protocol"]),
+                "" if result["rate"] is None else str(result["rate"]),
+                percent(result["accuracy"]),
+                percent(result["false_alarms"]),
+                f"{result['bpp']:.3f}",
+                f"{result['ssim']:.4f}",
+            ]
+            for result in results
+        ]
+        write_page("Forensic sweep", [table(head, rows)], trade_offs(results), output)
+        say(f"{output / 'report.html'}: tables and plots")
+    if number:
+        sys.exit(128 + number)
