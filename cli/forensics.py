@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from dcncodec.cli import forensics_calibrate, forensics_evaluate, forensics_sweep, prnu
+from dcncodec.cli import (
+    forensics_calibrate,
+    forensics_evaluate,
+    forensics_localise,
+    forensics_masks,
+    forensics_sweep,
+    prnu,
+)
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.cli.photos import plan_photos
 from dcncodec.cli.plan import Job
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group()
@@ -27,6 +31,9 @@ command.add_command(prnu.command, "prnu")
 command.add_command(forensics_evaluate.command, "evaluate")
 command.add_command(forensics_calibrate.command, "calibrate")
 command.add_command(forensics_sweep.command, "sweep")
+command.add_command(forensics_localise.command, "localise")
+command.add_command(forensics_masks.forge_command, "forge")
+command.add_command(forensics_masks.evaluate_command, "evaluate-masks")
 
 
 @command.command("list")
@@ -108,10 +115,11 @@ def detect_command(
         load_torch(threads)
 
     def convert(job: Job, content: bytes, _: None) -> dict[str, Any]:
-        from dcncodec.forensics.detect import detect, heat_map, open_photo
+        from dcncodec.forensics.detect import FanJudge, open_photo
+        from dcncodec.forensics.judge import heat_map
 
         pixels, folder = open_photo(content, job.name, fan, notify=batch.display.notice)
-        detection = detect(pixels, folder, float(false_alarm))
+        detection = FanJudge(folder, float(false_alarm)).judge(pixels)
         if job.target:
             write_output(job.target, heat_map(pixels, detection), force)
         return {"photo": job.name, **detection.as_dict()}

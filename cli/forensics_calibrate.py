@@ -6,12 +6,17 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dcncodec.cli.common import load_torch, threads_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.forensics.parts import PARTS, Part
+
+if TYPE_CHECKING:
+    from dcncodec.forensics.photos import Photos
+    from dcncodec.models.card import ModelFolder
 
 
 @click.command()
@@ -53,9 +58,17 @@ def command(
     from dcncodec.forensics.photos import Photos
     from dcncodec.forensics.verdict import ENTRY
     from dcncodec.models.card import read_model, write_model_card
+    from dcncodec.models.registry import find_model
+    from dcncodec.models.roles import Role
 
     photos = Photos(folder, limit, part)
-    for fan in map(open_forensic, names):
+    for name in names:
+        model = find_model(name, None)
+        if model.role is Role.LOCALISER:
+            entry = _localiser(model, photos)
+            say(json_line({"name": model.name, **entry}) if as_json else _line(model.name, entry))
+            continue
+        fan = open_forensic(name)
         with click.progressbar(length=len(photos), label=fan.name, file=sys.stderr) as bar:
             found = measure(fan, photos, folder.resolve().name, partial(bar.update, 1))
         card = read_model(fan.model.card_path).card
@@ -64,3 +77,23 @@ def command(
             say(json_line({"name": fan.name, **found.entry()}))
         else:
             say(f"{fan.name}: thresholds {json.dumps(found.entry()['thresholds'])}")
+
+
+def _localiser(model: ModelFolder, photos: Photos) -> dict[str, float]:
+    """Measure the threshold of a localising network, and write it into its card."""
+    import torch
+
+    from dcncodec.forensics.trace.calibration import FALSE_ALARM, threshold_of
+    from dcncodec.forensics.trace.localise import Localiser
+    from dcncodec.models.card import read_model, write_model_card
+
+    with click.progressbar(length=len(photos), label=model.name, file=sys.stderr) as bar:
+        judge = Localiser(model, torch.device("cpu"))
+        threshold = threshold_of(judge, photos, partial(bar.update, 1))
+    entry = {"threshold": round(threshold, 5), "false_alarm": FALSE_ALARM}
+    write_model_card(model.card_path, read_model(model.card_path).card | entry)
+    return entry
+
+
+def _line(name: str, entry: dict[str, float]) -> str:
+    return f"{name}: threshold {entry['threshold']:.4f}, false alarms {entry['false_alarm']:.0%}"

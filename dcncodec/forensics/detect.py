@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.dense import STEP, Cells, cells_of
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
-from dcncodec.forensics.heatmap import paint
+from dcncodec.forensics.heatmap import Colour
+from dcncodec.forensics.judge import Floats, Pixels, Progress, unheard
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.verdict import Scores, Verdict, scores_of
 from dcncodec.formats import container
@@ -19,8 +20,6 @@ from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import read_image
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.notices import Notice, Notify, warn
-
-Pixels = NDArray[np.uint8]
 
 SEEN = ("implementations", "grid", "history")
 """What cards say of the photos of a training."""
@@ -66,6 +65,28 @@ class Detection:
         answers: NDArray[np.int64] = self.cells.logs.argmax(0).numpy().copy()
         answers[~self.cells.varied.numpy()] = -1
         return answers
+
+    @property
+    def legend(self) -> dict[str, Colour]:
+        """See ``Finding``; native places stay grey."""
+        colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(self.classes)}
+        return {name: colour for name, colour in colours.items() if name != NATIVE}
+
+    def manipulated(self, height: int, width: int) -> Floats:
+        """See ``Finding``; 0 where a place is flat."""
+        native = self.cells.logs[self.classes.index(NATIVE)].exp()
+        changed = (1 - native) * self.cells.varied
+        return _spread(changed.numpy().astype(np.float32), height, width)
+
+    def tint(self, height: int, width: int) -> Pixels:
+        """See ``Finding``; by class, the surer, the stronger. Flat places stay grey."""
+        certainty = self.cells.logs.amax(0).exp().numpy()
+        tint = np.zeros((*certainty.shape, 4), np.uint8)
+        for name, colour in self.legend.items():
+            chosen = self.answers == self.classes.index(name)
+            tint[chosen, :3] = colour
+            tint[chosen, 3] = np.rint(255 * certainty[chosen])
+        return _spread(tint, height, width)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -175,19 +196,32 @@ def detect(pixels: Pixels, folder: ForensicFolder, false_alarm: float = 0.05) ->
     return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, trained)
 
 
-def heat_map(pixels: Pixels, detection: Detection) -> bytes:
-    """A PNG of the photo in grey, its places tinted by class: the surer, the stronger.
+@dataclass(frozen=True, eq=False)
+class FanJudge:
+    """A FAN as a judge; see ``detect``."""
 
-    Native and flat places stay grey; a legend of the classes follows below.
-    """
-    height, width = pixels.shape[:2]
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(detection.classes)}
-    certainty = detection.cells.logs.amax(0).exp().numpy()
-    tint = np.zeros((*certainty.shape, 4), np.uint8)
-    for index, name in enumerate(detection.classes):
-        if name != NATIVE:
-            chosen = detection.answers == index
-            tint[chosen, :3] = colours[name]
-            tint[chosen, 3] = np.rint(255 * certainty[chosen])
-    whole = tint.repeat(STEP, 0).repeat(STEP, 1)[:height, :width]
-    return paint(pixels, whole, {n: c for n, c in colours.items() if n != NATIVE})
+    folder: ForensicFolder
+    false_alarm: float = 0.05
+
+    @property
+    def name(self) -> str:
+        """Of its forensic folder."""
+        return self.folder.name
+
+    @property
+    def threshold(self) -> None:
+        """See ``Judge``: a FAN's verdict has scores of its own."""
+
+    def judge(self, pixels: Pixels, progress: Progress = unheard) -> Detection:
+        """See ``Judge``."""
+        found = detect(pixels, self.folder, self.false_alarm)
+        progress(pixels.shape[0] * pixels.shape[1])
+        return found
+
+
+T = TypeVar("T", bound=np.generic)
+
+
+def _spread(cells: NDArray[T], height: int, width: int) -> NDArray[T]:
+    """Places as pixels: (h, w, ...) to (height, width, ...)."""
+    return cells.repeat(STEP, 0).repeat(STEP, 1)[:height, :width]

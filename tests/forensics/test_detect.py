@@ -16,8 +16,9 @@ from PIL import Image
 from dcncodec.codec import Codec
 from dcncodec.errors import ImageError, ModelError, UsageError
 from dcncodec.forensics.dense import Cells
-from dcncodec.forensics.detect import Detection, detect, heat_map, open_photo
+from dcncodec.forensics.detect import Detection, FanJudge, detect, open_photo
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
+from dcncodec.forensics.judge import heat_map
 from dcncodec.forensics.verdict import Verdict
 from dcncodec.notices import Notice
 
@@ -160,3 +161,16 @@ def test_heat_map(photo: Pixels, forensic_folder: Maker) -> None:
     assert not tinted[:16].any()
     assert not tinted[80:].any()
     assert not tinted[:, :112].any()
+
+
+def test_a_fan_is_a_judge_of_every_pixel(photo: Pixels, forensic_folder: Maker) -> None:
+    judge = FanJudge(open_forensic(forensic_folder("fan")))
+    finished: list[int] = []
+    found = judge.judge(photo, finished.append)
+    assert (judge.name, finished) == ("fan", [160 * 224])
+    probable = found.manipulated(160, 224)
+    assert (probable.shape, probable.dtype) == ((160, 224), np.float32)
+    native = found.cells.logs[found.classes.index("native")].exp()
+    varied = found.cells.varied
+    assert probable[8, 8] == pytest.approx(float((1 - native[0, 0]) * varied[0, 0]), abs=1e-6)
+    assert probable[-1, -1] == pytest.approx(float((1 - native[-1, -1]) * varied[-1, -1]), abs=1e-6)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from trace_models import RUN
 
 from dcncodec.errors import ModelError
 from dcncodec.models.load import load_trace
@@ -108,18 +109,8 @@ def test_anomalies_do_not_depend_on_the_scale_of_the_projection(trace: Trace) ->
 
 
 def card_of(size: str) -> tuple[dict[str, object], dict[str, object]]:
-    run = {
-        "recipe": {},
-        "seed": 0,
-        "init": "",
-        "data": [],
-        "steps": 1,
-        "seconds": 1.0,
-        "results": {},
-        "curve": [],
-    }
     own = {"stage": "joint", "threshold": 0.25, "false_alarm": 0.05}
-    return {"family": "trace", "size": size, "classes": 25}, own | run
+    return {"family": "trace", "size": size, "classes": 25}, own | RUN
 
 
 def test_a_weight_folder(tmp_path: Path, trace: Trace) -> None:

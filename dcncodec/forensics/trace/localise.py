@@ -1,0 +1,238 @@
+"""Where was a photo manipulated? The map of any photo, window by window.
+
+A window carries a halo as wide as what its middle depends on, so that there are no seams and memory
+depends on the window instead of the photo. What anomalies are measured by is taken from the whole
+photo, in a first pass over the windows where there are several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcncodec.errors import ImageError, LimitError, ModelError, is_out_of_memory
+from dcncodec.forensics.detect import FanJudge
+from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.heatmap import Colour
+from dcncodec.forensics.judge import Floats, Judge, Pixels, Progress, unheard
+from dcncodec.formats.geometry import Area
+from dcncodec.metrics import to_unit
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.families.trace import FEATURES
+from dcncodec.models.load import load_trace
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
+from dcncodec.models.trace import Anomaly, Statistics, Trace
+
+SMALLEST = 64
+"""Pixels along a side of the smallest photo."""
+WINDOW, SMALLEST_WINDOW = 640, 128
+"""Sides in pixels; the larger takes about 0.6 GB with the smallest network."""
+LIKELY = 0.5
+"""Probability from which a pixel counts as manipulated."""
+CELL = 16
+"""Pixels along a side of the places of which JSON has the mean."""
+MANIPULATED: Colour = (230, 80, 60)
+
+Answer = Literal["native", "manipulated", "undecided"]
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Where a photo was manipulated.
+
+    Attributes:
+        model: name of the network.
+        probabilities: float32 (H, W) in [0, 1].
+        threshold: of the photo's score, None without a calibration.
+        false_alarm: share of clean photos above it, None without one.
+    """
+
+    model: str
+    probabilities: Floats
+    threshold: float | None
+    false_alarm: float | None
+
+    @property
+    def score(self) -> float:
+        """Of the photo as a whole: the mean of the map (CVPR 2019, section 5.3)."""
+        return float(self.probabilities.mean(dtype=np.float64))
+
+    @property
+    def answer(self) -> Answer:
+        """What the score says of the photo."""
+        if self.threshold is None:
+            return "undecided"
+        return "manipulated" if self.score > self.threshold else "native"
+
+    @property
+    def legend(self) -> dict[str, Colour]:
+        """See ``Finding``."""
+        return {"probably manipulated": MANIPULATED}
+
+    def manipulated(self, height: int, width: int) -> Floats:
+        """See ``Finding``."""
+        assert self.probabilities.shape == (height, width)
+        return self.probabilities
+
+    def tint(self, height: int, width: int) -> Pixels:
+        """See ``Finding``; the surer, the stronger."""
+        tint = np.empty((height, width, 4), np.uint8)
+        tint[..., :3] = MANIPULATED
+        tint[..., 3] = np.rint(255 * self.probabilities)
+        return tint
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; the map as means of places of ``CELL`` pixels."""
+        starts = [np.arange(0, side, CELL) for side in self.probabilities.shape]
+        sums = np.add.reduceat(np.add.reduceat(self.probabilities, starts[0], 0), starts[1], 1)
+        ends = zip(starts, self.probabilities.shape, strict=True)
+        rows, columns = (np.diff(np.append(start, side)) for start, side in ends)
+        means = sums / (rows[:, None] * columns)
+        return {
+            "model": self.model,
+            "verdict": self.answer,
+            "false_alarm": self.false_alarm,
+            "score": round(self.score, 4),
+            "threshold": self.threshold,
+            "share": round(float((self.probabilities > LIKELY).mean()), 4),
+            "map": {
+                "step": CELL,
+                "probabilities": [[round(float(p), 3) for p in row] for row in means],
+            },
+        }
+
+
+class Localiser:
+    """A localising network as a judge.
+
+    Args:
+        folder: of the network.
+        device: where it runs.
+        precision: bfloat16 for mixed precision, float32 otherwise.
+
+    Raises:
+        ModelError: its weights are missing or damaged, or it was trained for features alone.
+    """
+
+    def __init__(
+        self, folder: ModelFolder, device: torch.device, precision: torch.dtype = torch.float32
+    ) -> None:
+        if folder.card["stage"] == FEATURES:
+            raise ModelError(
+                f"{folder.path}: was trained up to the stage {FEATURES}, which gives no map; go "
+                "on with 'dcn train trace --stage anomaly'"
+            )
+        self.folder, self.device, self.precision = folder, device, precision
+        network = load_trace(folder).to(device)
+        self.network: Trace = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.window = WINDOW
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+        return self.folder.name
+
+    @property
+    def threshold(self) -> float | None:
+        """See ``Judge``."""
+        threshold: float | None = self.folder.card["threshold"]
+        return threshold
+
+    def judge(self, pixels: Pixels, progress: Progress = unheard) -> Map:
+        """See ``Judge``.
+
+        Raises:
+            ImageError: the photo is smaller than ``SMALLEST``.
+            LimitError: not even the smallest window fits the memory.
+        """
+        height, width = pixels.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise ImageError(
+                f"{width} x {height} pixels: a map needs {SMALLEST} in either direction"
+            )
+        while True:
+            try:
+                with torch.inference_mode():
+                    found = self._map(pixels, progress)
+                return Map(self.name, found, self.threshold, self.folder.card["false_alarm"])
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.window <= SMALLEST_WINDOW:
+                    raise LimitError(
+                        f"not enough memory even for windows of {self.window} pixels; free some"
+                    ) from None
+            self.window //= 2
+
+    def _map(self, pixels: Pixels, progress: Progress) -> Floats:
+        plane = Area(0, 0, *pixels.shape[:2])
+        windows = list(plane.windows(self.window))
+        found = np.empty(pixels.shape[:2], np.float32)
+        if len(windows) == 1:
+            adapted = self._adapted(pixels, plane)
+            found[:] = self._probabilities(adapted, Anomaly.statistics(adapted))
+            progress(found.size)
+            return found
+        statistics = self._statistics(pixels, plane, windows, progress)
+        for window in windows:
+            outer = window.grown(self.network.halo, plane)
+            values = self._probabilities(self._adapted(pixels, outer), statistics)
+            found[window.within(plane)] = values[window.within(outer)]
+            progress(window.rows * window.columns // 2)
+        return found
+
+    def _statistics(
+        self, pixels: Pixels, plane: Area, windows: list[Area], progress: Progress
+    ) -> Statistics:
+        """Of a photo's adapted features, which are never all in memory."""
+        total = squares = torch.zeros((), dtype=torch.float64, device=self.device)
+        for window in windows:
+            outer = window.grown(self.network.margin, plane)
+            adapted = self._adapted(pixels, outer)[(..., *window.within(outer))].double()
+            total = total + adapted.sum((2, 3), keepdim=True)
+            squares = squares + adapted.square().sum((2, 3), keepdim=True)
+            progress(window.rows * window.columns // 2)
+        mean = total / (plane.rows * plane.columns)
+        variance = squares / (plane.rows * plane.columns) - mean.square()
+        return Statistics(mean.float(), variance.clamp_min(0).sqrt().float())
+
+    def _adapted(self, pixels: Pixels, part: Area) -> Tensor:
+        """Adapted features of a part of the photo."""
+        # A copy: torch refuses read-only arrays, such as those of Pillow.
+        cut = np.array(pixels[part.top : part.bottom, part.left : part.right])
+        batch = to_unit(torch.from_numpy(cut).to(self.device))[None]
+        with self._mixed():
+            return self.network.adapted(batch.contiguous(memory_format=torch.channels_last))
+
+    def _probabilities(self, adapted: Tensor, statistics: Statistics) -> Floats:
+        with self._mixed():
+            logits = self.network.anomaly(adapted, statistics)
+        probabilities: Floats = logits[0].sigmoid().cpu().numpy()
+        return probabilities
+
+    def _mixed(self) -> torch.autocast:
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision, enabled=enabled)
+
+
+def open_judge(
+    name_or_path: str, device: torch.device, precision: torch.dtype = torch.float32
+) -> Judge:
+    """A localising network, or the FAN of a forensic folder, by name or path.
+
+    Args:
+        name_or_path: see ``registry.find_model``.
+        device, precision: of a localising network.
+
+    Raises:
+        ModelError: there is none, or as ``Localiser``.
+    """
+    folder = find_model(name_or_path, None)
+    if folder.role is Role.LOCALISER:
+        return Localiser(folder, device, precision)
+    return FanJudge(open_forensic(name_or_path))

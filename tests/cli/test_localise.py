@@ -1,0 +1,160 @@
+"""``dcn forensics localise``, ``forge`` and ``evaluate-masks`` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from trace_models import write_trace
+
+from dcncodec.cli import forensics_masks
+from dcncodec.cli.main import main
+from dcncodec.forensics.trace.synthesis import KINDS
+
+PHOTO = np.ascontiguousarray(data.astronaut()[:96, 100:220])
+
+Dcn = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_trace(tmp_path_factory.mktemp("models") / "my-trace", threshold=0.9)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.fromarray(PHOTO).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
+    """Run ``dcn forensics``: exit code, standard output, standard error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dcn", "forensics", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def test_a_map_and_a_heat_map(dcn: Dcn, model: Path, photo: Path) -> None:
+    targets = photo.parent / "heat.png", photo.parent / "map.npy"
+    options = ["--model", model, "--heatmap", targets[0], "--map", targets[1], "--json"]
+    code, out, _ = dcn("localise", photo, *options)
+    assert code == 0
+    record = json.loads(out)
+    found = np.load(targets[1])
+    assert (found.shape, found.dtype) == ((96, 120), np.float32)
+    assert record["score"] == pytest.approx(found.mean(), abs=1e-4)
+    assert record["verdict"] == "native"
+    with Image.open(targets[0]) as heat:
+        assert heat.width == 120
+    code, _, err = dcn("localise", photo, *options)
+    assert code == 2
+    assert "exists" in err
+    code, out, _ = dcn("localise", photo, *options[:-1], "--force")
+    assert code == 0
+    assert "threshold 0.900; false alarms 5%" in out
+
+
+def test_maps_of_a_folder(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO[::-1].copy()).save(tmp_path / "other.png")
+    maps = tmp_path / "maps"
+    code, out, _ = dcn("localise", tmp_path, "--model", model, "--map", maps)
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert sorted(file.name for file in maps.iterdir()) == ["other.npy", "photo.npy"]
+    (maps / "other.npy").unlink()
+    code, out, err = dcn("localise", tmp_path, "--model", model, "--map", maps)
+    assert code == 1
+    assert "photo.npy" in err
+    assert [line.split(":")[0] for line in out.splitlines()] == [str(tmp_path / "other.png")]
+
+
+def test_what_cannot_be_localised(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (63, 70)).save(tmp_path / "small.png")
+    for arguments, code, text in (
+        (
+            [tmp_path / "small.png", "--model", model],
+            1,
+            "small.png: 63 x 70 pixels: a map needs 64",
+        ),
+        ([photo, "--model", "dcn-16c"], 1, "dcn-16c: no such localising network"),
+        ([photo, "--model", model, "--map", tmp_path / "m.png"], 2, "is to be a .npy file"),
+        ([photo, "--model", model, "--map", photo], 2, "photo.png"),
+    ):
+        found, out, err = dcn("localise", *arguments)
+        assert (found, out) == (code, "")
+        assert text in err
+        assert err.count("\n") == 1
+    assert (np.asarray(Image.open(photo)) == PHOTO).all()
+
+
+def test_forge_and_evaluate(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO[::-1].copy()).save(tmp_path / "other.png")
+    forged = tmp_path / "forged"
+    arguments = ["forge", tmp_path, "-o", forged, "--kinds", "splice,enhance", "--seed", "3"]
+    code, out, _ = dcn(*arguments)
+    assert (code, out) == (0, f"{forged}: 4 forgeries\n")
+    code, _, err = dcn(*arguments)
+    assert code == 1
+    assert "holds forgeries already" in err
+    code, out, _ = dcn(*arguments, "--force", "--json")
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == ["splice", "enhance"] * 2
+    report = tmp_path / "report"
+    options = ["--data", forged, "--clean", tmp_path, "--report", report, "--limit", "2"]
+    code, out, _ = dcn("evaluate-masks", model, *options, "--update-card", "forged")
+    assert code == 0
+    assert "pixel AUC" in out
+    assert "clean ones accused" in out
+    (result,) = json.loads((report / "results.json").read_text())
+    assert result["kinds"].keys() == {"enhance", "splice", "all"}
+    assert "Manipulated parts" in (report / "report.html").read_text()
+    card = json.loads((model / "card.json").read_text())
+    assert card["results"]["forged"]["auc_all"] == result["kinds"]["all"]["auc"]
+
+
+def test_what_cannot_be_forged(dcn: Dcn, photo: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for arguments, text in (
+        ([empty, "-o", tmp_path / "f"], "holds no photos"),
+        ([tmp_path / "none", "-o", tmp_path / "f"], "no such folder"),
+        ([tmp_path, "-o", tmp_path / "f"], "a splice needs another one"),
+        ([tmp_path, "-o", tmp_path, "--kinds", "removal"], "is the folder of the photos"),
+        ([tmp_path, "-o", tmp_path / "f", "--kinds", "magic"], "--kinds magic: choose of splice"),
+    ):
+        code, _, err = dcn("forge", *arguments)
+        assert code == 2
+        assert text in err
+    assert not (tmp_path / "f").exists()
+
+
+def test_calibrate(dcn: Dcn, tmp_path: Path) -> None:
+    model = write_trace(tmp_path / "my-trace")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.fromarray(PHOTO[:, i:]).save(photos / f"{i}.png")
+    code, out, _ = dcn("calibrate", model, "--data", photos)
+    assert code == 0
+    card = json.loads((model / "card.json").read_text())
+    assert out == f"my-trace: threshold {card['threshold']:.4f}, false alarms 5%\n"
+    assert card["false_alarm"] == 0.05
+
+
+def test_the_kinds_of_forgeries_are_the_commands() -> None:
+    assert forensics_masks.KINDS == KINDS

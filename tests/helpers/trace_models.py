@@ -1,0 +1,33 @@
+"""Localising networks with random weights, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dcncodec.models.trace import SIZES, Trace
+from dcncodec.train.engine.export import write_model
+
+RUN = {
+    "recipe": {},
+    "seed": 0,
+    "init": "",
+    "data": [],
+    "steps": 1,
+    "seconds": 1.0,
+    "results": {},
+    "curve": [],
+}
+
+
+def write_trace(folder: Path, stage: str = "joint", threshold: float | None = None) -> Path:
+    """A weight folder of the smallest size; its map is far from flat."""
+    torch.manual_seed(0)
+    network = Trace(SIZES["8"], 25)
+    with torch.no_grad():
+        network.anomaly.decide.weight.mul_(20)
+    known = {"threshold": threshold, "false_alarm": None if threshold is None else 0.05}
+    architecture = {"family": "trace", "size": "8", "classes": 25}
+    write_model(folder, network.state_dict(), architecture, {"stage": stage, **known, **RUN})
+    return folder
