@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 300
 
-.PHONY: demo test soak lint asan fuzz clean
+.PHONY: demo test lean wheel soak lint asan fuzz clean
 
 demo: $(VENV)/ready
 	@mkdir -p out
@@ -16,8 +16,17 @@ demo: $(VENV)/ready
 	$(BIN)/dcn decode --force out/photo.dcn out/photo-decoded.png
 	$(BIN)/dcn info out/photo.dcn
 
-test: $(VENV)/ready lint asan fuzz
+test: $(VENV)/ready lint asan fuzz lean
 	$(BIN)/python -m pytest
+
+# What works without the extras, with torch kept away.
+lean: $(VENV)/ready
+	DCN_TESTS_WITHOUT_TORCH=1 $(BIN)/python -m pytest tests/cli tests/dcncodec tests/formats
+
+# What `pip install` installs, and what it builds the C cores from.
+wheel: $(VENV)/ready
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 
 # What takes longer than a minute, before a release; tests with a time of their own get SOAK_SECONDS.
 soak: $(VENV)/ready

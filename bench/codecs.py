@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,8 @@ from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import QUALITIES, find_model, list_models
-from dcncodec.runtime.devices import Precision, choose_device, choose_precision
+from dcncodec.runtime.devices import choose_device, choose_precision
+from dcncodec.runtime.engine import Precision, choose_runtime
 
 Pixels = NDArray[np.uint8]
 
@@ -134,22 +136,25 @@ class DcnCodec:
     """One or more dcn models; a setting is a model's name."""
 
     def __init__(
-        self, name: str, models: Sequence[ModelFolder], device: str, precision: Precision
+        self,
+        name: str,
+        models: Sequence[ModelFolder],
+        device: str,
+        precision: Precision,
+        threads: int,
     ) -> None:
         self.name = self.title = name
         self.models = {model.name: model for model in models}
         self.settings = tuple(self.models)
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.threads = device, precision, threads
         self._loaded: dict[str, Codec] = {}
 
     def version(self, setting: str) -> str:
-        """Package, weights, torch, number format and the code."""
-        device = choose_device(self.device)
+        """Package, weights, runtime, number format and the code."""
         parts = (part.sha256 for part in self.models[setting].parts.values())
         return (
             f"dcncodec {dcncodec.__version__}, {' '.join(parts)}, "
-            f"torch {torch.__version__}, {device.type}, "
-            f"{choose_precision(self.precision, device)}, {sources()}"
+            f"{_runtime(self.device, self.precision)}, {sources()}"
         )
 
     def loaded(self, setting: str) -> Codec:
@@ -160,7 +165,10 @@ class DcnCodec:
         """
         if setting not in self._loaded:
             self._loaded[setting] = Codec(
-                self.models[setting], device=self.device, precision=self.precision
+                self.models[setting],
+                device=self.device,
+                precision=self.precision,
+                threads=self.threads,
             )
         return self._loaded[setting]
 
@@ -179,13 +187,23 @@ class DcnCodec:
         return sum(section.payload_end - section.payload_start for section in sections)
 
 
+def _runtime(device: str, precision: Precision) -> str:
+    """What runs networks, its version, where and in which number format."""
+    if choose_runtime(device, precision) == "onnx":
+        return f"onnxruntime {metadata.version('onnxruntime')}, {device}"
+    chosen = choose_device(device)
+    return f"torch {torch.__version__}, {chosen.type}, {choose_precision(precision, chosen)}"
+
+
 class RatedCodec(DcnCodec):
     """A dcn model for all rates; a setting is a rate."""
 
     whole = True
 
-    def __init__(self, name: str, model: ModelFolder, device: str, precision: Precision) -> None:
-        super().__init__(name, [model], device, precision)
+    def __init__(
+        self, name: str, model: ModelFolder, device: str, precision: Precision, threads: int
+    ) -> None:
+        super().__init__(name, [model], device, precision, threads)
         self.settings = tuple(map(str, RATES))
 
     def version(self, setting: str) -> str:
@@ -213,7 +231,7 @@ class Spec:
         name: of a baseline, ``dcn``, or of a model.
         models: the weight folders of a dcn codec.
         device, precision: of a dcn codec.
-        threads: of a baseline.
+        threads: of the processor.
     """
 
     name: str
@@ -237,8 +255,8 @@ def _open(spec: Spec) -> BaselineCodec | DcnCodec | RatedCodec:
         return BaselineCodec(BASELINES[spec.name], spec.threads)
     models = [find_model(path) for path in spec.models]
     if models[0].geometry.rates:
-        return RatedCodec(spec.name, models[0], spec.device, spec.precision)
-    return DcnCodec(spec.name, models, spec.device, spec.precision)
+        return RatedCodec(spec.name, models[0], spec.device, spec.precision, spec.threads)
+    return DcnCodec(spec.name, models, spec.device, spec.precision, spec.threads)
 
 
 def specs(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.errors import MissingLibraryError
-from dcncodec.metrics import MS_SSIM_SIDE, SSIM_WINDOW, ms_ssim, psnr, ssim, to_unit
+from dcncodec.likeness import MS_SSIM_SIDE, SSIM_WINDOW
+from dcncodec.metrics import ms_ssim, psnr, ssim, to_unit
 
 Pixels = NDArray[np.uint8]
 

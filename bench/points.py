@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dcncodec.bench.metrics import IN_DECIBEL
-from dcncodec.metrics import decibel
+from dcncodec.likeness import decibel
 
 SIZES = ("width", "height", "bytes_file", "bytes_payload")
 METRICS = ("psnr", "ssim", "msssim", "ssimulacra2")

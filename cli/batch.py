@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +15,10 @@ from dcncodec.cli.failures import explain, named
 from dcncodec.cli.lines import complain, escaped, json_line, say, tell
 from dcncodec.cli.plan import Job, Plan
 from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
-from dcncodec.errors import UsageError
+from dcncodec.cli.work import Outcome, Work
+from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder, read_bytes
-from dcncodec.notices import Notice
+from dcncodec.notices import DcnWarning, Notice
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -154,10 +157,7 @@ class Batch:
             SystemExit: 1 if any file failed; for a single file the error's code.
         """
         with self.display:
-            if self.plan.skipped_line:
-                self.display.notice(Notice("skipped", self.plan.skipped_line))
-            for job, error in self.plan.failures:
-                self._fail(job, error)
+            self._show_plan()
             loaded: list[Loaded] = []
             taken: set[str] = set()
             for job in self.plan.jobs:
@@ -181,6 +181,82 @@ class Batch:
                     taken.add(place)
                 self.display.file_done()
                 self._show(job, result, describe)
+        self._end()
+
+    def run_work(
+        self, work: Work, describe: Callable[[dict[str, Any]], str], processes: int
+    ) -> None:
+        """The same in several processes; results come in the order of the files.
+
+        Raises:
+            DcnError: what the work needs cannot be loaded.
+            SystemExit: as ``run``.
+        """
+        if processes == 1:
+            load = partial(work.load, self.display)
+            self.run(work.read, load, partial(work.convert, watch=self.display), describe)
+            return
+        finished: dict[int, Outcome] = {}
+        with self.display:
+            self._show_plan()
+            following = 0
+            for number, outcome in self._outcomes(work, processes):
+                if outcome.fatal:
+                    raise _failure(outcome)
+                finished[number] = outcome
+                while following in finished:
+                    self._tell(self.plan.jobs[following], finished.pop(following), describe)
+                    following += 1
+        self._end()
+
+    def _outcomes(self, work: Work, processes: int) -> Iterator[tuple[int, Outcome]]:
+        """Of all files. Those whose outputs are other files' outputs, too, come last: whether there
+        is anything to do depends on whether the others fail."""
+        from dcncodec.cli.workers import outcomes
+
+        places = [os.path.realpath(job.target) for job in self.plan.jobs]
+        first = {place: number for number, place in reversed(list(enumerate(places)))}
+        numbered = list(enumerate(self.plan.jobs))
+        taken: set[str] = set()
+        alone = ((number, job) for number, job in numbered if first[places[number]] == number)
+        for number, outcome in outcomes(work, processes, alone):
+            if outcome.result is not None:
+                taken.add(places[number])
+            yield number, outcome
+        for number, job in numbered:
+            if first[places[number]] == number:
+                continue
+            try:
+                self._reserve(job, taken)
+            except UsageError as error:
+                yield number, Outcome(error=explain(error))
+                continue
+            for _, outcome in outcomes(work, 1, [(number, job)]):
+                if outcome.result is not None:
+                    taken.add(places[number])
+                yield number, outcome
+
+    def _tell(self, job: Job, outcome: Outcome, describe: Callable[[dict[str, Any]], str]) -> None:
+        """Show what has become of a file elsewhere."""
+        self.display.warnings.clear()
+        for text in outcome.warned:
+            warnings.warn(DcnWarning(text), stacklevel=2)
+        for notice in outcome.notices:
+            self.display.notice(notice)
+        if outcome.result is None:
+            self._fail(job, _failure(outcome))
+        else:
+            self.display.file_done()
+            self._show(job, outcome.result, describe)
+
+    def _show_plan(self) -> None:
+        """What is left out, and what has failed before the work begins."""
+        if self.plan.skipped_line:
+            self.display.notice(Notice("skipped", self.plan.skipped_line))
+        for job, error in self.plan.failures:
+            self._fail(job, error)
+
+    def _end(self) -> None:
         if self._failed and self.plan.total > 1:
             complain(f"{self._failed} of {self.plan.total} files failed")
         if self._failed:
@@ -222,6 +298,14 @@ class Batch:
             tell(text)
         else:
             self.display.result(text)
+
+
+def _failure(outcome: Outcome) -> DcnError:
+    """The error of a file that failed in another process."""
+    assert outcome.error is not None
+    error = DcnError(outcome.error[0])
+    error.exit_code = outcome.error[1]
+    return error
 
 
 def read_input(source: str) -> bytes:

@@ -1,23 +1,29 @@
-"""What the commands share: options, models' cards, the beginning of work with torch."""
+"""What the commands share: options, models' cards, the beginning of work with networks."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dcncodec.cli.lines import say_text
 from dcncodec.formats.geometry import MAX_PIXELS
 
+if TYPE_CHECKING:
+    from dcncodec.cli.work import Watch
+    from dcncodec.codec import Codec
+    from dcncodec.models.card import ModelFolder
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_THREADS = 1024
+MAX_JOBS = 256
 MAX_SEED = 2**63 - 1
 """The largest that torch and NumPy both take."""
 
@@ -73,7 +79,8 @@ def machine_options(command: Command) -> Command:
             type=click.Choice(["auto", "bf16", "fp32"]),
             default="auto",
             show_default=True,
-            help="Number format of the networks; auto is bf16 where the hardware has it.",
+            help="Number format of the networks; bf16 needs torch. auto is fp32, but on GPUs that "
+            "have bf16.",
         ),
         threads_option,
         click.option(
@@ -87,6 +94,17 @@ def machine_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def jobs_option(command: Command) -> Command:
+    """``--jobs``."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1, MAX_JOBS),
+        help="Files that are worked on at a time, as far as memory allows.  [default: one a thread "
+        "where all are small]",
+    )(command)
 
 
 def quiet_option(command: Command) -> Command:
@@ -182,15 +200,34 @@ def entropy_option(command: Command) -> Command:
     )(command)
 
 
+@dataclass(frozen=True)
+class Machine:
+    """``machine_options``, for a process."""
+
+    device: str
+    threads: int | None
+    precision: Any
+
+    def codec(self, model: Path | ModelFolder, watch: Watch) -> Codec:
+        """A model that is ready, and who is told how its work goes on."""
+        from dcncodec.codec import Codec
+
+        return Codec(
+            model,
+            device=self.device,
+            threads=self.threads,
+            precision=self.precision,
+            notify=watch.notice,
+            progress=watch.advance,
+        )
+
+
 def load_torch(threads: int | None) -> None:
-    """Import torch, for a number of threads (None: one a core), none of which waits in vain.
+    """Import torch, for a number of threads (None: one a core).
 
-    Waiting threads spin, which makes an idle machine a fifth faster and a busy one several times
-    slower; the variable, which OpenMP reads when it is loaded, stays as the user has set it.
+    Raises:
+        MissingLibraryError: it is not installed.
     """
-    cores = len(os.sched_getaffinity(0))
-    if os.getloadavg()[0] > cores / 2:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import torch
+    from dcncodec.runtime.engine import load_torch as load
 
-    torch.set_num_threads(min(threads or torch.get_num_threads(), cores))
+    load(threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,17 @@ import click
 
 from dcncodec.cli.batch import Batch, read_input
 from dcncodec.cli.common import (
+    Machine,
     StripCommand,
     file_options,
-    load_torch,
+    jobs_option,
     machine_options,
     strip_option,
 )
 from dcncodec.cli.kinds import check_dcn_input
 from dcncodec.cli.plan import Job, Kind, make_plan, read_head
 from dcncodec.cli.streams import STREAM, write_stream
+from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
 from dcncodec.errors import UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.sections import SIGNATURE
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from dcncodec.formats.image import Picture
     from dcncodec.models.card import ModelFolder
     from dcncodec.notices import Notify
+
+SMALL_BYTES = 2**20
+"""Of files whose pictures are small."""
 
 
 def _region(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -73,6 +78,7 @@ def _format(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     help="png, jpg, tif, webp, bmp, ppm, pgm or avif, instead of by the output's suffix.",
 )
 @file_options
+@jobs_option
 @machine_options
 def command(
     paths: tuple[str, ...],
@@ -87,6 +93,7 @@ def command(
     max_pixels: int,
     as_json: bool,
     quiet: bool,
+    jobs: int | None,
     device: str,
     threads: int | None,
     precision: Any,
@@ -105,51 +112,80 @@ def command(
     if not bare:
         kind = replace(kind, check_input=check_dcn_input)
     plan = make_plan(paths, output_dir, recursive, force, kind)
-    from dcncodec.formats import container
-    from dcncodec.models.registry import find_by_prefix, find_model
+    from dcncodec.models.registry import find_model
 
     given = find_model(model) if model is not None and plan.jobs else None
-    batch = Batch(plan, as_json, quiet)
+    processes = choose_jobs(jobs, plan.jobs, default_jobs(device, threads), SMALL_BYTES)
+    work = DecodeWork(
+        region=region,
+        model=given,
+        bare=bare,
+        stripped=stripped,
+        file_format=file_format,
+        force=force,
+        max_pixels=max_pixels,
+        machine=Machine(device, share_of(threads, processes), precision),
+    )
+    Batch(plan, as_json, quiet).run_work(work, _describe, processes)
 
-    def read(job: Job) -> tuple[bytes, ModelFolder]:
+
+@dataclass(frozen=True)
+class DecodeWork:
+    """See ``Work``; its fields are the command's options."""
+
+    region: Any
+    model: ModelFolder | None
+    bare: bool
+    stripped: frozenset[str]
+    file_format: str | None
+    force: bool
+    max_pixels: int
+    machine: Machine
+
+    def read(self, job: Job) -> tuple[bytes, ModelFolder]:
+        """See ``Work``; with the model that the file names."""
+        from dcncodec.formats import container
+        from dcncodec.models.registry import find_by_prefix
+
         data = read_input(job.source)
-        if given is not None:
-            return data, given
+        if self.model is not None:
+            return data, self.model
         file = container.read(data, max_pixels=None)
         return data, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
 
-    def load() -> Callable[[Path], Codec]:
-        load_torch(threads)
-        from dcncodec.codec import Codec
+    def load(self, watch: Watch) -> Callable[[Path], Codec]:
+        """See ``Work``: a function that opens models."""
 
-        open_codec = partial(
-            Codec,
-            device=device,
-            precision=precision,
-            notify=batch.display.notice,
-            progress=batch.display.advance,
-        )
+        def open_codec(path: Path) -> Codec:
+            return self.machine.codec(path, watch)
+
         # Files of a batch mostly name the same model.
         return lru_cache(maxsize=4)(open_codec)
 
     def convert(
-        job: Job, content: tuple[bytes, ModelFolder], codec_of: Callable[[Path], Codec]
+        self,
+        job: Job,
+        content: tuple[bytes, ModelFolder],
+        loaded: Callable[[Path], Codec],
+        watch: Watch,
     ) -> dict[str, Any]:
+        """See ``Work``."""
         from dcncodec.formats.image import strip
 
         data, folder = content
         begin = time.perf_counter()
-        codec = codec_of(folder.path)
-        if bare:
+        codec = loaded(folder.path)
+        if self.bare:
             picture = codec.decode_bare(data)
         else:
-            batch.display.begin(job.name, _pixels(data, region))
-            picture = codec.decode(data, region=region, max_pixels=max_pixels or None)
+            watch.begin(job.name, _pixels(data, self.region))
+            limit = self.max_pixels or None
+            picture = codec.decode(data, region=self.region, max_pixels=limit)
         seconds = time.perf_counter() - begin
-        picture = strip(picture, stripped)
+        picture = strip(picture, self.stripped)
         for notice in picture.notices:
-            batch.display.notice(notice)
-        _write(job, picture, file_format, force, batch.display.notice)
+            watch.notice(notice)
+        _write(job, picture, self.file_format, self.force, watch.notice)
         return {
             "input": job.source,
             "output": job.target,
@@ -159,8 +195,6 @@ def command(
             "model": codec.model.name,
             "seconds": seconds,
         }
-
-    batch.run(read, load, convert, _describe)
 
 
 def _pixels(data: bytes, region: Any) -> int:

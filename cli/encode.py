@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,17 @@ from click.shell_completion import CompletionItem
 
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import (
+    Machine,
     StripCommand,
     entropy_option,
     file_options,
-    load_torch,
+    jobs_option,
     machine_options,
     strip_option,
 )
 from dcncodec.cli.kinds import check_dcn_target
 from dcncodec.cli.plan import Job, Kind, make_plan
+from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
 from dcncodec.encoder.quality import NAMED, aim_of, model_for, only, parse_quality
 from dcncodec.encoder.target import PASSES, TARGETS
 from dcncodec.errors import ImageError, UsageError
@@ -29,6 +32,10 @@ from dcncodec.formats.suffixes import DCN, RAW
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
     from dcncodec.formats.image import Picture
+    from dcncodec.models.card import ModelFolder
+
+SMALL_BYTES = 4 * 2**20
+"""Of files whose pictures are small."""
 
 
 class _Quality(click.ParamType[Any]):
@@ -75,6 +82,7 @@ class _Quality(click.ParamType[Any]):
 @strip_option("converted to sRGB")
 @click.option("--metrics", is_flag=True, help="Decode again and report PSNR and SSIM.")
 @file_options
+@jobs_option
 @machine_options
 def command(
     paths: tuple[str, ...],
@@ -95,6 +103,7 @@ def command(
     max_pixels: int,
     as_json: bool,
     quiet: bool,
+    jobs: int | None,
     device: str,
     threads: int | None,
     precision: Any,
@@ -122,41 +131,69 @@ def command(
         folder = find_model(model_for(model, quality, rated=searching))
         # What the model does not have is said before the first picture is read.
         aim_of(folder, quality, None, targets)
-    batch = Batch(plan, as_json, quiet)
+    processes = choose_jobs(jobs, plan.jobs, default_jobs(device, threads), SMALL_BYTES)
+    work = EncodeWork(
+        model=folder,
+        rates={"quality": quality} | targets,
+        passes=(PASSES if searching else 1) + metrics,
+        entropy=entropy or "auto",
+        bare=bare,
+        stripped=stripped,
+        metrics=metrics,
+        force=force,
+        max_pixels=max_pixels,
+        machine=Machine(device, share_of(threads, processes), precision),
+    )
+    Batch(plan, as_json, quiet).run_work(work, _describe, processes)
 
-    def read(job: Job) -> Picture:
+
+@dataclass(frozen=True)
+class EncodeWork:
+    """See ``Work``; its fields are the command's options.
+
+    Attributes:
+        model: None where there is nothing to do.
+        rates: ``quality`` and targets.
+        passes: of the picture through the networks.
+    """
+
+    model: ModelFolder | None
+    rates: dict[str, Any]
+    passes: int
+    entropy: Any
+    bare: bool
+    stripped: frozenset[str]
+    metrics: bool
+    force: bool
+    max_pixels: int
+    machine: Machine
+
+    def read(self, job: Job) -> Picture:
+        """See ``Work``."""
         from dcncodec.formats.image import read_image, strip
 
-        picture = read_image(read_input(job.source), max_pixels=max_pixels or None, name=job.name)
+        limit = self.max_pixels or None
+        picture = read_image(read_input(job.source), max_pixels=limit, name=job.name)
         # Encoding passes the picture's notices on.
-        return strip(picture, stripped)
+        return strip(picture, self.stripped)
 
-    def load() -> Codec:
-        load_torch(threads)
-        from dcncodec.codec import Codec
+    def load(self, watch: Watch) -> Codec:
+        """See ``Work``."""
+        assert self.model is not None
+        return self.machine.codec(self.model, watch)
 
-        assert folder is not None
-        display = batch.display
-        return Codec(
-            folder,
-            device=device,
-            precision=precision,
-            notify=display.notice,
-            progress=display.advance,
-        )
-
-    def convert(job: Job, picture: Picture, codec: Codec) -> dict[str, Any]:
+    def convert(self, job: Job, content: Picture, loaded: Codec, watch: Watch) -> dict[str, Any]:
+        """See ``Work``."""
+        picture, codec = content, loaded
         area = picture.width * picture.height
-        batch.display.begin(job.name, area * ((PASSES if searching else 1) + metrics))
+        watch.begin(job.name, area * self.passes)
         begin = time.perf_counter()
-        if bare:
+        if self.bare:
             data = codec.encode_bare(picture)
         else:
-            data = codec.encode(
-                picture, entropy=entropy or "auto", max_pixels=None, quality=quality, **targets
-            )
+            data = codec.encode(picture, entropy=self.entropy, max_pixels=None, **self.rates)
         seconds = time.perf_counter() - begin
-        write_output(job.target, data, force)
+        write_output(job.target, data, self.force)
         result = {
             "input": job.source,
             "output": job.target,
@@ -167,20 +204,18 @@ def command(
             "model": codec.model.name,
             "seconds": seconds,
         }
-        if metrics:
-            from dcncodec.metrics import poor_quality, quality_of
+        if self.metrics:
+            from dcncodec.likeness import poor_quality, quality_of
 
             def rows(top: int, bottom: int) -> Picture:
                 region = (0, top, picture.width, bottom)
                 return codec.decode(data, region=region, max_pixels=None)
 
-            figures = quality_of(picture, codec.decode_bare(data) if bare else rows)
+            figures = quality_of(picture, codec.decode_bare(data) if self.bare else rows)
             if (notice := poor_quality(figures, picture.source)) is not None:
-                batch.display.notice(notice)
+                watch.notice(notice)
             result |= figures
         return result
-
-    batch.run(read, load, convert, _describe)
 
 
 def _suffixes() -> set[str]:

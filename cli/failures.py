@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from dcncodec.errors import DcnError, is_out_of_memory
+from dcncodec.errors import DcnError, MissingLibraryError, is_out_of_memory
 
+NO_TORCH = "this needs torch: pip install 'dcncodec[train]'"
 NO_MEMORY = "not enough memory; free some, or try a smaller picture"
 
 
@@ -18,6 +19,8 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, click.ClickException):
         return _usage(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return NO_TORCH, MissingLibraryError.exit_code
     if is_out_of_memory(error):
         return NO_MEMORY, 1
     if isinstance(error, OSError) and error.strerror:

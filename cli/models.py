@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import click
 
+from dcncodec.cli.batch import write_output
 from dcncodec.cli.common import show_card
 from dcncodec.cli.lines import complain, json_line, say
 from dcncodec.errors import ModelError
+from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
+from dcncodec.models.families import write_graph
+from dcncodec.models.graph import Transform
 from dcncodec.models.registry import QUALITIES, find_all, find_model, list_models
 from dcncodec.models.roles import Role
 
@@ -63,6 +69,33 @@ def verify_command(names: tuple[str, ...]) -> None:
             say(f"{name}: ok")
     if failed:
         sys.exit(1)
+
+
+@command.command("export-onnx")
+@click.argument("name")
+@click.option(
+    "-d",
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Folder for the graphs; made where it does not exist.  [default: here]",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace files that exist.")
+def export_command(name: str, output_dir: Path, force: bool) -> None:
+    """Write the networks of codec NAME (or of a weight folder) as ONNX graphs.
+
+    NAME-analysis.onnx makes latents of pixels, NAME-synthesis.onnx pixels of latents; their inputs
+    and outputs have names, and dimensions that are free in height and width.
+    """
+    folder = find_model(name)
+    targets = {t: output_dir / f"{folder.name}-{t.value}.onnx" for t in Transform}
+    for target in targets.values():
+        if os.path.lexists(target):
+            check_output(target, overwrite=force)
+    for transform, target in targets.items():
+        content = write_graph(folder, transform)
+        write_output(str(target), content, force)
+        say(f"{target}: {len(content):,} bytes")
 
 
 def _facts(folder: ModelFolder) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,20 @@ from dcncodec.cli.common import (
     StripCommand,
     entropy_option,
     file_options,
+    jobs_option,
     strip_option,
     threads_option,
 )
 from dcncodec.cli.kinds import check_dcn_input, check_dcn_target
 from dcncodec.cli.plan import Job, Kind, Plan, make_plan, same_file
+from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
 from dcncodec.errors import UsageError
 from dcncodec.formats.packed import Metadata
 from dcncodec.formats.suffixes import DCN
 from dcncodec.notices import Notice
+
+SMALL_BYTES = 2**20
+"""Of files whose pictures are small."""
 
 
 def _block_option(name: str, what: str) -> Callable[[Command], Command]:
@@ -44,6 +49,7 @@ def _block_option(name: str, what: str) -> Callable[[Command], Command]:
 @_block_option("xmp", "XMP packet")
 @click.option("--model", metavar="NAME|PATH", help="The model, where it is not installed.")
 @file_options
+@jobs_option
 @threads_option
 def command(
     paths: tuple[str, ...],
@@ -59,6 +65,7 @@ def command(
     max_pixels: int,
     as_json: bool,
     quiet: bool,
+    jobs: int | None,
     threads: int | None,
 ) -> None:
     """Code .dcn files anew, without decoding their pictures.
@@ -69,40 +76,61 @@ def command(
     """
     plan = make_plan(paths, output_dir, recursive, force, KIND)
     metadata = Metadata(*(_block(path, plan) for path in (icc, exif, xmp)))
-    batch = Batch(plan, as_json, quiet)
+    processes = choose_jobs(jobs, plan.jobs, default_jobs("cpu", threads), SMALL_BYTES)
+    share = share_of(threads, processes)
+    work = RecodeWork(entropy or "auto", stripped, metadata, model, share, max_pixels, force)
+    Batch(plan, as_json, quiet).run_work(work, _describe, processes)
 
-    def read(job: Job) -> bytes:
+
+@dataclass(frozen=True)
+class RecodeWork:
+    """See ``Work``; its fields are the command's options."""
+
+    entropy: Any
+    stripped: frozenset[str]
+    metadata: Metadata
+    model: str | None
+    threads: int | None
+    max_pixels: int
+    force: bool
+
+    def read(self, job: Job) -> bytes:
+        """See ``Work``."""
         return read_input(job.source)
 
-    def convert(job: Job, data: bytes, _: None) -> dict[str, Any]:
+    def load(self, watch: Watch) -> None:
+        """See ``Work``."""
+
+    def convert(self, job: Job, content: bytes, loaded: None, watch: Watch) -> dict[str, Any]:
+        """See ``Work``."""
         from dcncodec.formats.reader import read_header
         from dcncodec.recoding import recode
 
-        header = read_header(data)
+        header = read_header(content)
         area = header.width * header.height
-        batch.display.begin(job.name, area)
+        watch.begin(job.name, area)
 
         def notify(notice: Notice) -> None:
-            batch.display.notice(replace(notice, source=job.name))
+            watch.notice(replace(notice, source=job.name))
 
         begin = time.perf_counter()
         coded = recode(
-            data,
-            entropy=entropy or "auto",
-            strip=stripped,
-            metadata=metadata,
-            model=model,
-            threads=threads,
-            max_pixels=max_pixels or None,
+            content,
+            entropy=self.entropy,
+            strip=self.stripped,
+            metadata=self.metadata,
+            model=self.model,
+            threads=self.threads,
+            max_pixels=self.max_pixels or None,
             notify=notify,
-            progress=batch.display.advance,
+            progress=watch.advance,
         )
         seconds = time.perf_counter() - begin
-        write_output(job.target, coded, force)
+        write_output(job.target, coded, self.force)
         return {
             "input": job.source,
             "output": job.target,
-            "input_bytes": len(data),
+            "input_bytes": len(content),
             "bytes": len(coded),
             "bpp": len(coded) * 8 / area,
             "width": header.width,
@@ -110,8 +138,6 @@ def command(
             "model": header.model,
             "seconds": seconds,
         }
-
-    batch.run(read, lambda: None, convert, _describe)
 
 
 def _block(path: str | None, plan: Plan) -> bytes | None:

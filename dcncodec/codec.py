@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dcncodec.encoder.encoding import Encoding, as_grey
@@ -28,10 +27,9 @@ from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
 from dcncodec.formats.image import Picture, as_picture, strip, to_srgb
 from dcncodec.formats.metadata import sized
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.load import load_codec
 from dcncodec.models.registry import QUALITIES, find_model
 from dcncodec.notices import Notice, Notify, warn
-from dcncodec.runtime.devices import Precision, choose_device, choose_precision
+from dcncodec.runtime.engine import Precision, choose_threads, open_engine
 from dcncodec.runtime.windows import Transforms
 
 Region = tuple[int, int, int, int]
@@ -46,9 +44,11 @@ class Codec:
 
     Args:
         model: name of an installed model, a weight folder, or an opened one.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` (bfloat16 where the hardware has it), ``bf16`` or ``fp32``. Decoded
-            pixels differ between the two by rounding; latents never do.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``. ONNX Runtime
+            works on CPUs, torch, where it is installed, on GPUs.
+        precision: ``auto`` (float32; on GPUs bfloat16 where they have it), ``bf16``, which needs
+            torch, or ``fp32``. Decoded pixels differ between the two by rounding; latents never do.
+        threads: on the CPU, at most one a core; None for as many.
         notify: called with what is dropped from a picture, converted or doubtful, with results
             larger than the file that they are made of, and when memory runs out and the work goes
             on with smaller windows, or on the CPU instead of a GPU.
@@ -56,6 +56,7 @@ class Codec:
             are) whenever a part of a picture has passed the networks.
 
     Raises:
+        MissingLibraryError: what runs the networks so is not installed.
         ModelError: the model is missing or damaged.
         UsageError: the device or precision does not exist.
     """
@@ -66,19 +67,15 @@ class Codec:
         *,
         device: str = "auto",
         precision: Precision = "auto",
+        threads: int | None = None,
         notify: Notify = warn,
         progress: Callable[[int], object] | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelFolder) else find_model(model)
         self.geometry = self.model.geometry
-        chosen = choose_device(device)
-        self.transforms = Transforms(
-            load_codec(self.model),
-            self.geometry,
-            chosen,
-            choose_precision(precision, chosen),
-            notify,
-        )
+        self.threads = choose_threads(threads)
+        engine = open_engine(self.model, device, precision, threads)
+        self.transforms = Transforms(engine, self.geometry, notify)
         self._notify = notify
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
@@ -162,7 +159,7 @@ class Codec:
 
     def coders(self, entropy: Entropy) -> list[FileCoder]:
         """What codes latents in a mode; see ``entropy.coders_for``."""
-        return coders_for(self.model, entropy, torch.get_num_threads())
+        return coders_for(self.model, entropy, self.threads)
 
     def encode_bare(self, image: object) -> bytes:
         """Compress an image into the paper's bit-stream alone (Table A.1).
@@ -188,7 +185,7 @@ class Codec:
         if picture.alpha is not None:
             raise UsageError("a bare stream cannot hold an alpha channel; drop --bare")
         latents = self.transforms.analyse(picture.pixels, self.header(picture).plane)
-        return ChannelCoder("channel", torch.get_num_threads()).encode(latents)
+        return ChannelCoder("channel", self.threads).encode(latents)
 
     def decode_bare(self, data: bytes) -> Picture:
         """The picture of a bare bit-stream, in multiples of 8 pixels.
@@ -196,7 +193,7 @@ class Codec:
         Raises:
             FormatError: the stream is damaged or of a model with other latents.
         """
-        indices = bitstream.decode_block(data, torch.get_num_threads(), bare=True)
+        indices = bitstream.decode_block(data, self.threads, bare=True)
         check_channels(len(indices), self.model)
         if not self.geometry.has_codebook:
             raise FormatError(f"a bare stream cannot hold the latents of {self.model.name}")
@@ -264,7 +261,7 @@ class Codec:
             FormatError: one of them is damaged, or has other channels than the model.
             ModelError: the file was coded with another model's coder.
         """
-        coder = coder_of(file, self.model, torch.get_num_threads())
+        coder = coder_of(file, self.model, self.threads)
         latents = np.empty((self.geometry.channels, area.rows, area.columns), np.int16)
         for number in file.header.blocks_in(area):
             decoded = file.latents(number, coder)

@@ -1,37 +1,24 @@
-"""Distortion metrics: PSNR, SSIM as scikit-image computes it by default, and MS-SSIM.
+"""Distortion metrics of tensors: PSNR, SSIM as scikit-image computes it by default, and MS-SSIM.
 
-Written in torch, so that training and ``dcn encode`` need no further library; a test holds SSIM to
-scikit-image's value, and another one MS-SSIM to published ones.
+For losses, and whatever else works with torch; ``likeness`` has those of pictures. A test holds
+SSIM to scikit-image's value, and another one MS-SSIM to published ones.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from dcncodec.formats.image import Picture
-from dcncodec.notices import Notice
-
-SSIM_WINDOW = 7
-POOR_PSNR = 20.0
-"""Photos have more than 24 dB with the models for low quality."""
-SSIM_K1, SSIM_K2 = 0.01, 0.03
-BAND_ROWS = 2040
-"""Rows that are decoded at a time to be compared: with those that SSIM needs below, two windows."""
-STRIP_PIXELS = 2**16
-"""Of a strip in which pictures are compared: about 20 MB in double precision."""
-SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-GAUSSIAN, SIGMA = 11, 1.5
-MS_SSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
-"""The smallest side of an image (161 pixels) whose coarsest scale still holds a window."""
+from dcncodec.likeness import (
+    GAUSSIAN,
+    SCALE_WEIGHTS,
+    SIGMA,
+    SSIM_K1,
+    SSIM_K2,
+    SSIM_WINDOW,
+    STRIP_PIXELS,
+)
 
 
 def psnr(reference: Tensor, distorted: Tensor) -> Tensor:
@@ -128,11 +115,6 @@ def _blur(images: Tensor) -> Tensor:
     return images
 
 
-def decibel(value: float) -> float:
-    """A similarity of at most 1 as -10 log10(1 - x), dB; 100 dB from 1 - 1e-10 on."""
-    return -10 * math.log10(max(1 - value, 1e-10))
-
-
 def to_unit(pixels: Tensor) -> Tensor:
     """uint8 (..., H, W, 3) to float32 (..., 3, H, W) in [0, 1]."""
     return pixels.movedim(-1, -3).float() / 255
@@ -141,84 +123,3 @@ def to_unit(pixels: Tensor) -> Tensor:
 def to_bytes(pixels: Tensor) -> Tensor:
     """Float (..., 3, H, W) to uint8 (..., H, W, 3): clipped to [0, 1], rounded to the nearest."""
     return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1)
-
-
-def poor_quality(figures: dict[str, float | None], source: str = "") -> Notice | None:
-    """A notice if ``quality_of`` gave a PSNR that no photo gets: of patterns, mostly."""
-    psnr = figures["psnr"]
-    if psnr is None or psnr >= POOR_PSNR:
-        return None
-    text = f"only {psnr:.1f} dB: the model was made for photos, and this is unlike any"
-    return Notice("quality", text, source)
-
-
-def quality_of(
-    original: Picture, decoded: Picture | Callable[[int, int], Picture]
-) -> dict[str, float | None]:
-    """PSNR in dB and SSIM of a decoded picture, which may be padded at its right and bottom.
-
-    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels. The
-    pictures are compared strip by strip, or double precision would take far more than they do.
-
-    Args:
-        original: the picture before.
-        decoded: the one after, or what gives its rows from the first number to before the second,
-            so that it is never there as a whole.
-    """
-    height, width = original.pixels.shape[:2]
-    small = min(height, width) < SSIM_WINDOW
-    rows = max(1, STRIP_PIXELS // width)
-    squares = similarity = 0.0
-    for first in range(0, height, BAND_ROWS):
-        # SSIM's windows that begin in these rows reach further down.
-        last = min(first + BAND_ROWS + SSIM_WINDOW - 1, height)
-        band = decoded(first, last).pixels if callable(decoded) else decoded.pixels[first:last]
-        for top in range(first, min(first + BAND_ROWS, height), rows):
-            bottom = min(top + rows + SSIM_WINDOW - 1, last)
-            own = min(rows, first + BAND_ROWS - top)
-            x, y = (
-                _strip(p, width)
-                for p in (original.pixels[top:bottom], band[top - first : bottom - first])
-            )
-            squares += float((x - y)[..., :own, :].double().square().sum())
-            windows = bottom - top - SSIM_WINDOW + 1
-            if windows > 0 and not small:
-                similarity += float(ssim(x, y)) * windows
-    error = squares / (height * width * 3)
-    return {
-        "psnr": -10 * math.log10(error) if error else None,
-        "ssim": None if small else similarity / (height - SSIM_WINDOW + 1),
-    }
-
-
-def measure_likeness(
-    metric: Literal["psnr", "ssim", "msssim"], original: Picture, decoded: Picture
-) -> float | None:
-    """One metric of a decoded picture of the same size: dB, or a similarity of at most 1.
-
-    None stands for a PSNR without any error, and for a similarity of pictures that are too small.
-    """
-    if metric == "psnr":
-        error = _mean_square(original.pixels, decoded.pixels)
-        return -10 * math.log10(error / 255**2) if error else None
-    if metric == "ssim":
-        return quality_of(original, decoded)["ssim"]
-    if min(original.pixels.shape[:2]) < MS_SSIM_SIDE:
-        return None
-    x, y = (_strip(picture.pixels, original.width) for picture in (original, decoded))
-    return float(ms_ssim(x, y))
-
-
-def _mean_square(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:
-    rows = max(1, STRIP_PIXELS // x.shape[1])
-    total = 0
-    for top in range(0, len(x), rows):
-        difference = x[top : top + rows].astype(np.int32) - y[top : top + rows]
-        total += int(np.square(difference).sum(dtype=np.int64))
-    return total / x.size
-
-
-def _strip(pixels: NDArray[np.uint8], width: int) -> Tensor:
-    # torch refuses read-only arrays, such as those of Pillow.
-    writable = np.require(pixels[:, :width], requirements=["C", "W"])
-    return to_unit(torch.from_numpy(writable))[None]

@@ -19,7 +19,7 @@ from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Source, to_array, to_pil
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import find_by_prefix, find_model
-from dcncodec.runtime.devices import Precision
+from dcncodec.runtime.engine import Precision
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,7 +16,8 @@ from dcncodec.models.load import load_nip
 from dcncodec.models.nip import Pipeline
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
-from dcncodec.runtime.devices import Precision, choose_device, choose_precision
+from dcncodec.runtime.devices import choose_device, choose_precision
+from dcncodec.runtime.engine import Precision
 
 WINDOW = 512
 """Side of a window in pixels of the stack, a multiple of ``ALIGNMENT``."""

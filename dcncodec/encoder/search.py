@@ -15,7 +15,7 @@ import numpy as np
 from dcncodec.encoder.encoding import Encoding, Latents
 from dcncodec.encoder.target import SIZES, Target
 from dcncodec.formats.geometry import MAX_RATE, Area
-from dcncodec.metrics import decibel, measure_likeness
+from dcncodec.likeness import decibel, measure_likeness
 
 KNOTS = np.array([0, 85, 170, 255])
 """Levels at which the parts are tried: a cubic goes through them."""

@@ -1,16 +1,14 @@
-"""Where and how precisely the networks run."""
+"""Where and how precisely networks run in torch."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from dcncodec.errors import UsageError
-
-Precision = Literal["auto", "bf16", "fp32"]
+from dcncodec.runtime.engine import Precision
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Processor flags (x86, then Arm) that mean bfloat16 is faster than float32."""

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dcncodec.errors import LimitError, is_out_of_memory
 from dcncodec.formats.geometry import Area, Geometry
-from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.models.network import Network
 from dcncodec.notices import Notice, Notify
+from dcncodec.runtime.engine import Engine
 
 WINDOW = 128
 """Side of a window in latents (1,024 pixels): about 0.7 GiB at the widest layers in float32."""
@@ -31,31 +28,17 @@ class Transforms:
     """A codec's two networks on a device, between pixels and code words.
 
     Args:
-        network: with its weights.
-        geometry: of its latents.
-        device: where they run. When memory runs out, windows shrink, and at last the work moves
-            from a GPU to the CPU.
-        precision: bfloat16 or float32.
+        engine: runs them. When memory runs out, windows shrink, and at last the work moves from a
+            GPU to the CPU.
+        geometry: of the latents.
         notify: called when that happens.
 
     Attributes:
         progress: called with the number of latents of every window that is finished.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        geometry: Geometry,
-        device: torch.device,
-        precision: torch.dtype,
-        notify: Notify,
-    ) -> None:
-        self.geometry = geometry
-        self.device, self.precision, self.notify = device, precision, notify
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # What scales latents stays in float32: encoder and decoder may differ in precision.
-        self.network.analysis_net.to(precision)
-        self.network.synthesis_net.to(precision)
+    def __init__(self, engine: Engine, geometry: Geometry, notify: Notify) -> None:
+        self.engine, self.geometry, self.notify = engine, geometry, notify
         self.window = WINDOW
         self.progress: Callable[[int], object] = lambda latents: None
 
@@ -87,13 +70,10 @@ class Transforms:
             part = pixels[rows, columns]
             if below or beside:
                 part = np.pad(part, ((0, below), (0, beside), (0, 0)), mode="edge")
-            # torch refuses read-only arrays, such as those of Pillow.
-            writable = np.require(part, requirements=["C", "W"])
-            batch = to_unit(torch.from_numpy(writable).to(self.device)[None])
-            latent = self.network.analysis(batch, self._rates(rate))[0]
-            words = latent[(slice(None), *window.within(outer))].round()
-            words = words.clamp(geometry.first, geometry.last).to(torch.int16)
-            latents[(slice(None), *window.within(area))] = words.cpu().numpy()
+            latent = self.engine.analysis(part, rate)
+            words = np.rint(latent[(slice(None), *window.within(outer))])
+            words = words.clip(geometry.first, geometry.last)
+            latents[(slice(None), *window.within(area))] = words
 
         self._each_window(area, run)
         return latents
@@ -119,18 +99,12 @@ class Transforms:
 
         def run(window: Area) -> None:
             outer = window.grown(halo, plane)
-            part = np.ascontiguousarray(latents[(slice(None), *outer.within(plane))])
-            latent = torch.from_numpy(part).to(self.device)[None].float()
-            latent = latent.contiguous(memory_format=torch.channels_last)
-            restored = self.network.synthesis(latent, self._rates(rate))[0]
-            restored = restored[(slice(None), *window.within(outer, stride))]
-            pixels[window.within(area, stride)] = to_bytes(restored).cpu().numpy()
+            part = latents[(slice(None), *outer.within(plane))]
+            restored = self.engine.synthesis(part, rate)
+            pixels[window.within(area, stride)] = restored[window.within(outer, stride)]
 
         self._each_window(area, run)
         return pixels
-
-    def _rates(self, rate: int) -> Tensor:
-        return torch.full((1,), float(rate)).to(self.device)
 
     def _each_window(self, area: Area, run: Callable[[Area], None]) -> None:
         """Run all windows of an area; after an out-of-memory, those of that window anew."""
@@ -145,8 +119,7 @@ class Transforms:
     def _fits(window: Area, run: Callable[[Area], None]) -> bool:
         """Run a window; False when memory runs out, with nothing of it kept alive by the error."""
         try:
-            with torch.inference_mode():
-                run(window)
+            run(window)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -154,18 +127,17 @@ class Transforms:
         return True
 
     def _shrink(self) -> None:
-        if self.device.type != "cpu":
-            torch.cuda.empty_cache()
+        self.engine.release()
+        on_cpu = self.engine.device == "cpu"
         if self.window > SMALLEST_WINDOW:
             self.window //= 2
             self._tell(f"going on with windows of {self.window * self.geometry.stride} pixels")
-        elif self.device.type != "cpu":
+        elif not on_cpu:
             self._tell("going on with the CPU")
-            self.device = torch.device("cpu")
-            self.network = self.network.to(self.device)
+            self.engine.move_to_cpu()
         else:
             side = self.window * self.geometry.stride
             raise LimitError(f"not enough memory even for windows of {side} pixels; free some")
 
     def _tell(self, remedy: str) -> None:
-        self.notify(Notice("memory", f"out of memory ({self.device}), {remedy}"))
+        self.notify(Notice("memory", f"out of memory ({self.engine.device}), {remedy}"))

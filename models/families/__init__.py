@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import Geometry
 from dcncodec.models.roles import Role
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
+    from dcncodec.models.graph import Transform
     from dcncodec.models.network import Network
 
 
@@ -68,6 +70,16 @@ class CodecFamily(Family, Protocol):
         """See ``Family``."""
         ...
 
+    def graph(self, folder: ModelFolder, transform: Transform) -> bytes:
+        """One of the networks with its weights, as an ONNX model; see ``Transform``.
+
+        Families without this function run in torch alone.
+
+        Raises:
+            ModelError: the weights are missing, damaged, or do not fit the card.
+        """
+        ...
+
     def coder(self, folder: ModelFolder) -> ModelCoder | None:
         """The coder that a model brings along, None without one.
 
@@ -106,3 +118,15 @@ def find_codec(name: str) -> CodecFamily:
     if family.ROLE is not Role.CODEC:
         raise ValueError(f"models of the family {name!r} are no codecs")
     return cast(CodecFamily, family)
+
+
+def write_graph(folder: ModelFolder, transform: Transform) -> bytes:
+    """One of a codec's networks as an ONNX model; see ``CodecFamily.graph``.
+
+    Raises:
+        ModelError: its family writes none, or as there.
+    """
+    family = find_codec(folder.family)
+    if not hasattr(family, "graph"):
+        raise ModelError(f"{folder.path}: models of the family {folder.family} have no graphs")
+    return family.graph(folder, transform)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.dcn import DCN
+    from dcncodec.models.graph import Transform
 
 ROLE = Role.CODEC
 TITLE = "codec"
@@ -64,3 +65,10 @@ def network(folder: ModelFolder) -> DCN:
 def coder(folder: ModelFolder) -> ModelCoder | None:
     """See ``CodecFamily``."""
     return load_context(folder)
+
+
+def graph(folder: ModelFolder, transform: Transform) -> bytes:
+    """See ``CodecFamily``."""
+    from dcncodec.models.dcn_graph import build
+
+    return build(folder, transform)

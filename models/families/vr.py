@@ -17,6 +17,7 @@ from dcncodec.models.roles import Role
 if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
+    from dcncodec.models.graph import Transform
     from dcncodec.models.vr import VR
 
 ROLE = Role.CODEC
@@ -73,3 +74,10 @@ def network(folder: ModelFolder) -> VR:
 def coder(folder: ModelFolder) -> ModelCoder | None:
     """See ``CodecFamily``."""
     return load_context(folder)
+
+
+def graph(folder: ModelFolder, transform: Transform) -> bytes:
+    """See ``CodecFamily``."""
+    from dcncodec.models.vr_graph import build
+
+    return build(folder, transform)

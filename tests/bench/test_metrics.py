@@ -16,7 +16,7 @@ from skimage.metrics import structural_similarity
 from dcncodec.bench import metrics
 from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.peers.baselines import BASELINES
-from dcncodec.metrics import SCALE_WEIGHTS, decibel
+from dcncodec.likeness import SCALE_WEIGHTS, decibel
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from commands import Runner, one_line
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from skimage import data as samples
 
+from dcncodec import codec
 from dcncodec.cli import plan
 
 
@@ -241,7 +241,7 @@ def test_what_can_be_checked_is_told_at_once(
 ) -> None:
     monkeypatch.chdir(coded)
     Path("raw.NEF").write_bytes(b"II*\0....")
-    monkeypatch.setattr(torch, "set_num_threads", None)
+    monkeypatch.setattr(codec, "open_engine", None)
     one_line(dcn(*arguments), words, code=code)
 
 

@@ -15,7 +15,7 @@ from dcncodec.encoder.quality import model_for, only, parse_quality, rate_for
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.picture import Picture
-from dcncodec.metrics import measure_likeness
+from dcncodec.likeness import measure_likeness
 from dcncodec.models.registry import find_model
 from dcncodec.oneline import encode
 

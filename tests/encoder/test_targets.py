@@ -19,7 +19,7 @@ from dcncodec.errors import TargetError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.header import Header
 from dcncodec.formats.picture import Picture, from_array
-from dcncodec.metrics import measure_likeness
+from dcncodec.likeness import measure_likeness
 from dcncodec.oneline import encode
 
 Array = NDArray[np.uint8]

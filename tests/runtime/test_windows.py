@@ -11,6 +11,7 @@ from dcncodec.formats.geometry import STRIDE, Area, Geometry
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.dcn import HALO
 from dcncodec.notices import Notice
+from dcncodec.runtime.torch_engine import TorchEngine
 from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
 
 CHANNELS = 4
@@ -23,13 +24,8 @@ def _codec() -> DCN:
 
 
 def _transforms(window: int, notices: list[Notice] | None = None) -> Transforms:
-    transforms = Transforms(
-        _codec(),
-        GEOMETRY,
-        torch.device("cpu"),
-        torch.float32,
-        [].append if notices is None else notices.append,
-    )
+    engine = TorchEngine(_codec(), torch.device("cpu"), torch.float32)
+    transforms = Transforms(engine, GEOMETRY, [].append if notices is None else notices.append)
     transforms.window = window
     return transforms
 
@@ -108,7 +104,7 @@ class _SmallGpu(Transforms):
 
     def _each_window(self, area: Area, run: object) -> None:
         def limited(window: Area) -> None:
-            if self.device.type != "cpu" and window.bottom - window.top > self.fits:
+            if self.engine.device != "cpu" and window.bottom - window.top > self.fits:
                 raise torch.OutOfMemoryError("too large")
             run(window)  # type: ignore[operator]
 
@@ -124,10 +120,11 @@ def test_out_of_memory_shrinks_windows_then_moves_to_the_cpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     notices: list[Notice] = []
-    gpu = _SmallGpu(_codec(), GEOMETRY, torch.device("cpu"), torch.float32, notices.append)
+    engine = TorchEngine(_codec(), torch.device("cpu"), torch.float32)
+    gpu = _SmallGpu(engine, GEOMETRY, notices.append)
     gpu.fits = fits
     # The tensors stay on the CPU; only the device's name claims otherwise.
-    gpu.device = torch.device("meta")
+    engine._device = torch.device("meta")
     monkeypatch.setattr(torch.Tensor, "to", _to_ignoring_meta(torch.Tensor.to))
     latents = np.random.default_rng(1).integers(-15, 17, (CHANNELS, 100, 9), np.int16)
     plane = Area(0, 0, 100, 9)
@@ -135,7 +132,7 @@ def test_out_of_memory_shrinks_windows_then_moves_to_the_cpu(
     expected = _transforms(1000).synthesise(latents, plane, plane)
     assert np.abs(expected.astype(int) - pixels).max() <= 1
     assert all("out of memory" in str(notice) for notice in notices)
-    assert (gpu.device.type == "cpu") == moves
+    assert (engine.device == "cpu") == moves
     assert gpu.window == (SMALLEST_WINDOW if moves else 64)
 
 

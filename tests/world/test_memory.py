@@ -57,7 +57,7 @@ def limited(command: list[str], gibibytes: float) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize("gibibytes", [0.25, 2])
 def test_pictures_that_do_not_fit(tmp_path: Path, gibibytes: float) -> None:
-    """With a quarter not even torch can be loaded."""
+    """With a quarter not even ONNX Runtime can be loaded."""
     (tmp_path / "claim.dcn").write_bytes(claim(20_000))
     done = limited([DCN, "decode", str(tmp_path / "claim.dcn")], gibibytes)
     assert done.returncode == 1

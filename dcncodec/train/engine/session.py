@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from dcncodec.errors import MissingLibraryError
-from dcncodec.runtime.devices import Precision
+from dcncodec.runtime.engine import Precision
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.log import plot_log
 from dcncodec.train.engine.processes import (

@@ -29,6 +29,7 @@ from dcncodec.models.load import load_codec
 from dcncodec.models.registry import find_by_hash, find_model, open_folder
 from dcncodec.notices import warn
 from dcncodec.runtime.devices import choose_precision
+from dcncodec.runtime.torch_engine import TorchEngine
 from dcncodec.runtime.windows import Transforms
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
@@ -95,7 +96,8 @@ def prepare(
     if latents is None:
         data = load_images(settings.sources, recipe.patch)
         notify(f"analysing {recipe.crops:,} crops by {folder.name}")
-        transforms = Transforms(load_codec(folder), folder.geometry, device, precision, warn)
+        engine = TorchEngine(load_codec(folder), device, precision)
+        transforms = Transforms(engine, folder.geometry, warn)
         held_out = max(1, recipe.crops // 10)
         latents = Latents(
             analyse(transforms, data.training, recipe.crops, recipe.patch, seed),

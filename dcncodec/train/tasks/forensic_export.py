@@ -110,8 +110,8 @@ def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def _is_rated(header: Header) -> bool:
     """Whether the run's codec is one for all rates."""
-    architecture = header.origins.get(LEARNS_CODEC, {}).get("architecture", {})
-    return bool(architecture.get("family") == "vr")
+    origin = header.origins.get(LEARNS_CODEC)
+    return origin is not None and origin["architecture"]["family"] == "vr"
 
 
 def _rates(header: Header) -> dict[str, list[int]]:

@@ -1,0 +1,200 @@
+"""How alike pictures are: PSNR, SSIM as scikit-image computes it by default, and MS-SSIM.
+
+Written in NumPy, so that ``dcn encode`` needs no further library; tests hold the similarities to
+those of ``metrics``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcncodec.notices import Notice
+
+if TYPE_CHECKING:
+    from dcncodec.formats.picture import Picture
+
+Image = NDArray[np.float64]
+"""(H, W, 3) in [0, 1]."""
+
+SSIM_WINDOW = 7
+POOR_PSNR = 20.0
+"""Photos have more than 24 dB with the models for low quality."""
+SSIM_K1, SSIM_K2 = 0.01, 0.03
+BAND_ROWS = 2040
+"""Rows that are decoded at a time to be compared: with those that SSIM needs below, two windows."""
+STRIP_PIXELS = 2**16
+"""Of a strip in which pictures are compared: about 20 MB in double precision."""
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+GAUSSIAN, SIGMA = 11, 1.5
+MS_SSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
+"""The smallest side of an image (161 pixels) whose coarsest scale still holds a window."""
+
+UNIFORM = np.full(SSIM_WINDOW, 1 / SSIM_WINDOW)
+BELL = np.exp(-((np.arange(GAUSSIAN) - GAUSSIAN // 2) ** 2) / (2 * SIGMA**2))
+BELL /= BELL.sum()
+
+
+def ssim(x: Image, y: Image) -> float:
+    """Structural similarity of images with sides of at least 7.
+
+    A uniform 7x7 window, sample covariance, data range 1, mean over the windows that lie inside
+    the image and over the channels (DCN paper, section 3.5).
+    """
+    count = SSIM_WINDOW**2
+    contrast, luminance = _similarities(x, y, UNIFORM, count / (count - 1))
+    return float((contrast * luminance).mean())
+
+
+def ms_ssim(x: Image, y: Image) -> float:
+    """Multi-scale SSIM of images with sides of at least 161.
+
+    With the weights and windows of Wang et al. (2003), as pytorch_msssim computes it.
+    """
+    product = np.ones(3)
+    for scale, weight in enumerate(SCALE_WEIGHTS):
+        last = scale == len(SCALE_WEIGHTS) - 1
+        product *= _mean_similarity(x, y, last).clip(min=0) ** weight
+        x, y = _halved(x), _halved(y)
+    return float(product.mean())
+
+
+def _mean_similarity(x: Image, y: Image, with_luminance: bool) -> NDArray[np.float64]:
+    """Contrast and structure, with luminance or without: means of the channels, (3,)."""
+    rows, columns = (side - GAUSSIAN + 1 for side in x.shape[:2])
+    step = max(1, STRIP_PIXELS // columns)
+    total = np.zeros(3)
+    for top in range(0, rows, step):
+        part = slice(top, min(top + step, rows) + GAUSSIAN - 1)
+        contrast, luminance = _similarities(x[part], y[part], BELL)
+        total += (contrast * luminance if with_luminance else contrast).sum((0, 1))
+    mean: NDArray[np.float64] = total / (rows * columns)
+    return mean
+
+
+def _similarities(
+    x: Image, y: Image, window: NDArray[np.float64], sample: float = 1.0
+) -> tuple[Image, Image]:
+    """Contrast with structure, and luminance, of every window inside the images.
+
+    Args:
+        x, y: the images.
+        window: weights along a side of it.
+        sample: factor of variances and covariances.
+    """
+    c1, c2 = SSIM_K1**2, SSIM_K2**2
+    mean_x, mean_y = _blur(x, window), _blur(y, window)
+    var_x = sample * (_blur(x * x, window) - mean_x * mean_x)
+    var_y = sample * (_blur(y * y, window) - mean_y * mean_y)
+    cov = sample * (_blur(x * y, window) - mean_x * mean_y)
+    contrast = (2 * cov + c2) / (var_x + var_y + c2)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
+    return contrast, luminance
+
+
+def _blur(image: Image, window: NDArray[np.float64]) -> Image:
+    for axis in (0, 1):
+        image = np.moveaxis(image, axis, 0)
+        length = len(image) - len(window) + 1
+        blurred = image[:length] * window[0]
+        for offset, weight in enumerate(window[1:], 1):
+            blurred += image[offset : offset + length] * weight
+        image = np.moveaxis(blurred, 0, axis)
+    return image
+
+
+def _halved(image: Image) -> Image:
+    """Means of 2 x 2 pixels; along odd sides from one before the first, which is black, on."""
+    odd = [(side % 2, side % 2) for side in image.shape[:2]]
+    padded = np.pad(image, (*odd, (0, 0)))
+    rows, columns = (side // 2 * 2 for side in padded.shape[:2])
+    padded = padded[:rows, :columns]
+    halved: Image = padded.reshape(rows // 2, 2, columns // 2, 2, 3).mean((1, 3))
+    return halved
+
+
+def decibel(value: float) -> float:
+    """A similarity of at most 1 as -10 log10(1 - x), dB; 100 dB from 1 - 1e-10 on."""
+    return -10 * math.log10(max(1 - value, 1e-10))
+
+
+def poor_quality(figures: dict[str, float | None], source: str = "") -> Notice | None:
+    """A notice if ``quality_of`` gave a PSNR that no photo gets: of patterns, mostly."""
+    psnr = figures["psnr"]
+    if psnr is None or psnr >= POOR_PSNR:
+        return None
+    text = f"only {psnr:.1f} dB: the model was made for photos, and this is unlike any"
+    return Notice("quality", text, source)
+
+
+def quality_of(
+    original: Picture, decoded: Picture | Callable[[int, int], Picture]
+) -> dict[str, float | None]:
+    """PSNR in dB and SSIM of a decoded picture, which may be padded at its right and bottom.
+
+    None stands for a PSNR without any error and for the SSIM of an image below 7 x 7 pixels. The
+    pictures are compared strip by strip, or double precision would take far more than they do.
+
+    Args:
+        original: the picture before.
+        decoded: the one after, or what gives its rows from the first number to before the second,
+            so that it is never there as a whole.
+    """
+    height, width = original.pixels.shape[:2]
+    small = min(height, width) < SSIM_WINDOW
+    rows = max(1, STRIP_PIXELS // width)
+    squares = similarity = 0.0
+    for first in range(0, height, BAND_ROWS):
+        # SSIM's windows that begin in these rows reach further down.
+        last = min(first + BAND_ROWS + SSIM_WINDOW - 1, height)
+        band = decoded(first, last).pixels if callable(decoded) else decoded.pixels[first:last]
+        for top in range(first, min(first + BAND_ROWS, height), rows):
+            bottom = min(top + rows + SSIM_WINDOW - 1, last)
+            own = min(rows, first + BAND_ROWS - top)
+            x, y = (
+                _to_unit(pixels[:, :width])
+                for pixels in (original.pixels[top:bottom], band[top - first : bottom - first])
+            )
+            squares += float(np.square(x[:own] - y[:own]).sum())
+            windows = bottom - top - SSIM_WINDOW + 1
+            if windows > 0 and not small:
+                similarity += ssim(x, y) * windows
+    error = squares / (height * width * 3)
+    return {
+        "psnr": -10 * math.log10(error) if error else None,
+        "ssim": None if small else similarity / (height - SSIM_WINDOW + 1),
+    }
+
+
+def measure_likeness(
+    metric: Literal["psnr", "ssim", "msssim"], original: Picture, decoded: Picture
+) -> float | None:
+    """One metric of a decoded picture of the same size: dB, or a similarity of at most 1.
+
+    None stands for a PSNR without any error, and for a similarity of pictures that are too small.
+    """
+    if metric == "psnr":
+        error = _mean_square(original.pixels, decoded.pixels)
+        return -10 * math.log10(error / 255**2) if error else None
+    if metric == "ssim":
+        return quality_of(original, decoded)["ssim"]
+    if min(original.pixels.shape[:2]) < MS_SSIM_SIDE:
+        return None
+    return ms_ssim(_to_unit(original.pixels), _to_unit(decoded.pixels))
+
+
+def _mean_square(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> float:
+    rows = max(1, STRIP_PIXELS // x.shape[1])
+    total = 0
+    for top in range(0, len(x), rows):
+        difference = x[top : top + rows].astype(np.int32) - y[top : top + rows]
+        total += int(np.square(difference).sum(dtype=np.int64))
+    return total / x.size
+
+
+def _to_unit(pixels: NDArray[np.uint8]) -> Image:
+    return pixels / 255

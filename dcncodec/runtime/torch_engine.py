@@ -1,0 +1,66 @@
+"""A codec's networks in torch: on GPUs, and in bfloat16."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.models.network import Network
+
+
+class TorchEngine:
+    """See ``engine.Engine``.
+
+    Args:
+        network: with its weights.
+        device: where they run.
+        precision: bfloat16 or float32.
+    """
+
+    def __init__(self, network: Network, device: torch.device, precision: torch.dtype) -> None:
+        self._device = device
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # What scales latents stays in float32: encoder and decoder may differ in precision.
+        self.network.analysis_net.to(precision)
+        self.network.synthesis_net.to(precision)
+
+    @property
+    def device(self) -> str:
+        """See ``Engine``."""
+        return str(self._device)
+
+    @torch.inference_mode()
+    def analysis(self, pixels: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
+        """See ``Engine``."""
+        # torch refuses read-only arrays, such as those of Pillow.
+        writable = np.require(pixels, requirements=["C", "W"])
+        batch = to_unit(torch.from_numpy(writable).to(self._device)[None])
+        latent: NDArray[np.float32] = (
+            self.network.analysis(batch, self._rates(rate))[0].cpu().numpy()
+        )
+        return latent
+
+    @torch.inference_mode()
+    def synthesis(self, latents: NDArray[np.int16], rate: int) -> NDArray[np.uint8]:
+        """See ``Engine``."""
+        latent = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)[None].float()
+        latent = latent.contiguous(memory_format=torch.channels_last)
+        restored = self.network.synthesis(latent, self._rates(rate))[0]
+        pixels: NDArray[np.uint8] = to_bytes(restored).cpu().numpy()
+        return pixels
+
+    def release(self) -> None:
+        """See ``Engine``."""
+        if self._device.type != "cpu":
+            torch.cuda.empty_cache()
+
+    def move_to_cpu(self) -> None:
+        """See ``Engine``."""
+        self._device = torch.device("cpu")
+        self.network = self.network.to(self._device)
+
+    def _rates(self, rate: int) -> Tensor:
+        return torch.full((1,), float(rate)).to(self._device)

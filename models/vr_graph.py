@@ -1,0 +1,130 @@
+"""The networks of ``models.vr`` as graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.arrays import Weights
+from dcncodec.models.graph import Graph, Transform
+from dcncodec.models.layers import conv, from_pixels, pixel_shuffle, to_pixels
+
+if TYPE_CHECKING:
+    from dcncodec.models.card import ModelFolder
+
+PARTS = {
+    Transform.ANALYSIS: ("linear_analysis.", "analysis_net.", "gain"),
+    Transform.SYNTHESIS: ("linear_synthesis.", "synthesis_net.", "degain"),
+}
+CONTEXT = "context_model."
+"""Names of what is exported as integers (``models.context_export``)."""
+FEATURES, WIDTH, FINE_WIDTH, FINE_BLOCKS, FINE_FEATURES, EXPANSION = 192, 256, 96, 2, 48, 2
+KNOTS, LEAK = 8, 0.125
+
+
+def build(folder: ModelFolder, transform: Transform) -> bytes:
+    """One of the networks of a model as an ONNX graph; see ``Transform``.
+
+    Raises:
+        ModelError: the weights are missing, damaged, or do not fit the card.
+    """
+    (others,) = (PARTS[other] for other in Transform if other is not transform)
+    weights = Weights(folder, PARTS[transform], (*others, CONTEXT))
+    graph = Graph(f"{folder.name} {transform.value}")
+    builder = _Builder(graph, weights, folder.card["architecture"]["blocks"])
+    channels = folder.geometry.channels
+    if transform is Transform.ANALYSIS:
+        builder.analysis(channels)
+    else:
+        builder.synthesis(channels)
+    weights.check_all_taken()
+    return graph.to_bytes()
+
+
+class _Builder:
+    """Follows ``models.vr.VR``, method by method."""
+
+    def __init__(self, graph: Graph, weights: Weights, blocks: int) -> None:
+        self.graph, self.weights, self.blocks = graph, weights, blocks
+        self.knots = self._knots()
+
+    def analysis(self, channels: int) -> None:
+        graph = self.graph
+        patches = graph.add("SpaceToDepth", from_pixels(graph), blocksize=STRIDE)
+        linear = self._on_patches("linear_analysis", patches, channels)
+        head = self._on_patches("analysis_net.head", patches, WIDTH)
+        corrected = self._blocks("analysis_net", head)
+        corrected = self._conv("analysis_net.tail.0", corrected, WIDTH, channels)
+        latent = graph.add("Add", linear, corrected)
+        latent = graph.add("Mul", latent, self._gain("gain", channels))
+        graph.output(latent, "latent", np.float32, (1, channels, "h", "w"))
+
+    def synthesis(self, channels: int) -> None:
+        graph = self.graph
+        latent = graph.input("latent", np.float32, (1, channels, "h", "w"))
+        scaled = graph.add("Mul", latent, self._gain("degain", channels))
+        linear = self._conv("linear_synthesis", scaled, channels, FEATURES)
+        x = self._conv("synthesis_net.head", scaled, channels, WIDTH)
+        x = self._blocks("synthesis_net", x)
+        x = self._conv("synthesis_net.tail.0", x, WIDTH, 4 * FINE_WIDTH)
+        x = pixel_shuffle(graph, x, 2)
+        for number in range(2, 2 + FINE_BLOCKS):
+            x = self._block(f"synthesis_net.tail.{number}", x, FINE_WIDTH)
+        last = f"synthesis_net.tail.{2 + FINE_BLOCKS}"
+        corrected = self._conv(last, x, FINE_WIDTH, FINE_FEATURES, 3)
+        fine = graph.add("Add", pixel_shuffle(graph, linear, 2), corrected)
+        to_pixels(graph, pixel_shuffle(graph, fine, 4))
+
+    def _on_patches(self, name: str, patches: str, outputs: int) -> str:
+        """A 1x1 convolution of patches as SpaceToDepth lays them out: rows, columns, colours;
+        torch's are colours, then 4x4 pixels, then which of the 2x2 such patches."""
+        kernel = self.weights.take(f"{name}.weight", outputs, FEATURES, 1, 1)
+        kernel = kernel.reshape(outputs, 3, 4, 4, 2, 2).transpose(0, 4, 2, 5, 3, 1)
+        bias = self.weights.take(f"{name}.bias", outputs)
+        graph = self.graph
+        kernel = kernel.reshape(outputs, FEATURES, 1, 1)
+        return graph.add("Conv", patches, graph.constant(kernel), graph.constant(bias))
+
+    def _blocks(self, name: str, h: str) -> str:
+        """A ``Correction`` from its head's output to before its tail."""
+        h = self.graph.add("Add", h, self._at_rate(f"{name}.rate_bias", WIDTH))
+        for number in range(self.blocks):
+            h = self._block(f"{name}.blocks.{number}", h, WIDTH)
+        return h
+
+    def _block(self, name: str, x: str, channels: int) -> str:
+        graph, wide = self.graph, EXPANSION * channels
+        h = self._leaky(self._conv(f"{name}.p0", x, channels, channels))
+        h = conv(
+            graph, self.weights, f"{name}.depthwise", h, channels, channels, 3, groups=channels
+        )
+        h = self._leaky(self._conv(f"{name}.p1", h, channels, wide))
+        return graph.add("Add", x, self._conv(f"{name}.p2", h, wide, channels))
+
+    def _conv(self, name: str, x: str, inputs: int, outputs: int, side: int = 1) -> str:
+        return conv(self.graph, self.weights, name, x, inputs, outputs, side)
+
+    def _leaky(self, x: str) -> str:
+        return self.graph.add("LeakyRelu", x, alpha=LEAK)
+
+    def _knots(self) -> str:
+        """How much of each knot there is at the rate, (1, KNOTS): that of two neighbours, of all
+        others nothing."""
+        graph = self.graph
+        rate = graph.input("rate", np.float32, (1,))
+        place = graph.add("Mul", rate, graph.scalar((KNOTS - 1) / 255))
+        knots = graph.constant(np.arange(KNOTS, dtype=np.float32)[None])
+        distance = graph.add("Abs", graph.add("Sub", knots, place))
+        return graph.add("Relu", graph.add("Sub", graph.scalar(1), distance))
+
+    def _at_rate(self, name: str, channels: int) -> str:
+        """``context.at_rate``, (1, channels, 1, 1)."""
+        graph = self.graph
+        table = graph.constant(self.weights.take(name, KNOTS, channels))
+        values = graph.add("MatMul", self.knots, table)
+        return graph.add("Reshape", values, graph.constant(np.array([1, channels, 1, 1])))
+
+    def _gain(self, name: str, channels: int) -> str:
+        return self.graph.add("Exp", self._at_rate(name, channels))

@@ -1,0 +1,42 @@
+"""Commands that compute with torch say in one line what brings it, where it is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SCRIPT = """
+import sys
+sys.modules["torch"] = None
+from dcncodec.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "--precision", "bf16", "photo.png", "photo.dcn"),
+        ("train", "photos", "--out", "run", "--max-steps", "1"),
+        ("train", "vr", "photos", "--out", "run", "--max-steps", "1"),
+        ("develop", "photo.png", "--sensor", "7", "-o", "photo2.png"),
+        ("forensics", "detect", "photo.png"),
+        ("bench", "--dataset", "photos", "--no-speed", "-c", "dcn-16c"),
+    ],
+)
+def test_a_missing_extra(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "photos").mkdir()
+    for path in ("photo.png", "photos/photo.png"):
+        Image.new("RGB", (128, 128), "teal").save(tmp_path / path)
+    before = sorted(tmp_path.rglob("*"))
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("dcn: ")
+    assert line.endswith("this needs torch: pip install 'dcncodec[train]'")
+    assert sorted(tmp_path.rglob("*")) == before
