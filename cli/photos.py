@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dcncodec.cli.plan import Kind, Plan, is_single, make_plan, plan_inputs
+from dcncodec.cli.streams import STREAM
 from dcncodec.errors import UsageError
 from dcncodec.formats.suffixes import DCN, RAW
 
@@ -62,7 +63,7 @@ def add_outputs(
         The outputs by their photos.
 
     Raises:
-        UsageError: as ``plan.make_plan``, the suffix is another one, or an output is a heat map.
+        UsageError: as ``plan.make_plan``, the suffix is another one, or it is standard output.
     """
     if output is None:
         return {}
@@ -80,6 +81,8 @@ def add_outputs(
     failed = {job.source: (job, error) for job, error in other.failures if job.source in known}
     plan.jobs = [job for job in plan.jobs if job.source not in failed]
     plan.failures += failed.values()
+    if any(job.target == STREAM for job in other.jobs):
+        raise UsageError(f"standard output is for what is found; name a {suffix} file")
     return {job.source: job.target for job in other.jobs}
 
 

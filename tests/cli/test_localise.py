@@ -95,6 +95,7 @@ def test_what_cannot_be_localised(dcn: Dcn, model: Path, photo: Path, tmp_path: 
         ([photo, "--model", "dcn-16c"], 1, "dcn-16c: no such localising network"),
         ([photo, "--model", model, "--map", tmp_path / "m.png"], 2, "is to be a .npy file"),
         ([photo, "--model", model, "--map", photo], 2, "photo.png"),
+        ([photo, "--model", model, "--map", "-"], 2, "name a .npy file"),
     ):
         found, out, err = dcn("localise", *arguments)
         assert (found, out) == (code, "")

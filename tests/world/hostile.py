@@ -81,6 +81,10 @@ def calls(folder: Path, model: Path, seed: int) -> Iterator[list[str]]:
         "forensics detect": [
             ["--fan", ["fan-none", *files]], ["--heatmap", outputs], ["--json"], ["-f"], ["-r"],
         ],
+        "forensics localise": [
+            ["--model", ["dcn-16c", *files]], ["--heatmap", outputs], ["--map", outputs],
+            ["--json"], ["-f"], ["-r"], ["--threads", NUMBERS], ["--precision", WORDS],
+        ],
         "models show": [["--json"]],
         "models verify": [],
         "forensics show": [["--json"]],
