@@ -46,6 +46,13 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
 @click.option(
+    "--critic",
+    metavar="NAME|PATH",
+    help="A FAN without channel that stays as it is and judges decoded pictures, too: what learns "
+    "sees from the first step which traces get lost, and keeps clean pictures clean to others.",
+)
+@click.option("--critic-weight", type=Finite(0), help="Of its cross-entropy.  [default: 1]")
+@click.option(
     "--nip",
     metavar="NAME|PATH",
     help="A camera pipeline that develops the photos: standard, or a neural one; SOURCES are as "
@@ -139,7 +146,7 @@ def command(**options: Any) -> None:
     Examples:
       dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
       dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
-      dcn train forensic --model dcn-vr --rate 40-200 photos/ --out runs/rates
+      dcn train forensic --model dcn-vr --rate 40-200 --critic fan-none photos/ --out runs/rates
       dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg
       dcn train forensic --channel none --grid aligned --history none photos/ --out runs/plain
       dcn train forensic --nip dnet --trainable nip --downsample --channel jpeg:50 \\
@@ -147,7 +154,7 @@ def command(**options: Any) -> None:
     """
     if (rates := options.pop("rate")) is not None:
         options["rate_low"], options["rate_high"] = rates
-    run_training(options, ("model", "fan", "nip"), _load, _describe, _validation)
+    run_training(options, ("model", "fan", "nip", "critic"), _load, _describe, _validation)
 
 
 def _load() -> Training:

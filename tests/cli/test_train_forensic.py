@@ -121,6 +121,17 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
         (["--model", "tiny", "--rate", "10-20"], 2, "--rate: the codec tiny has one rate only"),
         (["--model", "tiny", "--rate", "30-20"], 2, "--rate 30-20: choose LO-HI, LO below HI"),
         (["--model", "tiny", "--rate", "10-999"], 2, "choose LO-HI of 0 to 255"),
+        (["--model", "tiny", "--critic", "jpeg-21-fan"], 2, "--critic jpeg-21-fan: has a channel"),
+        (
+            ["--model", "tiny", "--critic", "fan-none", *CLASSES],
+            2,
+            "--critic fan-none: tells native,sharpen,",
+        ),
+        (
+            ["--channel", "none", "--critic", "fan-none"],
+            2,
+            "--critic fan-none: nothing learns from it",
+        ),
         (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
         (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),
         (

@@ -143,6 +143,9 @@ class ForensicRecipe(Recipe):
         encoder_rest: share of the budget for which the codec's encoder does not learn: the entropy
             would make it drop what decoder and FAN have not learned to use yet.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
+        critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
+            judges decoded pictures, too; empty for none.
+        critic_weight: of its cross-entropy against that of the FAN that learns.
         tuning_rate: learning rate of codec and pipeline over that of the FAN. Their gradient from
             it is small beside its noise: at the full rate they would lose what they have learned
             before they learn anything new.
@@ -170,6 +173,8 @@ class ForensicRecipe(Recipe):
     gauges: bool = False
     encoder_rest: float = 0.0
     fan: str = ""
+    critic: str = ""
+    critic_weight: float = 1.0
     tuning_rate: float = 1.0
 
     def __post_init__(self) -> None:

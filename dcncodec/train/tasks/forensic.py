@@ -4,7 +4,7 @@ A batch of photos goes through every manipulation, the channel and the FAN; unde
 protocol as a whole, or photo by photo as in the field (``forensic_field``). What is trainable
 minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses::
 
-    L = cross-entropy + lambda_c (L2 + lambda_H entropy)
+    L = cross-entropy + lambda_c (L2 + lambda_H entropy)  [+ cross-entropy of a critic]
 
 A codec begins with gauges (``forensics.gauges``), unless the recipe has none; see ``with_gauges``.
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
@@ -56,6 +56,8 @@ class ForensicLoss(nn.Module):
         recipe: classes, weights and what is trainable.
         precision: bfloat16 for mixed precision, float32 otherwise.
         nip: the camera pipeline, if there is one.
+        critic: a FAN that stays as it is. It knows the traces before the FAN that learns does, and
+            so shows the codec which of them it loses from the first step.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class ForensicLoss(nn.Module):
         recipe: ForensicRecipe,
         precision: torch.dtype,
         nip: Pipeline | None = None,
+        critic: FAN | None = None,
     ) -> None:
         super().__init__()
+        self.critic = critic
         self.channel, self.fan, self.nip = channel, fan, nip
         self.recipe, self.precision = recipe, precision
         codec = channel.codec
@@ -123,6 +127,9 @@ class ForensicLoss(nn.Module):
                     received, entropy = self.channel.compress(sent)
             seen = passed_on(received, generator) if recipe.resave and grad else received
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
+            judged = None
+            if self.critic is not None and grad:
+                judged = self.critic(received.contiguous(memory_format=torch.channels_last))
         cross_entropy = functional.cross_entropy(logits, labels)
         mse = (received - sent).square().mean()
         loss, bpp = cross_entropy, torch.zeros_like(cross_entropy)
@@ -137,6 +144,8 @@ class ForensicLoss(nn.Module):
             if learns:
                 cost = codec_loss(recipe, sent, received, mse, entropy)
                 loss = loss + recipe.lambda_c * cost
+        if judged is not None:
+            loss = loss + recipe.critic_weight * functional.cross_entropy(judged, labels)
         if develops:
             loss = loss + recipe.lambda_n * distortion(nip_mse)
         figures = {
@@ -162,7 +171,7 @@ class ForensicTrainer(Run):
         seed: of crops and noise.
         precision: as in ``ForensicLoss``.
         origins: of codec and pipeline, see ``Header``.
-        nip: as in ``ForensicLoss``; see ``CameraTrainer``.
+        nip, critic: as in ``ForensicLoss``; see ``CameraTrainer``.
     """
 
     data: Dataset | RawDataset
@@ -197,9 +206,12 @@ class ForensicTrainer(Run):
         precision: torch.dtype = torch.bfloat16,
         origins: dict[str, dict[str, Any]] | None = None,
         nip: Pipeline | None = None,
+        critic: FAN | None = None,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
-        objective = ForensicLoss(channel, fan, recipe, precision, nip)
+        if critic is not None:
+            critic = critic.requires_grad_(False).eval()
+        objective = ForensicLoss(channel, fan, recipe, precision, nip, critic)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({"fan": fan})
         codec = channel.codec

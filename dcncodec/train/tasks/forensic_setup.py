@@ -37,7 +37,7 @@ from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
-CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan")
+CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan", "critic")
 """Fields of the recipe that say what is trained; no preset decides about them."""
 BEGUN = ("gauges", "encoder_rest")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
@@ -65,11 +65,13 @@ class ForensicSettings(RunSettings):
         fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
         nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
             the photos; None for finished photos.
+        critic: forensic folder, by name or path, whose FAN judges decoded pictures, too.
     """
 
     model: str | None = None
     fan: str | None = None
     nip: str | None = None
+    critic: str | None = None
 
 
 def train_forensic(settings: ForensicSettings, notify: Notify, report: Report) -> int:
@@ -123,6 +125,7 @@ def prepare(
         folder = open_forensic(settings.fan)
         fan = begin_with(folder, recipe)
         recipe = replace(recipe, fan=folder.name)
+    critic, recipe = _critic(settings, recipe)
     kind = ForensicTrainer if nip is None else CameraTrainer
     channel, data = channel.to(device), data.to(device)
     if header is None:
@@ -140,8 +143,29 @@ def prepare(
             for family, folder in folders.items()
         },
         None if nip is None else nip.to(device),
+        None if critic is None else critic.to(device),
     )
     return trainer, budget
+
+
+def _critic(
+    settings: ForensicSettings, recipe: ForensicRecipe
+) -> tuple[FAN | None, ForensicRecipe]:
+    """The critic that the user names, or that of the run to resume, and the recipe with its name.
+
+    Raises:
+        UsageError: it has a channel, it tells other classes apart, or nothing learns from it.
+        ModelError: it is missing or damaged.
+    """
+    name = settings.critic or recipe.critic
+    if not name:
+        return None, recipe
+    folder = open_forensic(name)
+    if folder.channel != NONE:
+        raise UsageError(f"--critic {folder.name}: has a channel; name a FAN without one")
+    if not recipe.trainable:
+        raise UsageError(f"--critic {folder.name}: nothing learns from it; see --trainable")
+    return begin_with(folder, recipe, "critic"), replace(recipe, critic=folder.name)
 
 
 def load_tuned(folder: ModelFolder) -> DCN | VR:
@@ -228,8 +252,8 @@ def _load_data(
     return frames
 
 
-def begin_with(folder: ForensicFolder, recipe: ForensicRecipe) -> FAN:
-    """The FAN of a forensic folder, to be trained further.
+def begin_with(folder: ForensicFolder, recipe: ForensicRecipe, option: str = "fan") -> FAN:
+    """The FAN of a forensic folder, to be trained further; ``option`` names it in messages.
 
     Raises:
         ModelError: it is damaged.
@@ -237,7 +261,7 @@ def begin_with(folder: ForensicFolder, recipe: ForensicRecipe) -> FAN:
     """
     if folder.classes != recipe.classes:
         raise UsageError(
-            f"--fan {folder.name}: tells {','.join(folder.classes)} apart, not "
+            f"--{option} {folder.name}: tells {','.join(folder.classes)} apart, not "
             f"{','.join(recipe.classes)}"
         )
     return folder.load_fan().requires_grad_(True).train()

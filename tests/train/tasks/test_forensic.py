@@ -94,6 +94,27 @@ def test_the_loss(dataset: Dataset) -> None:
     assert torch.allclose(figures["loss"], expected + 0.25 * codec_loss)
 
 
+def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
+    """Its weights stay; its gradient reaches the codec and not the FAN."""
+    torch.manual_seed(0)
+    codec, fan, critic = DCN(4), FAN(3), FAN(3).requires_grad_(False)
+    recipe = replace(JOINT, lambda_c=0.0, critic_weight=2.0)
+    photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
+    plain = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
+    judged = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32, None, critic)
+    before, _, received = plain(photos, torch.Generator())
+    after, _, _ = judged(photos, torch.Generator())
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    expected = torch.nn.functional.cross_entropy(critic(received), labels)
+    assert torch.allclose((after["loss"] - before["loss"]).float(), 2 * expected, atol=1e-4)
+    (after["loss"] - before["loss"]).backward()
+    assert all(p.grad is None or float(p.grad.abs().max()) < 1e-6 for p in fan.parameters())
+    assert all(p.grad is None for p in critic.parameters())
+    gradient = codec.synthesis_net[9].weight.grad
+    assert gradient is not None
+    assert float(gradient.abs().max()) > 0
+
+
 def test_the_encoder_rests_at_first(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path, dataset, replace(JOINT, encoder_rest=0.5))
     codec = run.objective.channel.codec
