@@ -83,8 +83,23 @@ class ImageSet:
         rows = torch.where(flips[0] > 0, size - 1 - line, line) + top.unsqueeze(1)
         columns = torch.where(flips[1] > 0, size - 1 - line, line) + left.unsqueeze(1)
         first = self.starts[chosen].unsqueeze(1) + rows * widths.unsqueeze(1)
-        index = first.to(device).unsqueeze(2) + columns.to(device).unsqueeze(1)
+        index = sent(first, device).unsqueeze(2) + sent(columns, device).unsqueeze(1)
         return self.pixels[index]
+
+
+def sent(draws: Tensor, device: torch.device) -> Tensor:
+    """Numbers drawn on the CPU, on a device, whose work at hand is not waited for."""
+    if device.type == "cpu":
+        return draws
+    return draws.pin_memory().to(device, non_blocking=True)
+
+
+def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """A generator of ``device``: a CPU generator itself, or one seeded from it elsewhere."""
+    if device.type == "cpu":
+        return generator
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -54,43 +54,69 @@ class Optimiser:
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.rest.items():
             groups.setdefault(self.shares[name], []).append(parameter)
-        self.adam = torch.optim.Adam([{"params": p, "share": s} for s, p in groups.items()])
+        device = next(model.parameters()).device
+        self.on_gpu = device.type == "cuda"
+        # On a GPU they are tensors, which a captured step reads anew each time it is replayed.
+        self.rate = torch.zeros((), device=device)
+        self.adam = torch.optim.Adam(
+            [
+                {
+                    "params": p,
+                    "share": s,
+                    "lr": torch.zeros((), device=device) if self.on_gpu else 0.0,
+                }
+                for s, p in groups.items()
+            ],
+            capturable=self.on_gpu,
+        )
         self.momentum = {n: torch.zeros_like(p) for n, p in self.kernels.items()}
 
-    def step(self, rate: float) -> None:
-        """Update the parameters from their gradients with the learning rate ``rate`` (Adam's).
-
-        Those that have had no gradient yet stay as they are.
-        """
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate (Adam's) of the steps to come."""
+        self.rate.fill_(rate)
         for group in self.adam.param_groups:
-            group["lr"] = rate * group["share"]
+            if self.on_gpu:
+                group["lr"].fill_(rate * group["share"])
+            else:
+                group["lr"] = rate * group["share"]
+
+    def step(self, rate: float) -> None:
+        """Update the parameters from their gradients with the learning rate ``rate`` (Adam's)."""
+        self.set_rate(rate)
+        self.update()
+
+    def update(self) -> None:
+        """One step at the rate that is set.
+
+        Parameters that have had no gradient yet stay as they are.
+        """
         for parameter in self.rest.values():
             if parameter.grad is None:
                 # Adam counts its steps parameter by parameter; a checkpoint keeps one number.
                 parameter.grad = torch.zeros_like(parameter)
         self.adam.step()
         with torch.no_grad():
-            self._step_kernels(rate)
+            self._step_kernels()
 
-    def _step_kernels(self, rate: float) -> None:
+    def _step_kernels(self) -> None:
         """Muon's part: kernels of one shape are orthogonalised together."""
-        shapes: dict[tuple[int, int], list[str]] = {}
+        groups: dict[tuple[int, int, float], list[str]] = {}
         for name, kernel in self.kernels.items():
             if kernel.grad is not None:  # else there is nothing to orthogonalise
-                shapes.setdefault((kernel.shape[0], kernel[0].numel()), []).append(name)
-        for (rows, columns), names in shapes.items():
-            directions = []
-            for name in names:
-                gradient, momentum = self.kernels[name].grad, self.momentum[name]
-                assert gradient is not None
-                momentum.lerp_(gradient, 1 - MOMENTUM)
-                directions.append(gradient.lerp(momentum, MOMENTUM).flatten(1))
+                shape = (kernel.shape[0], kernel[0].numel(), self.shares[name])
+                groups.setdefault(shape, []).append(name)
+        for (rows, columns, share), names in groups.items():
+            kernels = [self.kernels[name] for name in names]
+            gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
+            momenta = [self.momentum[name] for name in names]
+            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            directions = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+            updates = orthogonalise(torch.stack([d.flatten(1) for d in directions]))
             # Keeps the update's gain alike for wide and tall matrices.
             gain = max(1.0, rows / columns) ** 0.5
-            for name, update in zip(names, orthogonalise(torch.stack(directions)), strict=True):
-                kernel = self.kernels[name]
-                pace = rate * self.shares[name] * MUON_RATIO * gain
-                kernel.add_(update.view_as(kernel), alpha=-pace)
+            updates *= self.rate * (share * MUON_RATIO * gain)
+            steps = [u.view_as(k) for u, k in zip(updates, kernels, strict=True)]
+            torch._foreach_sub_(kernels, steps)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -115,7 +141,7 @@ class Optimiser:
             momentum.copy_(tensors[f"momentum.{name}"])
         for name, parameter in self.rest.items():
             self.adam.state[parameter] = {
-                "step": torch.tensor(float(step)),
+                "step": torch.tensor(float(step), device=parameter.device if self.on_gpu else None),
                 "exp_avg": torch.empty_like(parameter).copy_(tensors[f"first.{name}"]),
                 "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"second.{name}"]),
             }

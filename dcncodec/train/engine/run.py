@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dcncodec.errors import TrainingError
+from dcncodec.train.engine.captured import CapturedStep
 from dcncodec.train.engine.checkpoint import FILE, Header, load_checkpoint, save_checkpoint
 from dcncodec.train.engine.log import Log
 from dcncodec.train.engine.optimiser import Optimiser
@@ -110,6 +111,9 @@ class Run(ABC):
     """Columns of the log."""
     SOME_REST: ClassVar[bool] = False
     """Whether there may be steps in which some parameters have no gradient."""
+    inputs: Callable[[torch.Generator], Sequence[Tensor]] | None = None
+    """Where the objective makes the figures from tensors alone, of the same shapes in every step
+    and all drawn before it begins: what draws them. Such steps are captured on a GPU."""
     SAME_DRAWS: ClassVar[bool] = False
     """Whether all processes get the same random numbers, to take their own part of one batch."""
 
@@ -132,7 +136,9 @@ class Run(ABC):
         self.trained, self.objective = trained, objective
         self.device = next(trained.parameters()).device
         self.optimiser = Optimiser(trained, self.recipe.muon, shares, adam)
-        self.average = {k: v.detach().clone() for k, v in trained.state_dict().items()}
+        weights = trained.state_dict()
+        self.weights = list(weights.values())
+        self.average = {k: v.detach().clone() for k, v in weights.items()}
         self.progress = header.progress
         self.stopping = False
         self.checkpoint = folder / FILE
@@ -194,6 +200,7 @@ class Run(ABC):
             objective = DistributedDataParallel(self.objective, find_unused_parameters=unused)
             # A 1x1 kernel has the same layout in both orders; only its strides are named otherwise.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        captured = self._captured(objective)
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
         saved = validated = time.monotonic()
         # The first step is reported at once: it tells how long the rest will take.
@@ -205,7 +212,7 @@ class Run(ABC):
             if share >= 1 or stopping:
                 break
             begin = time.monotonic()
-            figures = self._step(objective, share)
+            figures = self._step(objective, share, captured)
             recent.add(figures)
             logged.add(figures)
             now = time.monotonic()
@@ -232,17 +239,34 @@ class Run(ABC):
                 self._validate(last, report)
         return share >= 1
 
-    def _step(self, objective: nn.Module, share: float) -> Tensor:
+    def _captured(self, objective: nn.Module) -> CapturedStep | None:
+        if self.inputs is None or self.device.type != "cuda" or self.world > 1:
+            return None
+        return CapturedStep(lambda inputs: self._update(torch.stack(objective(*inputs))))
+
+    def _step(
+        self, objective: nn.Module, share: float, captured: CapturedStep | None = None
+    ) -> Tensor:
         """One optimisation step; returns its figures."""
         rate = self.recipe.rate_at(self.progress.step, share, self.epoch_steps)
-        figures = self.losses(objective, self._generator())
+        self.optimiser.set_rate(rate)
+        generator = self._generator()
+        if captured is not None:
+            assert self.inputs is not None
+            figures = captured(self.inputs(generator))
+        else:
+            figures = self._update(self.losses(objective, generator))
+        self.progress.step += 1
+        self.finish_step()
+        return figures
+
+    def _update(self, figures: Tensor) -> Tensor:
+        """Change the weights by the gradient of the first figure; all of them without it."""
         self.optimiser.zero_grad()
         figures[0].backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip_norm)
-        self.optimiser.step(rate)
-        self.progress.step += 1
-        self.finish_step()
+        self.optimiser.update()
         return figures.detach()
 
     def _generator(self) -> torch.Generator:
@@ -257,8 +281,7 @@ class Run(ABC):
         step = self.progress.step
         decay = min(self.recipe.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            averages = list(self.average.values())
-            torch._foreach_lerp_(averages, list(self.trained.state_dict().values()), 1 - decay)
+            torch._foreach_lerp_(list(self.average.values()), self.weights, 1 - decay)
 
     def _figures(self, mean: Mean, budget: Budget) -> dict[str, float]:
         figures = mean.read()

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-COUNT = 256
-"""Pictures that are made; crops beyond that many look alike anyway."""
+from dcncodec.train.engine.data import sent
+
+COUNT = 768
+"""Pictures that are made."""
 
 COARSE, FAINT = 4, 24
 """Checkerboards with smaller squares (pixels) differ by at most so many grey levels."""
@@ -34,11 +36,12 @@ def synthetic_pictures(size: int, seed: int, count: int = COUNT) -> Tensor:
 def replace_some(
     crops: Tensor, pictures: Tensor, share: float, generator: torch.Generator
 ) -> Tensor:
-    """Crops (B, P, P, 3) uint8, each with the probability ``share`` replaced by a picture."""
+    """Crops (B, P, P, 3) uint8, each with the probability ``share`` replaced by a picture of the
+    same device."""
     draw = torch.rand(len(crops), generator=generator)
     index = torch.randint(len(pictures), (len(crops),), generator=generator)
-    chosen = (draw < share).to(crops.device).view(-1, 1, 1, 1)
-    return torch.where(chosen, pictures[index.to(pictures.device)].to(crops.device), crops)
+    chosen = sent(draw < share, crops.device).view(-1, 1, 1, 1)
+    return torch.where(chosen, pictures[sent(index, pictures.device)], crops)
 
 
 def _colour(random: np.random.Generator) -> Colour:
@@ -50,7 +53,12 @@ def _colour(random: np.random.Generator) -> Colour:
 
 
 def _flat(size: int, random: np.random.Generator) -> Pixels:
-    return np.full((size, size, 3), _colour(random), np.uint8)
+    """One colour, or squares of several."""
+    side = min(size, int(random.choice([32, 64, 128, size])))
+    count = -(-size // side)
+    palette = np.array([_colour(random) for _ in range(count**2)], np.uint8)
+    squares: Pixels = palette.reshape(count, count, 3).repeat(side, 0).repeat(side, 1)
+    return squares[:size, :size]
 
 
 def _gradient(size: int, random: np.random.Generator) -> Pixels:
