@@ -18,11 +18,45 @@ from dcncodec.cli.training import Training, run_training, training_options
     type=click.IntRange(1, 192),
     help="Of the latent.  [default: 96]",
 )
-@click.option("--blocks", type=click.IntRange(1, 16), help="Of either transform.  [default: 3]")
+@click.option("--blocks", type=click.IntRange(1, 16), help="Of the synthesis.  [default: 3]")
+@click.option(
+    "--analysis-blocks", type=click.IntRange(1, 16), help="Of the analysis.  [default: 6]"
+)
+@click.option(
+    "--analysis-fine-blocks",
+    type=click.IntRange(0, 16),
+    help="Of the analysis at half its stride.  [default: 2]",
+)
 @click.option("--hidden", type=click.IntRange(1, 512), help="Of the context model. [default: 192]")
 @click.option("--lambda-low", type=Finite(0, min_open=True), help="Lambda at rate 0.")
 @click.option("--lambda-high", type=Finite(0, min_open=True), help="Lambda at rate 255.")
-@click.option("--init", metavar="NAME|PATH", help="Start from a model's weights.")
+@click.option(
+    "--linear-share",
+    type=Finite(0),
+    help="Learning rate of the linear maps over the context model's.  [default: 0.02]",
+)
+@click.option(
+    "--network-share",
+    type=Finite(0),
+    help="That of the networks beside them, likewise.  [default: 1]",
+)
+@click.option(
+    "--noise/--no-noise",
+    default=None,
+    help="Count the rate of latents with uniform noise, or of rounded ones.  [default: rounded]",
+)
+@click.option("--ssim-share", type=Finite(0, 1), help="Of the distortion: 1 - SSIM.  [default: 0]")
+@click.option(
+    "--ms-ssim-share", type=Finite(0, 1), help="Of the distortion: 1 - MS-SSIM.  [default: 0]"
+)
+@click.option(
+    "--synthetic", type=Finite(0, 1), help="Share of crops that are no photos.  [default: 0.02]"
+)
+@click.option(
+    "--init",
+    metavar="NAME|PATH",
+    help="Start from a model's weights; with more blocks than it has, those begin as nothing.",
+)
 @click.option(
     "--decay-minutes",
     type=Finite(0, min_open=True),

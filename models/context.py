@@ -141,11 +141,11 @@ def squash(latent: Tensor) -> Tensor:
 
 def at_rate(knots: Tensor, rate: Tensor) -> Tensor:
     """Parameters (Q, ...) at rates (B,) in 0..255, between Q even knots: float32 (B, ...)."""
-    place = rate * ((len(knots) - 1) / 255)
-    low = place.floor().long().clamp(0, max(0, len(knots) - 2))
-    share = (place - low).float().view(-1, *([1] * (knots.ndim - 1)))
-    high = (low + 1).clamp_max(len(knots) - 1)
-    return torch.lerp(knots[low].float(), knots[high].float(), share)
+    place = (rate.float() * ((len(knots) - 1) / 255))[:, None]
+    # Of each knot, one minus its distance: at most two count. A sum, whose gradient is one, too;
+    # that of an index would have to be sorted.
+    share = (1 - (place - torch.arange(len(knots), device=rate.device)).abs()).clamp_min(0)
+    return (share.view(*share.shape, *([1] * (knots.ndim - 1))) * knots.float()).sum(1)
 
 
 def bits(latent: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ FEATURES = 3 * STRIDE**2
 WIDTH = 256
 """Channels of the networks at stride 8."""
 FINE_WIDTH, FINE_BLOCKS = 96, 2
-"""Channels and blocks of the synthesis at stride 4."""
+"""Channels of both networks at stride 4, and blocks of the synthesis there."""
 FINE_FEATURES = 48
 """Of a patch of 4 x 4 pixels."""
 EXPANSION = 2
@@ -66,22 +66,34 @@ class Correction(nn.Module):
         width: of the blocks.
         blocks: number of them.
         tail: from ``width`` channels to the output.
+        stem: what else sees the input, added to the 1x1's output; it starts at zero, too.
     """
 
-    def __init__(self, features: int, width: int, blocks: int, tail: nn.Sequential) -> None:
+    def __init__(
+        self,
+        features: int,
+        width: int,
+        blocks: int,
+        tail: nn.Sequential,
+        stem: nn.Sequential | None = None,
+    ) -> None:
         super().__init__()
         self.head = nn.Conv2d(features, width, 1)
+        self.stem = stem
         self.rate_bias = nn.Parameter(torch.zeros(KNOTS, width))
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.tail = tail
-        last = tail[-1]
-        assert isinstance(last, nn.Conv2d)
-        with torch.no_grad():
-            last.weight.zero_()
+        for part in (tail, stem):
+            if part is not None:
+                last = part[-1]
+                assert isinstance(last, nn.Conv2d)
+                nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor, rate: Tensor) -> Tensor:
         """(B, features, h, w) and rates (B,) to the tail's output."""
         h = self.head(x)
+        if self.stem is not None:
+            h = h + self.stem(x)
         h = h + at_rate(self.rate_bias, rate)[..., None, None].to(h.dtype)
         corrected: Tensor = self.tail(self.blocks(h))
         return corrected
@@ -91,20 +103,33 @@ class VR(Network):
     """Both transforms, their gains, and the context model of the latents between them.
 
     Args:
-        channels: N of the latent, at most 192.
-        blocks: of either transform at stride 8.
+        latent_channels: N, at most 192.
+        blocks: of the synthesis at stride 8.
         hidden: units of the context model.
+        analysis_blocks: of the analysis at stride 8. Only encoders pay for them.
+        analysis_fine_blocks: of the analysis at stride 4; 0 for no part at that stride.
     """
 
     analysis_net: Correction
     synthesis_net: Correction
 
-    def __init__(self, channels: int, blocks: int, hidden: int) -> None:
+    def __init__(
+        self,
+        latent_channels: int,
+        blocks: int,
+        hidden: int,
+        analysis_blocks: int,
+        analysis_fine_blocks: int,
+    ) -> None:
         super().__init__()
-        self.latent_channels = channels
+        self.latent_channels = channels = latent_channels
         self.linear_analysis = nn.Conv2d(FEATURES, channels, 1)
         self.analysis_net = Correction(
-            FEATURES, WIDTH, blocks, nn.Sequential(nn.Conv2d(WIDTH, channels, 1))
+            FEATURES,
+            WIDTH,
+            analysis_blocks,
+            nn.Sequential(nn.Conv2d(WIDTH, channels, 1)),
+            _fine_stem(analysis_fine_blocks) if analysis_fine_blocks else None,
         )
         self.linear_synthesis = nn.Conv2d(channels, FEATURES, 1)
         self.synthesis_net = Correction(
@@ -176,6 +201,17 @@ class VR(Network):
             self.degain.copy_(-log_gains)
         deviations = variances.flip(0)[:count].clamp_min(0).sqrt().float()
         self.context_model.start_from(deviations, log_gains)
+
+
+def _fine_stem(blocks: int) -> nn.Sequential:
+    """The analysis at stride 4: the mirror of the synthesis' tail."""
+    return nn.Sequential(
+        nn.PixelShuffle(2),
+        nn.Conv2d(FINE_FEATURES, FINE_WIDTH, 3, padding=1),
+        *(Block(FINE_WIDTH) for _ in range(blocks)),
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(4 * FINE_WIDTH, WIDTH, 1),
+    )
 
 
 def to_patches(pixels: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """One codec for all rates, networks in ``models.vr``, latents coded by a context model.
 
-The architecture in its cards has "latent_channels", "blocks" (of either transform) and "hidden"
-(units of the context model), all int; the part "context" has the integers of the coder.
+The architecture in its cards has "latent_channels", "blocks" (of the synthesis), "hidden" (units of
+the context model), "analysis_blocks" and "analysis_fine_blocks", all int; the part "context" has
+the integers of the coder.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ ROLE = Role.CODEC
 TITLE = "codec for all rates"
 MAKER = "dcn train vr --export"
 
+SHAPE = ("latent_channels", "blocks", "hidden", "analysis_blocks", "analysis_fine_blocks")
+"""What makes the networks' shape."""
 FINE_HALO = 2
 """Latents beyond the blocks at stride 8 that the synthesis sees: three places of stride 4 (two
 blocks and one 3x3), rounded up."""
@@ -39,6 +42,8 @@ def check(card: Mapping[str, Any]) -> bool:
         is_whole(shape["latent_channels"], 1, MAX_CHANNELS)
         and is_whole(shape["blocks"], 1, MAX_BLOCKS)
         and is_whole(shape["hidden"], 1, MAX_HIDDEN)
+        and is_whole(shape["analysis_blocks"], 1, MAX_BLOCKS)
+        and is_whole(shape["analysis_fine_blocks"], 0, MAX_BLOCKS)
     )
 
 
@@ -49,11 +54,13 @@ def text(card: Mapping[str, Any]) -> str:
 
 
 def geometry(card: Mapping[str, Any]) -> Geometry:
-    """See ``CodecFamily``. Each block at stride 8 sees one latent further."""
+    """See ``CodecFamily``. Each block sees one place further at its stride, each 3x3 as well."""
     shape = card["architecture"]
+    fine = shape["analysis_fine_blocks"]
+    analysis = shape["analysis_blocks"] + ((fine + 2) // 2 if fine else 0)
     return Geometry(
         channels=shape["latent_channels"],
-        halo=shape["blocks"] + FINE_HALO,
+        halo=max(analysis, shape["blocks"] + FINE_HALO),
         first=-LARGEST,
         words=2 * LARGEST + 1,
         rates=True,
@@ -65,8 +72,7 @@ def network(folder: ModelFolder) -> VR:
     from dcncodec.models.load import fill
     from dcncodec.models.vr import VR
 
-    shape = folder.card["architecture"]
-    codec = VR(shape["latent_channels"], shape["blocks"], shape["hidden"])
+    codec = VR(**{name: folder.card["architecture"][name] for name in SHAPE})
     fill(codec, folder)
     return codec
 

@@ -20,11 +20,12 @@ LAMBDAS = (0.0005, 0.16)
 def write_vr(folder: Path, channels: int = 24) -> Path:
     """A model that codes photos as their KLT does."""
     torch.manual_seed(0)
-    network = VR(channels, 1, 2 * channels)
+    shape = {"latent_channels": channels, "blocks": 1, "hidden": 2 * channels}
+    shape |= {"analysis_blocks": 1, "analysis_fine_blocks": 0}
+    network = VR(**shape)
     photo = to_unit(torch.from_numpy(np.ascontiguousarray(samples.astronaut()[:256, :256])))
     patches = to_patches(photo[None] * 2 - 1).movedim(1, -1).flatten(0, 2)
     network.start_from_klt(patches, LAMBDAS)
-    shape = {"latent_channels": channels, "blocks": 1, "hidden": 2 * channels}
     description = {
         "recipe": {},
         "seed": 0,

@@ -208,32 +208,44 @@ class NipRecipe(Recipe):
 class VRRecipe(Recipe):
     """Training of the family ``vr``: R + lambda D for all rates at once.
 
-    R is bits per pixel, D 255^2 times the mean squared error, lambda (in 1 / 255^2 bits) grows
-    geometrically with the rate, which is drawn for every crop.
+    R is bits per pixel, D 255^2 times the mean squared error or partly likeness, lambda (in
+    1 / 255^2 bits) grows geometrically with the rate, which is drawn for every crop.
 
     Attributes:
         latent_channels: N.
-        blocks: of either transform at stride 8.
+        blocks: of the synthesis at stride 8.
         hidden: units of the context model.
+        analysis_blocks, analysis_fine_blocks: of the analysis at strides 8 and 4.
         lambda_low, lambda_high: lambda at rates 0 and 255.
         balance: losses are divided by (lambda / lambda_low) to this power, so that no rate drowns
             the others.
-        linear_share: learning rate of the linear maps over that of the rest.
+        linear_share: learning rate of the linear maps over that of the context model and gains.
+        network_share: that of the networks beside the linear maps, likewise.
         synthetic: share of crops that are replaced by pictures that are no photos.
+        noise: count the bits of latents with uniform noise, not those of rounded ones with the
+            slope that noise gives them.
+        ssim_share, ms_ssim_share: of the distortion that are 1 - SSIM and 1 - MS-SSIM, brought to
+            the scale of 255^2 times the mean squared error.
         decay_from: step and seconds at which the learning rate began to fall; None while the run
             goes on at a constant one.
     """
 
-    CHECKPOINT: ClassVar = "dcn-vr-checkpoint-1"
+    CHECKPOINT: ClassVar = "dcn-vr-checkpoint-2"
 
     latent_channels: int = 96
     blocks: int = 3
     hidden: int = 192
+    analysis_blocks: int = 6
+    analysis_fine_blocks: int = 2
     lambda_low: float = LAMBDA_LOW
     lambda_high: float = LAMBDA_HIGH
     balance: float = 0.5
     linear_share: float = 0.02
+    network_share: float = 1.0
     synthetic: float = 0.02
+    noise: bool = False
+    ssim_share: float = 0.0
+    ms_ssim_share: float = 0.0
     decay_from: tuple[int, float] | None = None
 
     def __post_init__(self) -> None:

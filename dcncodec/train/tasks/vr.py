@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,13 +18,18 @@ from dcncodec.models.vr import VR, to_patches
 from dcncodec.train.engine.bpg_curve import bpg_curves
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.context_part import Block
-from dcncodec.train.engine.data import Dataset, ImageSet
+from dcncodec.train.engine.data import Dataset, ImageSet, on_device, sent
 from dcncodec.train.engine.recipes import VRRecipe
 from dcncodec.train.engine.run import Run
+from dcncodec.train.engine.similarity import similarities
 from dcncodec.train.engine.synthetic import replace_some, synthetic_pictures
 
 LINEAR = ("linear_analysis", "linear_synthesis")
+NETWORKS = ("analysis_net", "synthesis_net")
 GREY_LEVELS = 255.0**2
+SSIM_SCALE, MS_SSIM_SCALE = 400.0, 1300.0
+"""255^2 times the mean squared error is about so many times 1 - SSIM and 1 - MS-SSIM at 0.3 bpp;
+twice that at 0.07, half at 1.5."""
 KLT_PATCHES, KLT_CROPS = 20_000, 2_000
 VALIDATION_CROPS, VALIDATION_SIZE, VALIDATION_BATCH = 32, 256, 8
 TABLE_CROPS, TABLE_CROP = 96, 256
@@ -52,9 +57,8 @@ class VRLoss(nn.Module):
         Args:
             pixels: RGB (B, 3, P, P) in [0, 1].
             rate: (B,) in 0..255.
-            noise: of the latent's shape, uniform in +-1/2: the rate is that of the latent with
-                this noise, which has a gradient where rounding has none. None for the rate of
-                what is sent.
+            noise: of the latent's shape, uniform in +-1/2: count the bits of the latent with this
+                noise. None for the bits of what is sent, see ``rounded_bits``.
 
         Returns:
             The picture, and bits per pixel (B,).
@@ -65,17 +69,49 @@ class VRLoss(nn.Module):
             sent = latent + (latent.round() - latent).detach()
             mean, log_scale = self.network.context_model(sent, rate)
             restored = self.network.synthesis(sent, rate)
-        spent = bits(sent if noise is None else latent + noise, mean, log_scale)
+        if noise is None:
+            spent = rounded_bits(latent, mean, log_scale)
+        else:
+            spent = bits(latent + noise, mean, log_scale)
         return restored, spent.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3])
 
-    def forward(self, pixels: Tensor, rate: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, pixels: Tensor, rate: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """As of ``transmit``, to loss, mean squared error and bits per pixel (scalars)."""
         recipe = self.recipe
         restored, bpp = self.transmit(pixels, rate, noise)
         mse = (restored - pixels).square().mean((1, 2, 3))
         ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / MAX_RATE)
-        loss = bpp + recipe.lambda_low * ratio * GREY_LEVELS * mse
+        loss = bpp + recipe.lambda_low * ratio * self.distortion(pixels, restored, mse)
         return (loss / ratio**recipe.balance).mean(), mse.mean().detach(), bpp.mean().detach()
+
+    def distortion(self, pixels: Tensor, restored: Tensor, mse: Tensor) -> Tensor:
+        """Of each crop, (B,): squared grey levels, and likeness on their scale."""
+        ssim_share, ms_ssim_share = self.recipe.ssim_share, self.recipe.ms_ssim_share
+        squared = GREY_LEVELS * mse
+        if not ssim_share + ms_ssim_share:
+            return squared
+        ssim, ms_ssim = similarities(pixels, restored)
+        total = (1 - ssim_share - ms_ssim_share) * squared
+        total = total + ssim_share * SSIM_SCALE * (1 - ssim)
+        if ms_ssim is not None:
+            total = total + ms_ssim_share * MS_SSIM_SCALE * (1 - ms_ssim)
+        return total
+
+
+def rounded_bits(latent: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits of rounded latents, with a gradient for the latents, too.
+
+    Mean and scale learn from what is sent. The slope for a latent is what its bits with uniform
+    noise have on average, bits(z + 1/2) - bits(z - 1/2): half way between two code words it is the
+    difference of their bits. (Noise in the value as well would teach the context model to expect
+    it, and at low rates most latents are zeros that cost hardly anything without it.)
+    """
+    spent = bits(latent.detach().round(), mean, log_scale)
+    with torch.no_grad():
+        slope = bits(latent + 0.5, mean, log_scale) - bits(latent - 0.5, mean, log_scale)
+    return spent + (latent - latent.detach()) * slope
 
 
 def klt_patches(images: ImageSet, seed: int) -> Tensor:
@@ -143,25 +179,35 @@ class VRTrainer(Run):
         objective = VRLoss(network, recipe, precision)
         header = Header(recipe.latent_channels, recipe, seed, data.sources, init)
         shares = dict.fromkeys(LINEAR, recipe.linear_share)
+        shares |= dict.fromkeys(NETWORKS, recipe.network_share)
         super().__init__(network, objective, header, folder, len(data.training), shares, LINEAR)
-        self.pictures = synthetic_pictures(recipe.patch, seed)
+        if self.device.type == "cuda":
+            # The training's own call: validations, of other shapes, use ``transmit``.
+            objective.compile()
+        self.pictures = synthetic_pictures(recipe.patch, seed).to(self.device)
         self.crops = validation_crops(data.validation)
         self.anchor = bpg_curves(self.crops.cpu().numpy(), folder) if self.rank == 0 else None
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """Loss, mean squared error and bits per pixel of this process's part of a batch."""
+        return torch.stack(objective(*self.inputs(generator)))
+
+    def inputs(self, generator: torch.Generator) -> Sequence[Tensor]:  # type: ignore[override]
+        """Crops (B, 3, P, P), rates (B,) and perhaps noise of this process's part of a batch."""
         recipe = self.recipe
         assert isinstance(recipe, VRRecipe)
         count = recipe.batch // self.world
         own = slice(self.rank * count, (self.rank + 1) * count)
         crops = self.data.training.crops(recipe.batch, recipe.patch, generator)
         crops = replace_some(crops, self.pictures, recipe.synthetic, generator)[own]
-        rate = torch.rand(recipe.batch, generator=generator)[own].to(crops.device) * MAX_RATE
+        rate = sent(torch.rand(recipe.batch, generator=generator)[own], self.device) * MAX_RATE
+        pixels = to_unit(crops).contiguous(memory_format=torch.channels_last)
+        if not recipe.noise:
+            return pixels, rate
         side = recipe.patch // STRIDE
         shape = (recipe.batch, recipe.latent_channels, side, side)
-        noise = torch.rand(shape, generator=generator)[own].to(crops.device) - 0.5
-        pixels = to_unit(crops).contiguous(memory_format=torch.channels_last)
-        return torch.stack(objective(pixels, rate, noise))
+        noise = torch.rand(shape, generator=on_device(generator, self.device), device=self.device)
+        return pixels, rate, noise[own] - 0.5
 
     def validate(self) -> dict[str, float]:
         """Figures over all of ``VALIDATION_RATES``; BD-rates against BPG in percent."""

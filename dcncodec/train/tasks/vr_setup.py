@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,13 @@ import torch
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.card import ModelFolder
 from dcncodec.models.coders import CONTEXT
+from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.load import load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.vr import FEATURES, VR
+from dcncodec.models.vr import Block as VRBlock
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.bpg_curve import FILE as BPG_FILE
 from dcncodec.train.engine.checkpoint import (
@@ -38,8 +41,8 @@ DECAY_FOLDER = "decay"
 """Sub-folder of a run with the copy of it whose learning rate falls to zero."""
 DECAY_AVERAGE = 0.99
 """Decay of that copy's weight average: its last steps are small, and the best."""
-NETWORK = ("latent_channels", "blocks", "hidden")
-"""Fields of the recipe that make the network's shape."""
+GROWING = ("blocks", "analysis_blocks", "analysis_fine_blocks")
+"""What may be more than a model has whose weights a training starts from."""
 
 
 @dataclass(frozen=True)
@@ -125,16 +128,12 @@ def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple
     start = None
     if header is None and settings.init is not None:
         start = find_model(settings.init)
-        network, init = load_vr(start).requires_grad_(True), start.name
-        recipe = replace(
-            recipe,
-            latent_channels=network.latent_channels,
-            blocks=len(network.analysis_net.blocks),
-            hidden=network.context_model.hidden.out_channels,
-        )
+        torch.manual_seed(seed)
+        network, recipe = grown(start, settings, recipe)
+        init = start.name
     else:
         torch.manual_seed(seed)
-        network = VR(recipe.latent_channels, recipe.blocks, recipe.hidden)
+        network = VR(**shape_of(recipe))
         init = header.init if header is not None else ""
     make_folder(settings.folder)
     data = load_images(settings.sources, recipe.patch)
@@ -157,6 +156,44 @@ def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple
     if trainer.rank == 0 and trainer.anchor is None:
         notify("no BD-rates: BPG needs PyAV (pip install 'dcncodec[bench]')")
     return trainer, budget
+
+
+def shape_of(recipe: VRRecipe) -> dict[str, int]:
+    """Arguments of ``VR``."""
+    return {name: getattr(recipe, name) for name in SHAPE}
+
+
+def grown(start: ModelFolder, settings: VRSettings, recipe: VRRecipe) -> tuple[VR, VRRecipe]:
+    """A model's networks, with more parts where the user asks for them, and the recipe to match.
+
+    New blocks begin as the identity, so that the larger network computes what the smaller did.
+
+    Raises:
+        UsageError: the user asks for fewer blocks than the model has, or other channels.
+        ModelError: ``start`` is not such a model.
+    """
+    weights = load_vr(start).state_dict()
+    shape = {name: start.card["architecture"][name] for name in SHAPE}
+    for name in SHAPE:
+        wanted = settings.overrides.get(name, shape[name])
+        if wanted < shape[name] or (wanted > shape[name] and name not in GROWING):
+            raise UsageError(
+                f"--{name.removeprefix('latent_').replace('_', '-')} {wanted}: {start.name} has "
+                f"{shape[name]}"
+            )
+        shape[name] = wanted
+    network = VR(**shape)
+    silence_new_blocks(network, set(weights))
+    network.load_state_dict(network.state_dict() | weights)
+    return network, replace(recipe, **shape)
+
+
+@torch.no_grad()
+def silence_new_blocks(network: VR, known: Collection[str]) -> None:
+    """Let blocks without weights in ``known`` add nothing: their last layer is zero."""
+    for name, module in network.named_modules():
+        if isinstance(module, VRBlock) and f"{name}.p2.weight" not in known:
+            module.p2.weight.zero_()
 
 
 def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budget]:
@@ -185,7 +222,7 @@ def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budge
     if recipe.lambda_low >= recipe.lambda_high:
         raise UsageError("--lambda-low: choose less than --lambda-high")
     if header is not None:
-        for name in NETWORK:
+        for name in SHAPE:
             was, wanted = getattr(before, name), getattr(recipe, name)
             if was != wanted:
                 raise TrainingError(
@@ -216,8 +253,8 @@ def export_vr(run: Path, folder: Path, sources: Sequence[Path] = ()) -> str:
     recipe = header.recipe
     assert isinstance(recipe, VRRecipe)
     rows = read_log(run / LOG_FILE, VRTrainer.COLUMNS)
-    architecture = {"family": "vr"} | {name: getattr(recipe, name) for name in NETWORK}
-    network = VR(recipe.latent_channels, recipe.blocks, recipe.hidden)
+    architecture = {"family": "vr"} | shape_of(recipe)
+    network = VR(**shape_of(recipe))
     # As they will be read: the coder's tables are made for the latents of the rounded weights.
     network.load_state_dict({name: tensor.half().float() for name, tensor in average.items()})
     blocks: Iterable[Block] = ()

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from skimage import data as samples
 
 from dcncodec.errors import TrainingError, UsageError
+from dcncodec.models.context import bits
 from dcncodec.models.load import load_vr
 from dcncodec.models.registry import open_folder
 from dcncodec.models.vr import VR
@@ -22,12 +23,28 @@ from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget
+from dcncodec.train.engine.similarity import similarities
 from dcncodec.train.tasks import vr
-from dcncodec.train.tasks.vr import VRLoss, VRTrainer, klt_patches
-from dcncodec.train.tasks.vr_setup import VRSettings, export_vr, finishing, train_vr
+from dcncodec.train.tasks.vr import VRLoss, VRTrainer, klt_patches, rounded_bits
+from dcncodec.train.tasks.vr_setup import (
+    VRSettings,
+    export_vr,
+    finishing,
+    grown,
+    shape_of,
+    train_vr,
+)
 
 TINY = replace(
-    VR_RECIPES["fast"], batch=2, patch=16, warmup_steps=2, latent_channels=6, blocks=1, hidden=12
+    VR_RECIPES["fast"],
+    batch=2,
+    patch=16,
+    warmup_steps=2,
+    latent_channels=6,
+    blocks=1,
+    hidden=12,
+    analysis_blocks=1,
+    analysis_fine_blocks=1,
 )
 
 STEP = 1e-3
@@ -50,7 +67,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trainer(folder: Path, dataset: Dataset, recipe: VRRecipe = TINY) -> VRTrainer:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    network = VR(recipe.latent_channels, recipe.blocks, recipe.hidden)
+    network = VR(**shape_of(recipe))
     network.start_from_klt(klt_patches(dataset.training, 0), (0.0005, 0.16))
     return VRTrainer(network, recipe, dataset, folder, 3, torch.float32)
 
@@ -60,19 +77,81 @@ def ignore(_: dict[str, float]) -> None:
 
 
 def settings(folder: Path, pictures: Path, **more: object) -> VRSettings:
-    shape = {"latent_channels": 6, "blocks": 1, "hidden": 12, "batch": 2, "patch": 16}
-    given: dict[str, object] = {"overrides": shape, "max_steps": 4, "precision": "fp32"}
+    chosen = shape_of(TINY) | {"batch": 2, "patch": 16}
+    given: dict[str, object] = {"overrides": chosen, "max_steps": 4, "precision": "fp32"}
     return VRSettings((pictures,), folder, device="cpu", **(given | more))  # type: ignore[arg-type]
 
 
 def test_the_loss_is_rate_and_distortion() -> None:
     torch.manual_seed(0)
-    objective = VRLoss(VR(6, 1, 12), replace(TINY, balance=0.0), torch.float32)
+    objective = VRLoss(VR(**shape_of(TINY)), replace(TINY, balance=0.0), torch.float32)
     objective.requires_grad_(False)
     pixels, noise = torch.rand(2, 3, 16, 16), torch.rand(2, 6, 2, 2) - 0.5
     for rate, weight in ((0.0, 0.0005), (255.0, 0.16), (127.5, math.sqrt(0.0005 * 0.16))):
         loss, mse, bpp = objective(pixels, torch.full((2,), rate), noise)
         assert float(loss) == pytest.approx(float(bpp + weight * 255**2 * mse), rel=1e-4)
+
+
+def test_likeness_is_a_share_of_the_distortion() -> None:
+    torch.manual_seed(0)
+    recipe = replace(TINY, ssim_share=0.2, ms_ssim_share=0.3)
+    network = VR(**shape_of(TINY)).requires_grad_(False)
+    pixels, restored = torch.rand(2, 3, 168, 168), torch.rand(2, 3, 168, 168)
+    mse = (pixels - restored).square().mean((1, 2, 3))
+    ssim, ms_ssim = similarities(pixels, restored)
+    assert ms_ssim is not None
+    expected = 0.5 * 255**2 * mse + 0.2 * 400 * (1 - ssim) + 0.3 * 1300 * (1 - ms_ssim)
+    found = VRLoss(network, recipe, torch.float32).distortion(pixels, restored, mse)
+    torch.testing.assert_close(found, expected)
+    plain = VRLoss(network, TINY, torch.float32).distortion(pixels, restored, mse)
+    torch.testing.assert_close(plain, 255**2 * mse)
+
+
+def test_the_rate_is_that_of_rounded_latents_or_of_noisy_ones(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    """What is counted without noise is what validations count."""
+    run = trainer(tmp_path / "rounded", dataset)
+    assert isinstance(run.objective, VRLoss)
+    pixels, rate = run.inputs(torch.Generator().manual_seed(0))
+    bpp = run.objective(pixels, rate)[2]
+    sent = run.objective.transmit(pixels, rate, None)[1].mean()
+    torch.testing.assert_close(bpp, sent.detach())
+    noisy = trainer(tmp_path / "noisy", dataset, replace(TINY, noise=True))
+    _, _, noise = noisy.inputs(torch.Generator().manual_seed(0))
+    assert noise.shape == (2, 6, 2, 2)
+    assert float(noise.abs().max()) <= 0.5
+
+
+def test_the_slope_of_rounded_bits_is_that_of_noisy_ones() -> None:
+    """The value is that of the code words; half way between them the slope is their difference."""
+    latent = torch.tensor([0.5, -0.3, 1.7], requires_grad=True)
+    mean, log_scale = torch.tensor([0.1, 0.0, 2.0]), torch.tensor([-1.0, 0.2, -0.5])
+    spent = rounded_bits(latent, mean, log_scale)
+    with torch.no_grad():
+        torch.testing.assert_close(spent, bits(latent.round(), mean, log_scale))
+    spent.sum().backward()
+    assert latent.grad is not None
+    zero, one = (bits(torch.tensor(word), mean[0], log_scale[0]) for word in (0.0, 1.0))
+    assert float(latent.grad[0]) == pytest.approx(float(one - zero))
+    even = torch.linspace(-0.5, 0.5, 10_001)
+    steps = [
+        bits(latent.detach()[:, None] + d + even, mean[:, None], log_scale[:, None]).mean(1)
+        for d in (-0.001, 0.001)
+    ]
+    torch.testing.assert_close(latent.grad, (steps[1] - steps[0]) / 0.002, rtol=0.01, atol=0.01)
+
+
+def test_parts_learn_at_their_own_rates(tmp_path: Path, dataset: Dataset) -> None:
+    """A share of zero leaves a part as it was."""
+    recipe = replace(TINY, network_share=0.0, linear_share=0.0)
+    run = trainer(tmp_path / "run", dataset, recipe)
+    before = {k: v.clone() for k, v in run.trained.state_dict().items()}
+    run.run(Budget(2), ignore)
+    changed = {
+        k.split(".")[0] for k, v in run.trained.state_dict().items() if (v != before[k]).any()
+    }
+    assert changed == {"gain", "degain", "context_model"}
 
 
 def test_gradients_against_finite_differences() -> None:
@@ -81,7 +160,7 @@ def test_gradients_against_finite_differences() -> None:
     Steps are wide and the tolerance is too, because parts of the network are always float32.
     """
     torch.manual_seed(0)
-    network = VR(4, 1, 8).double()
+    network = VR(4, 1, 8, 1, 1).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -196,6 +275,8 @@ def test_export_and_load(tmp_path: Path, dataset: Dataset) -> None:
         "latent_channels": 6,
         "blocks": 1,
         "hidden": 12,
+        "analysis_blocks": 1,
+        "analysis_fine_blocks": 1,
     }
     network = load_vr(folder)
     weights = network.state_dict()
@@ -211,6 +292,43 @@ def test_starting_from_a_model(tmp_path: Path, pictures: Path, dataset: Dataset)
     header = read_header(tmp_path / "again" / FILE, VRRecipe)
     assert isinstance(header.recipe, VRRecipe)
     assert (header.init, header.recipe.latent_channels, header.recipe.hidden) == ("my-vr", 6, 12)
+
+
+def test_growing_from_a_model(tmp_path: Path, dataset: Dataset) -> None:
+    """More blocks, and the same function to begin with."""
+    run = trainer(tmp_path / "run", dataset, replace(TINY, analysis_fine_blocks=0))
+    run.run(Budget(2), ignore)
+    export_vr(tmp_path / "run", tmp_path / "my-vr")
+    start = open_folder(tmp_path / "my-vr")
+    more = {"blocks": 2, "analysis_blocks": 3, "analysis_fine_blocks": 1}
+    chosen = settings(tmp_path / "again", tmp_path, overrides=more)
+    network, recipe = grown(start, chosen, TINY)
+    assert (recipe.blocks, recipe.analysis_blocks, recipe.analysis_fine_blocks) == (2, 3, 1)
+    assert len(network.analysis_net.blocks) == 3
+    pixels, rate = torch.rand(1, 3, 32, 32), torch.tensor([77.0])
+    small = load_vr(start)
+    with torch.no_grad():
+        latent = small.analysis(pixels, rate)
+        torch.testing.assert_close(network.analysis(pixels, rate), latent)
+        torch.testing.assert_close(network.synthesis(latent, rate), small.synthesis(latent, rate))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"blocks": 0}, "--blocks 0: my-vr has 1"),
+        ({"hidden": 24}, "--hidden 24: my-vr has 12"),
+        ({"latent_channels": 7}, "--channels 7: my-vr has 6"),
+    ],
+)
+def test_what_a_model_cannot_become(
+    tmp_path: Path, dataset: Dataset, overrides: dict[str, int], message: str
+) -> None:
+    trainer(tmp_path / "run", dataset).run(Budget(1), ignore)
+    export_vr(tmp_path / "run", tmp_path / "my-vr")
+    chosen = settings(tmp_path / "again", tmp_path, overrides=overrides)
+    with pytest.raises(UsageError, match=message):
+        grown(open_folder(tmp_path / "my-vr"), chosen, TINY)
 
 
 @pytest.mark.parametrize(
