@@ -23,7 +23,7 @@ class CapturedStep:
 
     def __init__(self, work: Callable[[Sequence[Tensor]], Tensor]) -> None:
         self.work = work
-        self.stream = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.steps = 0
         self.graph = torch.cuda.CUDAGraph()
         self.inputs: list[Tensor] = []
@@ -48,7 +48,7 @@ class CapturedStep:
             self.graph.replay()
             result = self.output.clone()
         self.steps += 1
-        self.done.append(torch.cuda.Event())
+        self.done.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
         self.done[-1].record()
         if len(self.done) > AHEAD:
             self.done.pop(0).synchronize()

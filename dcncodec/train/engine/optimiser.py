@@ -106,7 +106,7 @@ class Optimiser:
                 shape = (kernel.shape[0], kernel[0].numel(), self.shares[name])
                 groups.setdefault(shape, []).append(name)
         for (rows, columns, share), names in groups.items():
-            kernels = [self.kernels[name] for name in names]
+            kernels: list[Tensor] = [self.kernels[name] for name in names]
             gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
             momenta = [self.momentum[name] for name in names]
             torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)

@@ -141,6 +141,7 @@ class Run(ABC):
         self.average = {k: v.detach().clone() for k, v in weights.items()}
         self.progress = header.progress
         self.stopping = False
+        self.captured: CapturedStep | None = None
         self.checkpoint = folder / FILE
         if self.checkpoint.exists():
             self._resume()
@@ -200,7 +201,7 @@ class Run(ABC):
             objective = DistributedDataParallel(self.objective, find_unused_parameters=unused)
             # A 1x1 kernel has the same layout in both orders; only its strides are named otherwise.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        captured = self._captured(objective)
+        self.captured = self._captured(objective)
         recent, logged = Mean(self.FIGURES, self.device), Mean(self.FIGURES, self.device)
         saved = validated = time.monotonic()
         # The first step is reported at once: it tells how long the rest will take.
@@ -212,7 +213,7 @@ class Run(ABC):
             if share >= 1 or stopping:
                 break
             begin = time.monotonic()
-            figures = self._step(objective, share, captured)
+            figures = self._step(objective, share)
             recent.add(figures)
             logged.add(figures)
             now = time.monotonic()
@@ -244,16 +245,13 @@ class Run(ABC):
             return None
         return CapturedStep(lambda inputs: self._update(torch.stack(objective(*inputs))))
 
-    def _step(
-        self, objective: nn.Module, share: float, captured: CapturedStep | None = None
-    ) -> Tensor:
+    def _step(self, objective: nn.Module, share: float) -> Tensor:
         """One optimisation step; returns its figures."""
         rate = self.recipe.rate_at(self.progress.step, share, self.epoch_steps)
         self.optimiser.set_rate(rate)
         generator = self._generator()
-        if captured is not None:
-            assert self.inputs is not None
-            figures = captured(self.inputs(generator))
+        if self.captured is not None and self.inputs is not None:
+            figures = self.captured(self.inputs(generator))
         else:
             figures = self._update(self.losses(objective, generator))
         self.progress.step += 1

@@ -15,6 +15,7 @@ from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_car
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
+from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.registry import TUNED
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average
@@ -128,7 +129,7 @@ def _write_tuned(
     if not _is_rated(header):
         return write_codec(folder, weights, header, rows)
     shape = header.origins[LEARNS_CODEC]["architecture"]
-    network = VR(shape["latent_channels"], shape["blocks"], shape["hidden"])
+    network = VR(**{name: shape[name] for name in SHAPE})
     # As they will be read.
     network.load_state_dict({name: tensor.half().float() for name, tensor in weights.items()})
     parts = {CONTEXT: (CONTEXT_FILE, context_part(network.context_model))}

@@ -192,7 +192,7 @@ class VRTrainer(Run):
         """Loss, mean squared error and bits per pixel of this process's part of a batch."""
         return torch.stack(objective(*self.inputs(generator)))
 
-    def inputs(self, generator: torch.Generator) -> Sequence[Tensor]:  # type: ignore[override]
+    def inputs(self, generator: torch.Generator) -> Sequence[Tensor]:
         """Crops (B, 3, P, P), rates (B,) and perhaps noise of this process's part of a batch."""
         recipe = self.recipe
         assert isinstance(recipe, VRRecipe)

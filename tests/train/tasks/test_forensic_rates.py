@@ -35,7 +35,7 @@ RECIPE = replace(
 
 def network() -> VR:
     torch.manual_seed(0)
-    codec = VR(8, 1, 8)
+    codec = VR(8, 1, 8, 1, 0)
     patches = torch.randn(600, 192) * torch.linspace(1, 0.1, 192)
     codec.start_from_klt(patches, (RECIPE.lambda_low, RECIPE.lambda_high))
     return codec
