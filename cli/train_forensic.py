@@ -75,14 +75,16 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option(
     "--lambda-c",
     type=Finite(0),
-    help="Weight of distortion and rate against the FAN's loss.  [default: 0.001]",
+    help="Weight of distortion and rate against the FAN's loss; its squared errors are summed over "
+    "50 patches.  [default: 0.001]",
 )
 @click.option("--lambda-h", type=Finite(0), help="Weight of the rate in that.")
 @click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in that.")
 @click.option(
     "--lambda-n",
     type=Finite(0),
-    help="Weight of the pipeline's distortion.  [default: 0.001]",
+    help="Weight of the pipeline's distortion; 18.9 times as much in the NIP paper's units.  "
+    "[default: 0.001]",
 )
 @click.option(
     "--rate",

@@ -20,7 +20,7 @@ LATENT_SCALE_INIT = 4.0
 
 
 class ResidualBlock(nn.Module):
-    """x + conv3x3(leaky(conv3x3(leaky(x)))), 128 channels, without normalisation."""
+    """x + conv3x3(leaky(conv3x3(x))), 128 channels, without normalisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

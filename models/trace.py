@@ -165,7 +165,7 @@ class Anomaly(nn.Module):
         self.recur = nn.Conv2d(UNITS, gates, size.kernel, padding=middle, bias=False)
         self.decide = nn.Conv2d(UNITS, 1, size.kernel, padding=middle)
         steps = len(size.windows) + 1
-        self.reach = max(size.windows) // 2 + middle * (steps + 1)
+        self.reach = max(size.windows, default=0) // 2 + middle * (steps + 1)
 
     def adapted(self, features: Tensor) -> Tensor:
         """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, H, W)."""
@@ -178,6 +178,23 @@ class Anomaly(nn.Module):
         deviation, mean = torch.std_mean(adapted, (2, 3), correction=0, keepdim=True)
         return Statistics(mean, deviation)
 
+    def differences(self, adapted: Tensor, statistics: Statistics) -> Iterator[Tensor]:
+        """How far features are from their means over windows, and over the photo (section 4.1).
+
+        Args:
+            adapted, statistics: as for ``forward``.
+
+        Yields:
+            For every window and then for the photo the shape of ``adapted``, in deviations.
+        """
+        scale = torch.maximum(
+            statistics.deviation, FLOOR + self.floor.abs()[:, None, None]
+        ).reciprocal()
+        centred = (adapted - statistics.mean) * scale
+        for mean in box_means(centred, self.windows):
+            yield mean - centred
+        yield -centred
+
     def forward(self, adapted: Tensor, statistics: Statistics) -> Tensor:
         """How anomalous every pixel is.
 
@@ -188,15 +205,9 @@ class Anomaly(nn.Module):
         Returns:
             Logits, float32 (B, H, W): above 0 rather manipulated.
         """
-        scale = torch.maximum(
-            statistics.deviation, FLOOR + self.floor.abs()[:, None, None]
-        ).reciprocal()
-        centred = (adapted - statistics.mean) * scale
         state = cell = torch.zeros(())
-        # Of the whole photo the mean is 0.
-        whole = torch.zeros_like(statistics.mean)
-        for step, mean in enumerate((*box_means(centred, self.windows), whole)):
-            gates = self.enter(mean - centred)
+        for step, difference in enumerate(self.differences(adapted, statistics)):
+            gates = self.enter(difference)
             if step:
                 gates = gates + self.recur(state)
             gates = gates.float()
@@ -285,7 +296,7 @@ def box_means(maps: Tensor, windows: Sequence[int]) -> list[Tensor]:
 
 def _line_means(maps: Tensor, windows: Sequence[int], axis: int) -> Iterator[Tensor]:
     """Means over windows along an axis, 2 or 3, of what lies inside the maps."""
-    length, most = maps.shape[axis], max(windows) // 2
+    length, most = maps.shape[axis], max(windows, default=0) // 2
     padding = (most + 1, most) if axis == 3 else (0, 0, most + 1, most)
     sums = functional.pad(maps, padding).cumsum(axis)
     place = torch.arange(length, device=maps.device)

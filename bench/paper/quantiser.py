@@ -7,12 +7,17 @@ the soft histogram over the hard one's. The scales reach as far beyond the codeb
 
 fig-3    quantisation curves of both kernels, error against scale, estimate against truth
 fig-a1   curves and histograms at five scales
-fig-a2   error for every gamma and nu, and for the Gaussian, computed as the paper writes it
+fig-a2   error for every gamma and nu, and for the Gaussian, computed as the paper writes it:
+         gamma times the squared distance
+fig-a2-authors   the same as the authors' code has it: the square of gamma times the distance
 fig-a3   estimate against truth for the latents of a model (with --data)
 
 Written as in the paper, a weight of a value beyond the codebook soon underflows: of the Gaussian
 beyond a few steps, of the t-Student much later. That is what decides A.2. ``Quantiser`` normalises
 logarithms instead, and the table shows both.
+
+By the text the paper's t-Student(50) with gamma 25 has an error of 6.8%, by its authors' code
+14.7%; the least of either grid are 6.5% and 6.4%. So the paper chose by the text's reading.
 """
 
 from __future__ import annotations
@@ -88,15 +93,36 @@ def relative_error(latents: Tensor, bins: Tensor) -> Tensor:
     return (histogram_entropy(bins) - truth).abs() / truth
 
 
+def kernels() -> list[tuple[float, float]]:
+    """Every gamma and nu (0 for the Gaussian)."""
+    return [(gamma, nu) for gamma in GAMMAS for nu in (0.0, *NUS)]
+
+
+def kernel(gamma: float, nu: float, authors: bool = False) -> Quantiser:
+    """One of ``kernels``, its gamma as in the paper or as in the authors' code."""
+    gamma = gamma**2 if authors else gamma
+    return Quantiser("student", gamma, nu) if nu else Quantiser("gaussian", gamma)
+
+
+def best(latents: Tensor, authors: bool) -> tuple[float, float, float]:
+    """Gamma, nu and mean relative error of the kernel with the least, in one of both readings."""
+    errors = {
+        (gamma, nu): float(relative_error(latents, direct_bins(latents, chosen)).mean())
+        for gamma, nu in kernels()
+        for chosen in [kernel(gamma, nu, authors)]
+    }
+    (gamma, nu), error = min(errors.items(), key=lambda item: item[1])
+    return gamma, nu, error
+
+
 def grid(latents: Tensor, *, direct: bool) -> dict[tuple[str, float, float], float]:
     """Mean relative error by kernel, gamma and nu (0 for the Gaussian)."""
     errors: dict[tuple[str, float, float], float] = {}
-    for gamma in GAMMAS:
-        for nu in (0.0, *NUS):
-            quantiser = Quantiser("student", gamma, nu) if nu else Quantiser("gaussian", gamma)
-            bins = direct_bins(latents, quantiser) if direct else soft_bins(latents, quantiser)
-            key = (quantiser.kernel, gamma, nu)
-            errors[key] = float(relative_error(latents, bins).mean())
+    for gamma, nu in kernels():
+        quantiser = kernel(gamma, nu)
+        bins = direct_bins(latents, quantiser) if direct else soft_bins(latents, quantiser)
+        key = (quantiser.kernel, gamma, nu)
+        errors[key] = float(relative_error(latents, bins).mean())
     return errors
 
 
@@ -161,14 +187,14 @@ def figure_a1() -> Figure:
     return figure
 
 
-def figure_a2(latents: Tensor) -> Figure:
-    """Error against scale for every kernel, as the paper computes it."""
+def figure_a2(latents: Tensor, authors: bool = False) -> Figure:
+    """Error against scale for every kernel, as the paper computes it, or as its authors' code."""
     figure = new_figure(16, 14)
     panels = figure.subplots(len(GAMMAS), len(NUS) + 1, sharex=True, sharey=True)
     for row, gamma in enumerate(GAMMAS):
         for column, nu in enumerate((0.0, *NUS)):
-            quantiser = Quantiser("student", gamma, nu) if nu else Quantiser("gaussian", gamma)
-            error = 100 * relative_error(latents, direct_bins(latents, quantiser))
+            bins = direct_bins(latents, kernel(gamma, nu, authors))
+            error = 100 * relative_error(latents, bins)
             axis = panels[row, column]
             axis.plot(SCALES, error, ".", markersize=3)
             name = f"t-Student({nu:g})" if nu else "Gaussian"
@@ -202,12 +228,12 @@ def _label(axis: object, x: str, y: str) -> None:
 def table(latents: Tensor) -> str:
     """Mean relative errors in percent, as the paper computes them and as ``Quantiser`` does."""
     direct, stable = grid(latents, direct=True), grid(latents, direct=False)
-    kernels = [("gaussian", 0.0), *(("student", nu) for nu in NUS)]
-    names = [f"t-St.({nu:g})" if nu else "Gaussian" for _, nu in kernels]
+    columns = [("gaussian", 0.0), *(("student", nu) for nu in NUS)]
+    names = [f"t-St.({nu:g})" if nu else "Gaussian" for _, nu in columns]
     lines = ["mean error of the entropy in % (as in the paper / Quantiser)"]
     lines.append("gamma " + "".join(f"{name:>15}" for name in names))
     for gamma in GAMMAS:
-        keys = [(kernel, gamma, nu) for kernel, nu in kernels]
+        keys = [(name, gamma, nu) for name, nu in columns]
         cells = [f"{100 * direct[key]:.2f} / {100 * stable[key]:.2f}" for key in keys]
         lines.append(f"{gamma:5g} " + "".join(f"{cell:>15}" for cell in cells))
     return "\n".join(lines)
@@ -238,13 +264,13 @@ def step_seconds(
         loss: Tensor = objective(pixels)[0]
         return loss
 
-    best = [float("inf")] * 2
+    fastest = [float("inf")] * 2
     for _ in range(repeats):
         for i, forward in enumerate((quantise, whole)):
             begin = time.perf_counter()
             forward().backward()  # type: ignore[no-untyped-call]
-            best[i] = min(best[i], time.perf_counter() - begin)
-    return best[0], best[1]
+            fastest[i] = min(fastest[i], time.perf_counter() - begin)
+    return fastest[0], fastest[1]
 
 
 @click.command()
@@ -259,11 +285,16 @@ def main(out: Path, data: Path | None, model: str) -> None:
         save_figure(figure_3(latents), out, "fig-3")
         save_figure(figure_a1(), out, "fig-a1")
         save_figure(figure_a2(latents), out, "fig-a2")
+        save_figure(figure_a2(latents, authors=True), out, "fig-a2-authors")
         if data is not None:
             save_figure(figure_a3(model_entropies(model, data)), out, "fig-a3")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
     click.echo(table(latents))
+    for reading, authors in (("the paper's text", False), ("the authors' code", True)):
+        gamma, nu, least = best(latents, authors)
+        name = f"t-Student({nu:g})" if nu else "Gaussian"
+        click.echo(f"least error by {reading}: {name}, gamma {gamma:g}, {100 * least:.2f}%")
     own, step = step_seconds()
     click.echo(f"quantiser: {1000 * own:.1f} of {1000 * step:.0f} ms of a step, {own / step:.1%}")
 

@@ -21,7 +21,7 @@ from dcncodec.forensics.field_evaluation import FieldEvaluation
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.photos import Photos
 from dcncodec.forensics.tables import field_tables, paper_table, wifs_tables
-from dcncodec.forensics.transmission import Transmission, transmission_of
+from dcncodec.forensics.transmission import Received, Transmission, transmission_of
 from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.formats.files import atomic_write
 from dcncodec.models.families.fan import LEARNS_CODEC
@@ -39,6 +39,10 @@ body { font: 15px/1.4 system-ui, sans-serif; max-width: 70em; margin: 2em auto; 
 table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em }
 td { text-align: right } td:first-child { text-align: left } img { max-width: 100% }
 """
+SHOWN = 256
+"""Pixels a side of a photo that is shown."""
+LARGER = 8
+"""By how much its changes are."""
 DEEPEST = -30.0
 """dB at which the colours of an attenuation end."""
 
@@ -84,12 +88,12 @@ def _paper_figures(
         figures["Transfer"] = transfer(found)
     for folder in chosen:
         if LEARNS_CODEC in folder.card["trainable"]:
-            figures |= _ssim_change(folder, photos, notify)
+            figures |= _beside_untuned(folder, photos, notify)
     return figures
 
 
-def _ssim_change(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict[str, Figure]:
-    """A tuned codec's against that of the codec it began with, by title; none without that one."""
+def _beside_untuned(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict[str, Figure]:
+    """A tuned codec beside the one that it began with, by title; nothing without that one."""
     base = folder.card["init"]
     try:
         if base == folder.name:
@@ -98,12 +102,54 @@ def _ssim_change(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict
     except ModelError as error:
         notify(Notice("model", f"no SSIM change of {folder.name} drawn: {error}"))
         return {}
-    changes = ssim_changes(
-        photos,
-        Transmission(DCN_FILE, untuned, folder.downsample),
-        Transmission(DCN_FILE, folder.codec(), folder.downsample),
-    )
-    return {f"SSIM change of {folder.name}": ssim_change(changes, base, folder.name)}
+    before = Transmission(DCN_FILE, untuned, folder.downsample)
+    after = transmission_of(folder)
+    changes = ssim_changes(photos, before, after)
+    photo = next(iter(photos)).finished()
+    return {
+        f"SSIM change of {folder.name}": ssim_change(changes, base, folder.name),
+        f"A photo through {folder.name}": through(
+            photo, {base: before.send(photo), folder.name: after.send(photo)}
+        ),
+    }
+
+
+def through(photo: NDArray[np.uint8], received: Mapping[str, Received]) -> Figure:
+    """A part of a photo as it is and behind channels, what those change, and the spectra of both
+    (DCN paper, Figs. 10, B.4 and C.2; NIP paper, Fig. 10).
+
+    Args:
+        photo: uint8 (H, W, 3).
+        received: what came out of each channel.
+    """
+    pictures = {"as it is": photo} | {name: found.pixels for name, found in received.items()}
+    figure = new_figure(3.2 * len(pictures), 12.4)
+    panels = figure.subplots(4, len(pictures), squeeze=False)
+    for (name, picture), column in zip(pictures.items(), panels.T, strict=True):
+        pixels = _middle(picture)
+        column[0].imshow(pixels)
+        column[0].set_title(name, fontsize=9)
+        column[1].imshow(_spectrum(pixels.mean(2)), cmap="magma")
+        if name in received:
+            change = pixels.astype(float) - _middle(received[name].sent)
+            column[2].imshow((change * LARGER + 128).clip(0, 255).astype(np.uint8))
+            column[2].set_title(f"change, {LARGER} times", fontsize=8)
+            column[3].imshow(_spectrum(change.mean(2)), cmap="magma")
+        for axes in column:
+            axes.set_axis_off()
+    return figure
+
+
+def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of a picture, ``SHOWN`` pixels a side or what there is."""
+    top, left = (max(0, (side - SHOWN) // 2) for side in pixels.shape[:2])
+    return pixels[top : top + SHOWN, left : left + SHOWN]
+
+
+def _spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the magnitudes, frequency 0 in the middle."""
+    spectrum: NDArray[np.float64] = np.log(10 + np.abs(np.fft.fftshift(np.fft.fft2(values))))
+    return spectrum
 
 
 def confusion(evaluations: Sequence[Evaluation | FieldEvaluation]) -> Figure:

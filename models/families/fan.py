@@ -73,6 +73,7 @@ def text(card: Mapping[str, Any]) -> str:
     origin = f"the FAN of {card['recipe']['fan']}" if card["recipe"]["fan"] else ""
     lines += [
         f"- Learnt with the FAN: {', '.join(card['trainable']) or 'nothing'}",
+        *_weight_lines(card),
         f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
         *run_lines(card, origin),
     ]
@@ -87,6 +88,30 @@ def text(card: Mapping[str, Any]) -> str:
             lines += ["", f"## Confusion on {name}, % of each true class", ""]
             lines += table(["true class", *classes], rows, ["", *classes])
     return "\n".join(lines) + "\n"
+
+
+NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
+"""What lambda_n weighs in the NIP paper's units, 255^2 times the mean squared error."""
+
+
+def _weight_lines(card: Mapping[str, Any]) -> list[str]:
+    """The weights of what learnt with the FAN, in the units of the papers."""
+    lines = []
+    if LEARNS_CODEC in card["trainable"]:
+        lines.append(
+            f"- lambda_c {card['lambda_c']:g}, against squared errors summed over 50 patches of "
+            "128 pixels (over the 140 that the paper's code sums, fidelity would weigh 2.8 times "
+            "as much)"
+        )
+        if card["recipe"].get("gauges"):
+            lines.append(
+                "- The codec has gauges: four of its latent channels hold side information about "
+                "the photo's history, written by hand-made filters. That is no trace that survived"
+            )
+    if LEARNS_NIP in card["trainable"]:
+        weight = card["lambda_n"] * NIP_UNITS
+        lines.append(f"- lambda_n {card['lambda_n']:g}, in the NIP paper's units {weight:.3g}")
+    return lines
 
 
 def _verdict_lines(card: Mapping[str, Any]) -> list[str]:

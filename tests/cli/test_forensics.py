@@ -140,6 +140,7 @@ def test_a_tuned_codec_beside_its_base(
     assert code == 0, error
     page = (out / "report.html").read_text()
     assert "<h2>SSIM change of tiny-fan</h2>" in page
+    assert "<h2>A photo through tiny-fan</h2>" in page
     assert "<h2>Transfer</h2>" in page
 
 

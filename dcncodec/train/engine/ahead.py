@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,34 @@ class Ahead:
         if self.pool is None:
             return self.make(step)
         try:
-            if not self.waiting or self.waiting[0][0] != step:
-                self.waiting.clear()
-            following = self.waiting[-1][0] + 1 if self.waiting else step
-            while len(self.waiting) < AHEAD * self.processes:
-                self.waiting.append((following, self.pool.submit(_make, following)))
-                following += 1
-            arrays = self.waiting.popleft()[1].result()
+            arrays = self._first(self.pool, step).result()
+            self.waiting.popleft()
         except BrokenProcessPool:
             raise TrainingError(
                 "a process that makes batches was killed, probably for lack of memory; use fewer "
                 "--loaders"
             ) from None
         return tuple(torch.from_numpy(array) for array in arrays)
+
+    def begin(self, step: int) -> None:
+        """Wait for the processes to start and make the batch of a step, which ``take`` will give.
+
+        Raises:
+            DcnError: what ``make`` raises.
+        """
+        if self.pool is not None:
+            with suppress(BrokenProcessPool):  # which ``take`` will tell
+                self._first(self.pool, step).result()
+
+    def _first(self, pool: ProcessPoolExecutor, step: int) -> Future[Any]:
+        """The batch of a step; those behind it are begun."""
+        if not self.waiting or self.waiting[0][0] != step:
+            self.waiting.clear()
+        following = self.waiting[-1][0] + 1 if self.waiting else step
+        while len(self.waiting) < AHEAD * self.processes:
+            self.waiting.append((following, pool.submit(_make, following)))
+            following += 1
+        return self.waiting[0][1]
 
     def close(self) -> None:
         """End the processes."""

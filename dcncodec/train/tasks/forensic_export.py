@@ -111,8 +111,8 @@ def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def _is_rated(header: Header) -> bool:
     """Whether the run's codec is one for all rates."""
-    origin = header.origins.get(LEARNS_CODEC)
-    return origin is not None and origin["architecture"]["family"] == "vr"
+    architecture = header.origins.get(LEARNS_CODEC, {}).get("architecture", {})
+    return bool(architecture.get("family") == "vr")
 
 
 def _rates(header: Header) -> dict[str, list[int]]:

@@ -249,6 +249,8 @@ class TraceTrainer(Run):
     def run(self, budget: Budget, report: Report) -> bool:
         """See ``Run``; the processes that make batches end with it."""
         try:
+            # Before the clock of the training runs.
+            self.batches.begin(self.progress.step)
             return super().run(budget, report)
         finally:
             self.batches.close()

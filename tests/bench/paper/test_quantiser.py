@@ -62,6 +62,17 @@ def test_student_beats_gaussian_and_is_near_the_best(latents: Tensor) -> None:
     assert errors[BEST] < 1.15 * min(errors.values())
 
 
+def test_the_text_not_the_code_gives_the_papers_choice(latents: Tensor) -> None:
+    """Of either reading of equation 5: with the code's gamma, 25 is far from the best."""
+    errors = {}
+    for authors in (False, True):
+        chosen = direct_bins(latents, quantiser.kernel(25.0, 50.0, authors))
+        error = float(quantiser.relative_error(latents, chosen).mean())
+        errors[authors] = error / quantiser.best(latents, authors)[2]
+    assert errors[False] < 1.15
+    assert errors[True] > 1.8
+
+
 def test_the_papers_settings_compare_alike_without_underflow(latents: Tensor) -> None:
     narrow = latents[:8]
     student, gaussian = (
@@ -96,8 +107,9 @@ def test_the_script_draws_every_figure(
     result = CliRunner().invoke(quantiser.main, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     names = {p.name for p in (tmp_path / "figures").iterdir()}
-    assert names == {f"fig-{n}.{kind}" for n in ("3", "a1", "a2", "a3") for kind in ("svg", "png")}
-    assert len(result.output.splitlines()) == 3 + len(quantiser.GAMMAS)
+    drawn = ("3", "a1", "a2", "a2-authors", "a3")
+    assert names == {f"fig-{n}.{kind}" for n in drawn for kind in ("svg", "png")}
+    assert len(result.output.splitlines()) == 5 + len(quantiser.GAMMAS)
 
 
 def test_the_share_of_a_step() -> None:
