@@ -33,12 +33,12 @@ def build(folder: ModelFolder, transform: Transform) -> bytes:
     (others,) = (PARTS[other] for other in Transform if other is not transform)
     weights = Weights(folder, PARTS[transform], (*others, CONTEXT))
     graph = Graph(f"{folder.name} {transform.value}")
-    builder = _Builder(graph, weights, folder.card["architecture"]["blocks"])
-    channels = folder.geometry.channels
+    builder = _Builder(graph, weights)
+    shape, channels = folder.card["architecture"], folder.geometry.channels
     if transform is Transform.ANALYSIS:
-        builder.analysis(channels)
+        builder.analysis(channels, shape["analysis_blocks"], shape["analysis_fine_blocks"])
     else:
-        builder.synthesis(channels)
+        builder.synthesis(channels, shape["blocks"])
     weights.check_all_taken()
     return graph.to_bytes()
 
@@ -46,28 +46,31 @@ def build(folder: ModelFolder, transform: Transform) -> bytes:
 class _Builder:
     """Follows ``models.vr.VR``, method by method."""
 
-    def __init__(self, graph: Graph, weights: Weights, blocks: int) -> None:
-        self.graph, self.weights, self.blocks = graph, weights, blocks
+    def __init__(self, graph: Graph, weights: Weights) -> None:
+        self.graph, self.weights = graph, weights
         self.knots = self._knots()
 
-    def analysis(self, channels: int) -> None:
+    def analysis(self, channels: int, blocks: int, fine_blocks: int) -> None:
         graph = self.graph
-        patches = graph.add("SpaceToDepth", from_pixels(graph), blocksize=STRIDE)
+        pixels = from_pixels(graph)
+        patches = graph.add("SpaceToDepth", pixels, blocksize=STRIDE)
         linear = self._on_patches("linear_analysis", patches, channels)
         head = self._on_patches("analysis_net.head", patches, WIDTH)
-        corrected = self._blocks("analysis_net", head)
+        if fine_blocks:
+            head = graph.add("Add", head, self._stem(pixels, fine_blocks))
+        corrected = self._blocks("analysis_net", head, blocks)
         corrected = self._conv("analysis_net.tail.0", corrected, WIDTH, channels)
         latent = graph.add("Add", linear, corrected)
         latent = graph.add("Mul", latent, self._gain("gain", channels))
         graph.output(latent, "latent", np.float32, (1, channels, "h", "w"))
 
-    def synthesis(self, channels: int) -> None:
+    def synthesis(self, channels: int, blocks: int) -> None:
         graph = self.graph
         latent = graph.input("latent", np.float32, (1, channels, "h", "w"))
         scaled = graph.add("Mul", latent, self._gain("degain", channels))
         linear = self._conv("linear_synthesis", scaled, channels, FEATURES)
         x = self._conv("synthesis_net.head", scaled, channels, WIDTH)
-        x = self._blocks("synthesis_net", x)
+        x = self._blocks("synthesis_net", x, blocks)
         x = self._conv("synthesis_net.tail.0", x, WIDTH, 4 * FINE_WIDTH)
         x = pixel_shuffle(graph, x, 2)
         for number in range(2, 2 + FINE_BLOCKS):
@@ -87,10 +90,29 @@ class _Builder:
         kernel = kernel.reshape(outputs, FEATURES, 1, 1)
         return graph.add("Conv", patches, graph.constant(kernel), graph.constant(bias))
 
-    def _blocks(self, name: str, h: str) -> str:
+    def _stem(self, pixels: str, blocks: int) -> str:
+        """The analysis at stride 4; for the order of channels see ``_on_patches``."""
+        graph, name = self.graph, "analysis_net.stem"
+        kernel = self.weights.take(f"{name}.1.weight", FINE_WIDTH, FINE_FEATURES, 3, 3)
+        kernel = kernel.reshape(FINE_WIDTH, 3, 4, 4, 3, 3).transpose(0, 2, 3, 1, 4, 5)
+        kernel = kernel.reshape(FINE_WIDTH, FINE_FEATURES, 3, 3)
+        bias = self.weights.take(f"{name}.1.bias", FINE_WIDTH)
+        fine = graph.add("SpaceToDepth", pixels, blocksize=STRIDE // 2)
+        x = graph.add("Conv", fine, graph.constant(kernel), graph.constant(bias), pads=[1, 1, 1, 1])
+        for number in range(2, 2 + blocks):
+            x = self._block(f"{name}.{number}", x, FINE_WIDTH)
+        last = f"{name}.{3 + blocks}"
+        kernel = self.weights.take(f"{last}.weight", WIDTH, 4 * FINE_WIDTH, 1, 1)
+        kernel = kernel.reshape(WIDTH, FINE_WIDTH, 2, 2).transpose(0, 2, 3, 1)
+        kernel = kernel.reshape(WIDTH, 4 * FINE_WIDTH, 1, 1)
+        bias = self.weights.take(f"{last}.bias", WIDTH)
+        x = graph.add("SpaceToDepth", x, blocksize=2)
+        return graph.add("Conv", x, graph.constant(kernel), graph.constant(bias))
+
+    def _blocks(self, name: str, h: str, count: int) -> str:
         """A ``Correction`` from its head's output to before its tail."""
         h = self.graph.add("Add", h, self._at_rate(f"{name}.rate_bias", WIDTH))
-        for number in range(self.blocks):
+        for number in range(count):
             h = self._block(f"{name}.blocks.{number}", h, WIDTH)
         return h
 

@@ -21,7 +21,7 @@ def write_vr(folder: Path, channels: int = 24) -> Path:
     """A model that codes photos as their KLT does."""
     torch.manual_seed(0)
     shape = {"latent_channels": channels, "blocks": 1, "hidden": 2 * channels}
-    shape |= {"analysis_blocks": 1, "analysis_fine_blocks": 0}
+    shape |= {"analysis_blocks": 2, "analysis_fine_blocks": 1}
     network = VR(**shape)
     photo = to_unit(torch.from_numpy(np.ascontiguousarray(samples.astronaut()[:256, :256])))
     patches = to_patches(photo[None] * 2 - 1).movedim(1, -1).flatten(0, 2)

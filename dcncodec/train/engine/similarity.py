@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcncodec.metrics import (
+from dcncodec.likeness import (
     GAUSSIAN,
     MS_SSIM_SIDE,
     SCALE_WEIGHTS,
