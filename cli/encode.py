@@ -23,6 +23,7 @@ from dcncodec.cli.common import (
 from dcncodec.cli.kinds import check_dcn_target
 from dcncodec.cli.plan import Job, Kind, make_plan
 from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
+from dcncodec.encoder.effort import MAX_EFFORT, check_effort, passes_of
 from dcncodec.encoder.quality import NAMED, aim_of, model_for, only, parse_quality
 from dcncodec.encoder.target import PASSES, TARGETS
 from dcncodec.errors import ImageError, UsageError
@@ -72,10 +73,17 @@ class _Quality(click.ParamType[Any]):
 @click.option("--min-ssim", type=float, metavar="S", help="The same for SSIM, at most 1.")
 @click.option("--min-msssim", type=float, metavar="S", help="The same for MS-SSIM.")
 @click.option(
+    "--effort",
+    type=click.IntRange(0, MAX_EFFORT),
+    default=0,
+    show_default=True,
+    help="More work for fewer bits at the same quality; of models for all rates.",
+)
+@click.option(
     "--model",
     metavar="NAME|PATH",
-    help="Another model, by name or weight folder. Numbers and targets take one for all rates, "
-    "by default dcn-vr.",
+    help="Another model, by name or weight folder. Numbers, targets and effort take one for all "
+    "rates, by default dcn-vr.",
 )
 @entropy_option
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
@@ -92,6 +100,7 @@ def command(
     min_psnr: float | None,
     min_ssim: float | None,
     min_msssim: float | None,
+    effort: int,
     model: str | None,
     entropy: Any,
     bare: bool,
@@ -121,6 +130,8 @@ def command(
     if bare and (searching or isinstance(quality, float)):
         assert asked is not None
         raise UsageError(f"--bare has no rates; leave out {asked[0]}")
+    if bare and effort:
+        raise UsageError("--bare has no effort; leave out --effort")
     if bare and entropy not in {None, "channel"}:
         raise UsageError(f"--bare has one entropy mode, channel; leave out --entropy {entropy}")
     plan = make_plan(paths, output_dir, recursive, force, KIND)
@@ -128,14 +139,15 @@ def command(
 
     folder = None
     if plan.jobs:
-        folder = find_model(model_for(model, quality, rated=searching))
+        folder = find_model(model_for(model, quality, rated=searching or effort > 0))
         # What the model does not have is said before the first picture is read.
         aim_of(folder, quality, None, targets)
+        check_effort(effort, folder)
     processes = choose_jobs(jobs, plan.jobs, default_jobs(device, threads), SMALL_BYTES)
     work = EncodeWork(
         model=folder,
-        rates={"quality": quality} | targets,
-        passes=(PASSES if searching else 1) + metrics,
+        options={"quality": quality, "effort": effort} | targets,
+        passes=(PASSES if searching else 1) + passes_of(effort) + metrics,
         entropy=entropy or "auto",
         bare=bare,
         stripped=stripped,
@@ -153,12 +165,12 @@ class EncodeWork:
 
     Attributes:
         model: None where there is nothing to do.
-        rates: ``quality`` and targets.
+        options: ``quality``, ``effort`` and targets.
         passes: of the picture through the networks.
     """
 
     model: ModelFolder | None
-    rates: dict[str, Any]
+    options: dict[str, Any]
     passes: int
     entropy: Any
     bare: bool
@@ -191,7 +203,7 @@ class EncodeWork:
         if self.bare:
             data = codec.encode_bare(picture)
         else:
-            data = codec.encode(picture, entropy=self.entropy, max_pixels=None, **self.rates)
+            data = codec.encode(picture, entropy=self.entropy, max_pixels=None, **self.options)
         seconds = time.perf_counter() - begin
         write_output(job.target, data, self.force)
         result = {

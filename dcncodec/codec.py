@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.encoder.effort import Effort, check_effort
 from dcncodec.encoder.encoding import Encoding, as_grey
 from dcncodec.encoder.quality import Quality, aim_of
 from dcncodec.encoder.search import reach
@@ -29,8 +32,11 @@ from dcncodec.formats.metadata import sized
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import QUALITIES, find_model
 from dcncodec.notices import Notice, Notify, warn
-from dcncodec.runtime.engine import Precision, choose_threads, open_engine
+from dcncodec.runtime.engine import Precision, choose_threads, load_torch, open_engine
 from dcncodec.runtime.windows import Transforms
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.gradients import Gradients
 
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, half-open, inside the image."""
@@ -76,7 +82,7 @@ class Codec:
         self.threads = choose_threads(threads)
         engine = open_engine(self.model, device, precision, threads)
         self.transforms = Transforms(engine, self.geometry, notify)
-        self._notify = notify
+        self._notify, self._precision = notify, precision
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
 
@@ -92,6 +98,7 @@ class Codec:
         min_psnr: float | None = None,
         min_ssim: float | None = None,
         min_msssim: float | None = None,
+        effort: int = 0,
         keep_metadata: bool = True,
         max_pixels: int | None = MAX_PIXELS,
     ) -> bytes:
@@ -110,6 +117,9 @@ class Codec:
             min_psnr: dB at least, above 0 to 100; the lowest rate that has it, or the one after.
             min_ssim, min_msssim: the same, above 0 to 1; pictures have at least 7 x 7 and 161 x 161
                 pixels. One of these seven may be given, and for targets the model has rates.
+            effort: 0 to 9, how much work is done for a smaller file at the same quality; from 1 on
+                by models that say what bits are worth, as those with rates do. Decoders are the
+                same, and on one machine so are the files.
             keep_metadata: whether ICC, EXIF and XMP go into the file. Without its profile a picture
                 is converted to sRGB.
             max_pixels: refuse larger images; None for no limit.
@@ -122,8 +132,9 @@ class Codec:
             LimitError: it has more than ``max_pixels``.
             TargetError: no rate reaches the size or the likeness.
             UsageError: the model's latents cannot be coded so, there is no such quality or rate,
-                the model has one rate, or two of them are asked for.
+                the model has one rate, or two of them are asked for; or there is no such effort.
         """
+        check_effort(effort, self.model)
         coders = self.coders(entropy)
         targets = (target_size, target_bpp, min_psnr, min_ssim, min_msssim)
         aim = aim_of(self.model, quality, rate, dict(zip(TARGETS, targets, strict=True)))
@@ -132,12 +143,34 @@ class Codec:
             picture = strip(picture)
         self._tell(picture)
         header = self.header(picture)
-        encoding = Encoding(self.transforms, coders, header, picture)
+        encoding = Encoding(self.transforms, coders, header, picture, self.effort(effort))
         data = reach(aim, encoding) if isinstance(aim, Target) else encoding.file(aim)
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
             text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"
             self._notify(Notice("quality", text, picture.source))
         return data
+
+    def effort(self, level: int) -> Effort | None:
+        """What a level of effort stands for; None for 0.
+
+        Raises:
+            MissingLibraryError: torch is not installed, which has the gradients.
+            ModelError: the model's coder is damaged, or missing.
+            UsageError: as ``check_effort``.
+        """
+        check_effort(level, self.model)
+        if not level:
+            return None
+        coders = coders_for(self.model, "context", self.threads)
+        assert not isinstance(coders[0], ChannelCoder)
+        return Effort(level, self.model, coders[0], self._gradients)
+
+    @cached_property
+    def _gradients(self) -> Gradients:
+        load_torch(self.threads)
+        from dcncodec.runtime.gradients import Gradients
+
+        return Gradients(self.model, self.transforms, self._precision)
 
     def _tell(self, picture: Picture) -> None:
         """Pass on what is known about a picture."""

@@ -53,8 +53,8 @@ def encode(
         path: also write the file there.
         quality: ``low``, ``medium`` (the default) or ``high``: which bundled model encodes, or
             with which quality a ``model`` with rates does; or a number from 0 to 100.
-        model: another model, by name or weight folder. Without one, numbers and targets take
-            ``dcn-vr``.
+        model: another model, by name or weight folder. Without one, numbers, targets and effort
+            take ``dcn-vr``.
         overwrite: whether ``path`` may replace a file.
 
     Returns:
@@ -66,7 +66,7 @@ def encode(
     """
     if quality is not None:
         quality = parse_quality(quality)
-    rated = any(options.get(name) is not None for name in TARGETS)
+    rated = any(options.get(name) is not None for name in TARGETS) or bool(options.get("effort"))
     codec = _shared_codec(find_model(model_for(model, quality, rated=rated)), device, precision)
     data = codec.encode(image, quality=quality, **options)
     if path is not None:

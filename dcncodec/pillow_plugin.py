@@ -3,6 +3,7 @@
     image = Image.open("photo.dcn")                  # size and metadata at once, pixels on demand
     image.save("copy.dcn", quality="high")           # or 0 to 100; model=..., entropy=...
     image.save("small.dcn", target_size=50_000)      # or target_bpp, min_psnr, min_ssim, min_msssim
+    image.save("smaller.dcn", quality=50, effort=6)  # 0 to 9: more work, fewer bytes
     image.save("bare.dcn", exif=None)                # also icc_profile=, xmp=
 
 Modes are L, LA, RGB and RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` where the file
@@ -25,7 +26,7 @@ from dcncodec.formats.sections import SIGNATURE
 
 FORMAT = "DCN"
 MODES = {(False, False): "RGB", (False, True): "RGBA", (True, False): "L", (True, True): "LA"}
-SAVE_OPTIONS = ("quality", *TARGETS, "model", "entropy", "device", "precision")
+SAVE_OPTIONS = ("quality", *TARGETS, "effort", "model", "entropy", "device", "precision")
 BLOCKS = ("icc_profile", "exif", "xmp")
 
 

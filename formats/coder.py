@@ -68,6 +68,20 @@ class ModelCoder(Coder, Protocol):
     sha256: bytes
     threads: int
 
+    def quantise(
+        self, targets: NDArray[np.float32], curvature: float, rate: int, *, centred: bool
+    ) -> Latents:
+        """Code words between the nearest and the predicted ones, with less bits for their distance
+        than rounding.
+
+        Args:
+            targets: float32 (N, rows, columns), rows and columns 1..255.
+            curvature: bits that a squared distance of one code word is worth.
+            rate: 0..255, ignored where the model has one rate.
+            centred: distances are from the centre of mass of what rounds to a code word.
+        """
+        ...
+
 
 class ChannelCoder:
     """The paper's coder, for the codebook -15..16: ``formats.bitstream``.

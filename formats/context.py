@@ -35,6 +35,7 @@ FRACTIONS = 16
 """A mean is given in 1/16 code words."""
 PRECISION = 15
 """The frequencies of a table add up to 1 << 15."""
+CODE_WORD = np.dtype(np.int16)
 
 TENSORS: dict[str, tuple[type[np.generic], str]] = {
     "offsets": (np.int8, "K2"),
@@ -256,6 +257,58 @@ class ContextModel:
         )
         return bits
 
+    def quantise(
+        self,
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        least: int,
+        most: int,
+        rate: int = 0,
+        threads: int = 1,
+        *,
+        centred: bool = False,
+    ) -> Latents:
+        """Code words for latents that are not whole yet, with less bits for their distance.
+
+        In the order of coding, each takes the code word between the nearest and its mean that is
+        least in bits + weight * distance^2, given those before it.
+
+        Args:
+            targets: float32 (N, rows, columns), rows and columns 1..255.
+            weights: float32 (N,), bits for a distance of one code word in each channel.
+            least, most: the code words that there are, of 16 bits, 0 among them.
+            rate: 0..255; models of one rate ignore it.
+            threads: how many threads may share the work; the result does not depend on it.
+            centred: distances are from the centre of mass of what rounds to a code word, which
+                decoders that have learned restore, instead of from the code word.
+
+        Returns:
+            int16 (N, rows, columns).
+
+        Raises:
+            ValueError: arrays of another type or shape, or a rate or code words out of range.
+        """
+        targets, rows, columns = self._block(targets, np.dtype(np.float32))
+        if weights.dtype != np.float32 or weights.shape != (self.channels,):
+            raise ValueError(f"weights are {weights.dtype} {weights.shape}, not float32 (N,)")
+        latents = np.empty(targets.shape, np.int16)
+        result = self._run(
+            "quantise",
+            rows,
+            columns,
+            rate,
+            threads,
+            self._ffi.from_buffer("int16_t[]", latents),
+            self._ffi.from_buffer("float[]", targets),
+            self._ffi.from_buffer("float[]", np.ascontiguousarray(weights)),
+            centred,
+            least,
+            most,
+        )
+        if self._lib.dcn_context_is_error(result):
+            raise ValueError(f"code words {least}..{most}: {self._message(result)}")
+        return latents
+
     def _parameters(self, sizes: dict[str, int]) -> Any:
         """The C structure over the tensors, which outlive it."""
         parameters = self._ffi.new("dcn_context_parameters *")
@@ -272,10 +325,12 @@ class ContextModel:
             setattr(parameters, field, pointer)
         return parameters
 
-    def _block(self, latents: Latents) -> tuple[Latents, int, int]:
-        if latents.dtype != np.int16 or latents.ndim != 3 or latents.shape[0] != self.channels:
+    def _block(
+        self, latents: NDArray[Any], kind: np.dtype[Any] = CODE_WORD
+    ) -> tuple[NDArray[Any], int, int]:
+        if latents.dtype != kind or latents.ndim != 3 or latents.shape[0] != self.channels:
             raise ValueError(
-                f"latents are {latents.dtype} {latents.shape}, not int16 ({self.channels}, H, W)"
+                f"latents are {latents.dtype} {latents.shape}, not {kind} ({self.channels}, H, W)"
             )
         _, rows, columns = latents.shape
         if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):

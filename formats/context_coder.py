@@ -59,5 +59,22 @@ class ContextCoder:
         """See ``Coder``."""
         return self.model.bits(latents, rate, self.threads)
 
+    def quantise(
+        self,
+        targets: NDArray[np.float32],
+        curvature: float,
+        rate: int = 0,
+        *,
+        centred: bool = False,
+    ) -> Latents:
+        """See ``ModelCoder``."""
+        import numpy as np
+
+        weights = np.full(len(targets), curvature, np.float32)
+        first, last = self.geometry.first, self.geometry.last
+        return self.model.quantise(
+            targets, weights, first, last, rate, self.threads, centred=centred
+        )
+
     def _outside(self, latents: Latents) -> bool:
         return bool(latents.min() < self.geometry.first or latents.max() > self.geometry.last)

@@ -257,6 +257,11 @@ def is_whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
+def is_positive(value: object) -> bool:
+    """Whether a value is a number above 0, and finite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write a card, and its readable form beside it with the suffix ``.md``.
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from dcncodec.models.context import ContextModel
+
 
 class Network(nn.Module, ABC):
     """The two transforms of a codec. They know nothing of windows, devices and memory: those are
@@ -42,3 +44,7 @@ class Network(nn.Module, ABC):
         Returns:
             float32 (B, 3, stride * h, stride * w) around [0, 1], not clipped.
         """
+
+    def twin(self) -> ContextModel | None:
+        """The coder's model in floating point, which has gradients; None without."""
+        return None

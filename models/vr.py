@@ -170,6 +170,10 @@ class VR(Network):
         fine = functional.pixel_shuffle(linear, 2) + corrected
         return functional.pixel_shuffle(fine, 4) * 0.5 + 0.5
 
+    def twin(self) -> ContextModel:
+        """See ``Network``."""
+        return self.context_model
+
     def start_from_klt(self, patches: Tensor, lambdas: tuple[float, float]) -> None:
         """Begin as the KLT of 8x8 RGB patches, with the gains that suit its orthonormal basis.
 

@@ -5,7 +5,9 @@ from cffi import FFI
 FOLDER = "csrc/context"
 SOURCES = [
     "context_model.c",
+    "context_job.c",
     "context_code.c",
+    "context_quantise.c",
     "context_plain.c",
     "context_avx2.c",
     "context_vnni.c",
@@ -62,6 +64,10 @@ ffibuilder.cdef(
     size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *latents,
                             size_t rows, size_t columns, unsigned rate, unsigned threads,
                             void *workspace, size_t workspace_size);
+    size_t dcn_context_quantise(const dcn_context *model, int16_t *latents, const float *targets,
+                                const float *weights, int centred, int16_t least, int16_t most,
+                                size_t rows, size_t columns, unsigned rate, unsigned threads,
+                                void *workspace, size_t workspace_size);
     """
 )
 ffibuilder.set_source(
@@ -69,7 +75,9 @@ ffibuilder.set_source(
     '#include "context.h"',
     sources=[f"{FOLDER}/{name}" for name in SOURCES],
     include_dirs=[FOLDER],
-    depends=[f"{FOLDER}/{name}.h" for name in ("context", "context_common", "context_row")],
+    depends=[
+        f"{FOLDER}/{name}.h" for name in ("context", "context_common", "context_job", "context_row")
+    ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
     extra_link_args=["-pthread"],

@@ -150,4 +150,23 @@ size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *la
                         size_t columns, unsigned rate, unsigned threads, void *workspace,
                         size_t workspace_size);
 
+/* Choose code words for latents that are not whole yet, with less bits for their distance than
+ * rounding: in the order of coding each takes the one from the nearest towards its mean, as the
+ * network predicts it from those chosen before, for which
+ *
+ *     bits + weights[c] * (restored - target)^2
+ *
+ * is least. `restored` is the code word or, if `centred`, the centre of mass of what rounds to it.
+ * `targets` is float (N, rows, columns), `weights` float (N), in bits for a distance of one code
+ * word. Targets that are no numbers count as 0. Code words are `least`..`most`, 0 among them, for
+ * which targets are bounded. An encoder's business: no decoding depends on it. Channels behind the
+ * last one with a target that rounds to another code word than 0 stay 0. The result does not depend
+ * on `threads`, nor on the instructions that evaluate the network.
+ * Returns the number of latents or an error: DCN_CONTEXT_BLOCK_WRONG, DCN_CONTEXT_MEMORY_TOO_SMALL.
+ */
+size_t dcn_context_quantise(const dcn_context *model, int16_t *latents, const float *targets,
+                            const float *weights, int centred, int16_t least, int16_t most,
+                            size_t rows, size_t columns, unsigned rate, unsigned threads,
+                            void *workspace, size_t workspace_size);
+
 #endif

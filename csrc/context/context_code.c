@@ -1,292 +1,12 @@
-/* Blocks: their header, encoding, and sharing rows out among threads. */
-#include <math.h>
-#include <pthread.h>
-#include <sched.h>
+/* Blocks: their header, encoding, decoding, and what the network says of them. */
+#include "context_job.h"
 
-#include "context_common.h"
-
-enum { MAX_THREADS = 16, SPINS = 200, MAX_OPERATIONS = 5, VARINT_BYTES = 5 };
+enum { VARINT_BYTES = 5 };
 
 /* One more stream for so many non-zero latents: about 6 kB each, of which a stream costs 8. */
 enum { NON_ZERO_PER_STREAM = 8192, MOST_STREAMS = 8 };
 
-/* An interval of `frequency` values from `start` on, out of 1 << bits. */
-typedef struct {
-    uint16_t start, frequency;
-    uint8_t bits;
-} operation;
-
-/* A stream is written from its end to its beginning. */
-typedef struct {
-    uint64_t state;
-    uint8_t *begin, *at, *end;
-    int full;
-} writer;
-
-/* What a task of one thread works on, and what the threads share. */
-typedef struct {
-    block block;
-    void (*work)(void *job, worker *w, entry *lists, size_t task);
-    size_t tasks;
-    size_t next; /* the first task that no thread has taken */
-    worker *workers;
-    entry *lists; /* three rows for each thread */
-    size_t row_entries;
-    unsigned threads_started;
-    const int16_t *latents;
-    writer writers[DCN_CONTEXT_MAX_STREAMS];
-    stream streams[DCN_CONTEXT_MAX_STREAMS];
-    int32_t *means;
-    uint8_t *scales;
-    float *bits;
-} job;
-
-/* Parts of the workspace, counted or handed out. */
-typedef struct {
-    worker *workers;
-    entry *lists, *ring;
-    uint32_t *progress;
-    int32_t *first_bias, *output_bias;
-    size_t size;
-} parts;
-
-static unsigned threads_of(unsigned threads)
-{
-    return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
-}
-
-static size_t list_rows_of(size_t rows)
-{
-    const size_t most = DCN_CONTEXT_MAX_STREAMS + 2;
-    return rows < most ? rows : most;
-}
-
-static parts divide(const dcn_context *m, uint8_t *memory, size_t rows, size_t columns,
-                    unsigned threads)
-{
-    parts p;
-    size_t used = 0;
-#define PART(field, count)                                                                         \
-    p.field = memory == NULL ? NULL : (void *)(memory + used);                                     \
-    used += ((count) * sizeof *p.field + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
-    const size_t row_entries = columns * ((size_t)m->channels + 1);
-    PART(workers, threads);
-    PART(lists, threads * 3 * row_entries);
-    PART(ring, list_rows_of(rows) * row_entries);
-    PART(progress, rows);
-    PART(first_bias, m->unit_rows);
-    PART(output_bias, m->output_rows);
-#undef PART
-    p.size = used + ALIGNMENT - 1;
-    return p;
-}
-
-static int block_fits(size_t rows, size_t columns)
-{
-    return rows >= 1 && rows <= DCN_CONTEXT_MAX_SIDE && columns >= 1 &&
-           columns <= DCN_CONTEXT_MAX_SIDE;
-}
-
-size_t dcn_context_workspace_size(const dcn_context *m, size_t rows, size_t columns,
-                                  unsigned threads)
-{
-    if (!block_fits(rows, columns)) {
-        return CONTEXT_ERROR(DCN_CONTEXT_BLOCK_WRONG);
-    }
-    return divide(m, NULL, rows, columns, threads_of(threads)).size;
-}
-
-/* A latent takes at most 15 + 1 + 4 + 15 + 15 bits; the streams' states and sizes come on top, and
- * each stream has its share of the room by its rows, rounded down. */
-size_t dcn_context_bound(const dcn_context *m, size_t rows, size_t columns)
-{
-    if (!block_fits(rows, columns)) {
-        return CONTEXT_ERROR(DCN_CONTEXT_BLOCK_WRONG);
-    }
-    return rows * (columns * m->channels * 7 + 16) + 32 * DCN_CONTEXT_MAX_STREAMS;
-}
-
-/* Biases at a rate of 0..255: knots lie at 255 i / (knots - 1). */
-static void interpolate(int32_t *bias, const int32_t *knots, size_t rows, uint32_t count,
-                        unsigned rate)
-{
-    const uint32_t position = rate * (count - 1);
-    const uint32_t first = position / 255, second = first + 1 < count ? first + 1 : first;
-    const int64_t share = position % 255;
-    for (size_t r = 0; r < rows; r++) {
-        const int64_t sum =
-            knots[first * rows + r] * (255 - share) + knots[second * rows + r] * share;
-        bias[r] = (int32_t)(sum < 0 ? -((254 - sum) / 255) : sum / 255);
-    }
-}
-
-static size_t prepare(job *j, const dcn_context *m, size_t rows, size_t columns, unsigned rate,
-                      unsigned threads, void *workspace, size_t size)
-{
-    if (!block_fits(rows, columns) || rate > 255) {
-        return CONTEXT_ERROR(DCN_CONTEXT_BLOCK_WRONG);
-    }
-    threads = threads_of(threads);
-    if (size < divide(m, NULL, rows, columns, threads).size) {
-        return CONTEXT_ERROR(DCN_CONTEXT_MEMORY_TOO_SMALL);
-    }
-    uint8_t *const memory = (uint8_t *)workspace + (size_t)(0 - (uintptr_t)workspace) % ALIGNMENT;
-    const parts p = divide(m, memory, rows, columns, threads);
-    memset(j, 0, sizeof *j);
-    j->workers = p.workers;
-    j->lists = p.lists;
-    j->row_entries = columns * ((size_t)m->channels + 1);
-    block *const b = &j->block;
-    b->model = m;
-    b->rows = rows;
-    b->columns = columns;
-    b->first_bias = p.first_bias;
-    b->output_bias = p.output_bias;
-    b->lists = p.ring;
-    b->list_stride = (size_t)m->channels + 1;
-    b->progress = p.progress;
-    interpolate(p.first_bias, m->first_bias, m->unit_rows, m->knots, rate);
-    interpolate(p.output_bias, m->output_bias, m->output_rows, m->knots, rate);
-    return 0;
-}
-
-/* --- threads: each takes the next task until there is none ------------------------------------ */
-
-static void run_tasks(job *j, unsigned number)
-{
-    for (;;) {
-        const size_t task = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
-        if (task >= j->tasks) {
-            return;
-        }
-        j->work(j, j->workers + number, j->lists + number * 3 * j->row_entries, task);
-    }
-}
-
-static void *run_thread(void *argument)
-{
-    job *const j = argument;
-    run_tasks(j, __atomic_add_fetch(&j->threads_started, 1, __ATOMIC_RELAXED));
-    return NULL;
-}
-
-/* Work on all tasks with up to `threads` threads, the calling one among them. It would finish
- * them all by itself if no other could be started. */
-static void share_out(job *j, void (*work)(void *, worker *, entry *, size_t), size_t tasks,
-                      unsigned threads)
-{
-    pthread_t handles[MAX_THREADS];
-    unsigned started = 0;
-    threads = threads_of(threads);
-    j->work = work;
-    j->tasks = tasks;
-    while (started + 1 < threads && started + 1 < tasks &&
-           pthread_create(&handles[started], NULL, run_thread, j) == 0) {
-        started++;
-    }
-    run_tasks(j, 0);
-    while (started > 0) {
-        pthread_join(handles[--started], NULL);
-    }
-}
-
-int dcn_context_wait(const block *b, size_t row, uint32_t needed)
-{
-    for (unsigned spins = 0; __atomic_load_n(&b->progress[row], __ATOMIC_ACQUIRE) < needed;) {
-        if (__atomic_load_n(&b->failed, __ATOMIC_RELAXED)) {
-            return 0;
-        }
-        if (++spins > SPINS) {
-            sched_yield();
-        }
-    }
-    return 1;
-}
-
-/* --- lists of non-zero latents, where all are known ------------------------------------------- */
-
-static void list_row(const job *j, entry *lists, size_t y)
-{
-    const block *const b = &j->block;
-    for (size_t x = 0; x < b->columns; x++) {
-        lists[x * b->list_stride].channel = 0;
-    }
-    for (unsigned c = 0; c < b->active; c++) {
-        const int16_t *const row = j->latents + (c * b->rows + y) * b->columns;
-        for (size_t x = 0; x < b->columns; x++) {
-            if (row[x] != 0) {
-                entry *const list = lists + x * b->list_stride;
-                list[++list->channel] = (entry){(uint16_t)c, row[x]};
-            }
-        }
-    }
-}
-
-/* List a row and the two above; those that stand from the task before are not listed again. */
-static surroundings list_rows(const job *j, entry *lists, size_t y, size_t listed_from,
-                              size_t listed_to)
-{
-    surroundings around;
-    for (size_t i = 0; i < 3; i++) {
-        around.rows[i] = NULL;
-        if (i <= y) {
-            entry *const row = lists + (y - i) % 3 * j->row_entries;
-            if (y - i < listed_from || y - i >= listed_to) {
-                list_row(j, row, y - i);
-            }
-            around.rows[i] = row;
-        }
-    }
-    return around;
-}
-
-/* Channels up to the last one with a latent that is not 0, and how many such latents there are. */
-static unsigned count_active(const int16_t *latents, unsigned channels, size_t count,
-                             size_t *non_zero)
-{
-    unsigned active = 0;
-    *non_zero = 0;
-    for (unsigned c = 0; c < channels; c++) {
-        size_t found = 0;
-        for (size_t i = 0; i < count; i++) {
-            found += latents[c * count + i] != 0;
-        }
-        active = found > 0 ? c + 1 : active;
-        *non_zero += found;
-    }
-    return active;
-}
-
 /* --- encoding --------------------------------------------------------------------------------- */
-
-/* The intervals of a latent in the order in which a decoder reads them. */
-static size_t describe(const dcn_context *m, int32_t mean, uint8_t scale, int32_t latent,
-                       operation *operations)
-{
-    const table *const t = table_of(m, mean, scale);
-    const uint16_t *const cumulative = m->cumulative + t->start;
-    const int32_t difference = latent - (mean >> 4);
-    const int32_t value = difference >> t->low_bits;
-    const int32_t magnitude = value < 0 ? -value : value;
-    const int escaped = magnitude > t->radius;
-    const uint32_t symbol = (uint32_t)(escaped ? 2 * t->radius + 1 : value + t->radius);
-    size_t count = 0;
-    operations[count++] =
-        (operation){cumulative[symbol], (uint16_t)(cumulative[symbol + 1] - cumulative[symbol]),
-                    DCN_CONTEXT_PRECISION};
-    if (escaped) {
-        const uint32_t beyond = (uint32_t)(magnitude - t->radius);
-        const unsigned length = 31U - (unsigned)__builtin_clz(beyond);
-        operations[count++] = (operation){value < 0, 1, 1};
-        operations[count++] = (operation){(uint16_t)length, 1, LENGTH_BITS};
-        operations[count++] = (operation){(uint16_t)(beyond - (1U << length)), 1, (uint8_t)length};
-    }
-    if (t->low_bits > 0) {
-        const uint32_t low = (uint32_t)difference & ((1U << t->low_bits) - 1);
-        operations[count++] = (operation){(uint16_t)low, 1, t->low_bits};
-    }
-    return count;
-}
 
 static void put(writer *w, operation o)
 {
@@ -324,15 +44,16 @@ static void encode_stream(void *argument, worker *w, entry *lists, size_t number
     size_t y = number + (b->rows - 1 - number) / b->streams * b->streams;
     size_t from = 0, to = 0;
     for (;; y -= b->streams) {
-        const surroundings around = list_rows(j, lists, y, from, to);
+        const surroundings around = dcn_context_list(j, lists, y, from, to);
         from = y > 2 ? y - 2 : 0;
         to = y + 1;
         for (size_t x = b->columns; x-- > 0 && !out.full;) {
             b->model->kernels->predict_place(b, w, &around, x);
             for (unsigned c = b->active; c-- > 0;) {
                 operation operations[MAX_OPERATIONS];
-                size_t count = describe(b->model, w->means[c], w->scales[c],
-                                        j->latents[(c * b->rows + y) * b->columns + x], operations);
+                size_t count = dcn_context_describe(b->model, w->means[c], w->scales[c],
+                                                    j->latents[(c * b->rows + y) * b->columns + x],
+                                                    operations);
                 while (count > 0) {
                     put(&out, operations[--count]);
                 }
@@ -388,13 +109,13 @@ size_t dcn_context_encode(const dcn_context *model, uint8_t *dst, size_t capacit
 {
     job j;
     const size_t error =
-        prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
+        dcn_context_prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
     if (error != 0) {
         return error;
     }
     size_t non_zero;
     j.latents = latents;
-    j.block.active = count_active(latents, model->channels, rows * columns, &non_zero);
+    j.block.active = dcn_context_count_active(latents, model->channels, rows * columns, &non_zero);
     if (j.block.active == 0) {
         if (capacity < 1) {
             return CONTEXT_ERROR(DCN_CONTEXT_DST_TOO_SMALL);
@@ -418,7 +139,7 @@ size_t dcn_context_encode(const dcn_context *model, uint8_t *dst, size_t capacit
         w->at = w->end = dst + header + (capacity - header) * end / rows;
         before = end;
     }
-    share_out(&j, encode_stream, streams, threads);
+    dcn_context_share_out(&j, encode_stream, streams, threads);
     for (unsigned s = 0; s < streams; s++) {
         if (j.writers[s].full) {
             return CONTEXT_ERROR(DCN_CONTEXT_DST_TOO_SMALL);
@@ -500,7 +221,7 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
 {
     job j;
     const size_t wrong =
-        prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
+        dcn_context_prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
     if (wrong != 0) {
         return wrong;
     }
@@ -519,11 +240,11 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
         return CONTEXT_ERROR(error);
     }
     b->latents = latents;
-    b->list_rows = list_rows_of(rows);
+    b->list_rows = dcn_context_list_rows(rows);
     b->coded = j.streams;
     memset(b->progress, 0, rows * sizeof *b->progress);
     /* More threads than streams would only wait. */
-    share_out(&j, decode_row, rows, threads < b->streams ? threads : b->streams);
+    dcn_context_share_out(&j, decode_row, rows, threads < b->streams ? threads : b->streams);
     if (b->failed) {
         return CONTEXT_ERROR(b->failed);
     }
@@ -538,28 +259,18 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
 /* --- what the network says ---------------------------------------------------------------------
  */
 
-static float bits_of(const dcn_context *m, int32_t mean, uint8_t scale, int32_t latent)
-{
-    operation operations[MAX_OPERATIONS];
-    float bits = 0;
-    for (size_t n = describe(m, mean, scale, latent, operations); n > 0; n--) {
-        const operation o = operations[n - 1];
-        bits += (float)o.bits - (o.frequency == 1 ? 0 : log2f(o.frequency));
-    }
-    return bits;
-}
-
 static void predict_row(void *argument, worker *w, entry *lists, size_t y)
 {
     job *const j = argument;
     const block *const b = &j->block;
-    const surroundings around = list_rows(j, lists, y, 0, 0);
+    const surroundings around = dcn_context_list(j, lists, y, 0, 0);
     for (size_t x = 0; x < b->columns; x++) {
         b->model->kernels->predict_place(b, w, &around, x);
         for (unsigned c = 0; c < b->active; c++) {
             const size_t at = (c * b->rows + y) * b->columns + x;
             if (j->bits != NULL) {
-                j->bits[at] = bits_of(b->model, w->means[c], w->scales[c], j->latents[at]);
+                j->bits[at] =
+                    dcn_context_bits_of(b->model, w->means[c], w->scales[c], j->latents[at]);
             } else {
                 j->means[at] = w->means[c];
                 j->scales[at] = w->scales[c];
@@ -574,7 +285,7 @@ size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *sc
 {
     job j;
     const size_t error =
-        prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
+        dcn_context_prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
     if (error != 0) {
         return error;
     }
@@ -582,7 +293,7 @@ size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *sc
     j.means = means;
     j.scales = scales;
     j.block.active = model->channels;
-    share_out(&j, predict_row, rows, threads);
+    dcn_context_share_out(&j, predict_row, rows, threads);
     return rows * columns * model->channels;
 }
 
@@ -592,7 +303,7 @@ size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *la
 {
     job j;
     const size_t error =
-        prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
+        dcn_context_prepare(&j, model, rows, columns, rate, threads, workspace, workspace_size);
     if (error != 0) {
         return error;
     }
@@ -601,9 +312,9 @@ size_t dcn_context_bits(const dcn_context *model, float *bits, const int16_t *la
     memset(bits, 0, count * sizeof *bits);
     j.latents = latents;
     j.bits = bits;
-    j.block.active = count_active(latents, model->channels, rows * columns, &non_zero);
+    j.block.active = dcn_context_count_active(latents, model->channels, rows * columns, &non_zero);
     if (j.block.active > 0) {
-        share_out(&j, predict_row, rows, threads);
+        dcn_context_share_out(&j, predict_row, rows, threads);
     }
     return count;
 }

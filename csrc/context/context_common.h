@@ -110,11 +110,14 @@ typedef struct {
     unsigned streams;                  /* row y belongs to stream y modulo this */
     int32_t *first_bias, *output_bias; /* interpolated for the rate */
     int16_t *latents;
-    entry *lists; /* decoding: the places of the last `list_rows` rows */
+    entry *lists; /* decoding, quantising: the places of the last `list_rows` rows */
     size_t list_rows, list_stride;
-    uint32_t *progress; /* decoding: places of each row that are known */
+    uint32_t *progress; /* of the same: places of each row that are known */
     int failed;         /* decoding: the first error, a dcn_context_error */
     stream *coded;
+    const float *targets, *weights; /* quantising: (N, rows, columns) and (N) */
+    int centred;                    /* quantising: distances are from the cells' centres */
+    int32_t least, most;            /* quantising: of code words */
 } block;
 
 /* What a thread needs for itself. */
@@ -136,6 +139,8 @@ typedef struct kernels {
     void (*predict_place)(const block *b, worker *w, const surroundings *around, size_t x);
     /* Decode a row; wait for the row above where another thread decodes it. Returns an error. */
     dcn_context_error (*decode_row)(block *b, worker *w, size_t y);
+    /* Choose the latents of a row, with the same wait. */
+    void (*quantise_row)(block *b, worker *w, size_t y);
 } kernels;
 
 extern const kernels dcn_context_plain;
@@ -143,6 +148,9 @@ extern const kernels dcn_context_plain;
 extern const kernels dcn_context_avx2;
 extern const kernels dcn_context_vnni;
 #endif
+
+/* The code word of a latent: the cheapest in bits and weighed distance from its target. */
+int32_t dcn_context_choose(const block *b, int32_t mean, uint8_t scale, float target, float weight);
 
 /* Wait until `needed` places of a row are known; 0 if decoding has failed meanwhile. */
 int dcn_context_wait(const block *b, size_t row, uint32_t needed);

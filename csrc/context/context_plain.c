@@ -30,4 +30,4 @@ static inline void push_inputs(int32_t *sum, const int16_t *columns, size_t stri
 
 #include "context_row.h"
 
-const kernels dcn_context_plain = {DCN_CONTEXT_PLAIN, predict_place, decode_row};
+const kernels dcn_context_plain = {DCN_CONTEXT_PLAIN, predict_place, decode_row, quantise_row};

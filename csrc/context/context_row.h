@@ -1,7 +1,7 @@
-/* Evaluating the network and decoding a row: included once for each set of instructions, after
- * TARGET, push (sums += column * value), push_pair (sums += two columns * two values) and
- * push_inputs (sums += columns * values) have been defined for it. All three work on whole vectors
- * of LANES rows, `first` and `last` being multiples of it. */
+/* Evaluating the network, decoding and quantising a row: included once for each set of
+ * instructions, after TARGET, push (sums += column * value), push_pair (sums += two columns * two
+ * values) and push_inputs (sums += columns * values) have been defined for it. All three work on
+ * whole vectors of LANES rows, `first` and `last` being multiples of it. */
 
 /* Leaky ReLU with slope 1/8 of a sum, as an activation of 16 bits. */
 TARGET INLINE int32_t activation(int32_t sum, unsigned shift)
@@ -177,22 +177,48 @@ TARGET INLINE dcn_context_error read_latent(const dcn_context *m, stream *s, int
     return DCN_CONTEXT_OK;
 }
 
+/* The places of a row in the ring of rows that become known. */
+INLINE entry *ring_row(const block *b, size_t y)
+{
+    return b->lists + y % b->list_rows * b->columns * b->list_stride;
+}
+
+INLINE surroundings ring_rows(const block *b, size_t y)
+{
+    surroundings around;
+    for (size_t i = 0; i < 3; i++) {
+        around.rows[i] = i <= y ? ring_row(b, y - i) : NULL;
+    }
+    return around;
+}
+
+/* Wait for what place x of a row sees in the row above; 0 if decoding has failed meanwhile. */
+INLINE int wait_above(const block *b, size_t y, size_t x)
+{
+    const size_t needed = x + 3 < b->columns ? x + 3 : b->columns;
+    return y == 0 || dcn_context_wait(b, y - 1, (uint32_t)needed);
+}
+
+/* Keep the latent of channel c, not 0, and tell what sees it. */
+TARGET INLINE void keep(block *b, worker *w, entry *list, unsigned c, size_t y, size_t x,
+                        int32_t latent)
+{
+    known(b, w, c, latent);
+    list[++list->channel] = (entry){(uint16_t)c, (int16_t)latent};
+    b->latents[(c * b->rows + y) * b->columns + x] = (int16_t)latent;
+}
+
 TARGET static dcn_context_error decode_row(block *b, worker *w, size_t y)
 {
     stream s = b->coded[y % b->streams]; /* a copy, because only what has no address is quick */
-    surroundings around;
-    for (size_t i = 0; i < 3; i++) {
-        around.rows[i] =
-            i <= y ? b->lists + (y - i) % b->list_rows * b->columns * b->list_stride : NULL;
-    }
-    entry *list = b->lists + y % b->list_rows * b->columns * b->list_stride;
+    const surroundings around = ring_rows(b, y);
+    entry *list = ring_row(b, y);
     for (size_t x = 0; x < b->columns; x++, list += b->list_stride) {
-        const size_t needed = x + 3 < b->columns ? x + 3 : b->columns;
-        if (y > 0 && !dcn_context_wait(b, y - 1, (uint32_t)needed)) {
+        if (!wait_above(b, y, x)) {
             return DCN_CONTEXT_OK; /* another thread has the error */
         }
         begin_place(b, w, &around, x);
-        uint16_t count = 0;
+        list->channel = 0;
         for (unsigned c = 0; c < b->active; c++) {
             uint8_t scale;
             int32_t latent;
@@ -202,15 +228,32 @@ TARGET static dcn_context_error decode_row(block *b, worker *w, size_t y)
                 return error;
             }
             if (latent != 0) {
-                known(b, w, c, latent);
-                list[++count].channel = (uint16_t)c;
-                list[count].value = (int16_t)latent;
-                b->latents[(c * b->rows + y) * b->columns + x] = (int16_t)latent;
+                keep(b, w, list, c, y, x, latent);
             }
         }
-        list->channel = count;
         __atomic_store_n(&b->progress[y], (uint32_t)x + 1, __ATOMIC_RELEASE);
     }
     b->coded[y % b->streams] = s;
     return DCN_CONTEXT_OK;
+}
+
+TARGET static void quantise_row(block *b, worker *w, size_t y)
+{
+    const surroundings around = ring_rows(b, y);
+    entry *list = ring_row(b, y);
+    for (size_t x = 0; x < b->columns; x++, list += b->list_stride) {
+        (void)wait_above(b, y, x); /* nothing fails here */
+        begin_place(b, w, &around, x);
+        list->channel = 0;
+        for (unsigned c = 0; c < b->active; c++) {
+            uint8_t scale;
+            const int32_t mean = step(b, w, c, &scale);
+            const float target = b->targets[(c * b->rows + y) * b->columns + x];
+            const int32_t latent = dcn_context_choose(b, mean, scale, target, b->weights[c]);
+            if (latent != 0) {
+                keep(b, w, list, c, y, x, latent);
+            }
+        }
+        __atomic_store_n(&b->progress[y], (uint32_t)x + 1, __ATOMIC_RELEASE);
+    }
 }

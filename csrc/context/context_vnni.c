@@ -70,5 +70,5 @@ TARGET static inline void push_inputs(int32_t *sum, const int16_t *columns, size
 
 #include "context_row.h"
 
-const kernels dcn_context_vnni = {DCN_CONTEXT_VNNI, predict_place, decode_row};
+const kernels dcn_context_vnni = {DCN_CONTEXT_VNNI, predict_place, decode_row, quantise_row};
 #endif

@@ -1,5 +1,6 @@
 /* Fuzzing of the context coder: any block must end in an error or in latents, any latents must
- * come back, whatever the number of threads, and all sets of instructions must agree in every sum.
+ * come back, whatever the number of threads, and all sets of instructions must agree in every sum
+ * and choice.
  *
  * With libFuzzer this file is the target. With -DDCN_CONTEXT_STANDALONE it has a main() of its
  * own, which makes inputs at random for a number of seconds (first argument) and replays the files
@@ -313,6 +314,37 @@ static void compare_sums(const use *u, const int16_t *latents, sums *expected, i
     free(means);
 }
 
+/* Any targets, some of them no numbers, give code words within bounds, the same for every path and
+ * number of threads. */
+static void quantise_anything(const use *u, const int16_t *latents, int16_t *expected, int first)
+{
+    float *const targets = buffer(u->count * sizeof *targets);
+    float *const weights = buffer(DCN_CONTEXT_MAX_CHANNELS * sizeof *weights);
+    int16_t *const chosen = buffer(u->count * sizeof *chosen);
+    const int16_t least = (int16_t)-(latents[0] & 0x7FFF), most = latents[u->count - 1] & 0x7FFF;
+    for (size_t i = 0; i < u->count; i++) {
+        targets[i] = (float)latents[i] * (latents[i] & 1 ? 0.37F : 1e34F);
+        targets[i] = targets[i] - (latents[i] & 2 ? targets[i] * 1e6F : 0); /* infinite, or none */
+    }
+    for (size_t i = 0; i < DCN_CONTEXT_MAX_CHANNELS; i++) {
+        weights[i] = (float)(i % 7) * (i % 2 ? 3 : -1e30F);
+    }
+    CHECK(dcn_context_quantise(u->model, chosen, targets, weights, u->rate & 1, least, most,
+                               u->rows, u->columns, u->rate, u->threads, u->workspace,
+                               u->workspace_size) == u->count);
+    for (size_t i = 0; i < u->count; i++) {
+        CHECK(chosen[i] >= least && chosen[i] <= most);
+    }
+    if (first) {
+        memcpy(expected, chosen, u->count * sizeof *chosen);
+    } else {
+        CHECK(memcmp(expected, chosen, u->count * sizeof *chosen) == 0);
+    }
+    free(chosen);
+    free(weights);
+    free(targets);
+}
+
 static void latents_of(int16_t *latents, size_t count, const uint8_t *data, size_t size,
                        unsigned kind)
 {
@@ -343,6 +375,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dcn_context_parameters p = random_parameters();
     static uint8_t block[MAX_SIDE * (MAX_SIDE * MAX_N * 7 + 16) + 32 * DCN_CONTEXT_MAX_STREAMS];
     static int16_t latents[MAX_N * MAX_SIDE * MAX_SIDE], decoded[MAX_N * MAX_SIDE * MAX_SIDE];
+    static int16_t chosen[MAX_N * MAX_SIDE * MAX_SIDE];
     static sums expected;
     use u = {.rate = data[4], .threads = 1};
     shape_of(data, &u.rows, &u.columns);
@@ -359,6 +392,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             decode_anything(&u, data + HEAD, size - HEAD, decoded, &decoded_size);
             block_size = round_trip(&u, latents, block, block_size);
             compare_sums(&u, latents, &expected, path == 0);
+            quantise_anything(&u, latents, chosen, path == 0);
             free(u.workspace);
         }
         free(memory);

@@ -10,8 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.encoder.effort import Effort
 from dcncodec.entropy import Candidates, FileCoder
 from dcncodec.formats import container
+from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture
 from dcncodec.runtime.windows import Transforms
@@ -27,6 +29,7 @@ class Encoding:
         coders: what may code the latents; the smallest file is taken.
         header: of the file.
         picture: its pixels.
+        effort: what is done for a smaller file; None for rounding.
     """
 
     def __init__(
@@ -35,9 +38,10 @@ class Encoding:
         coders: Sequence[FileCoder],
         header: container.Header,
         picture: Picture,
+        effort: Effort | None = None,
     ) -> None:
         self.transforms, self.coders = transforms, coders
-        self.header, self.picture = header, picture
+        self.header, self.picture, self.effort = header, picture, effort
 
     def file(self, rate: int, latents: Latents | None = None) -> bytes:
         """The bytes of the file.
@@ -48,6 +52,8 @@ class Encoding:
         """
         header = self.header
         candidates = self._candidates(rate)
+        if latents is None and self.effort is not None:
+            latents = self.latents(rate)
         for number in range(header.block_count):
             area = header.block(number)
             if latents is None:
@@ -63,14 +69,49 @@ class Encoding:
     def latents(self, rate: int) -> Latents:
         """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
         because other windows round some of them to other words."""
-        header = self.header
-        channels = self.transforms.geometry.channels
-        latents = np.empty((channels, header.latent_height, header.latent_width), np.int16)
-        for number in range(header.block_count):
-            area = header.block(number)
-            place = (slice(None), *area.within(header.plane))
+        plane = self.header.plane
+        if self.effort is not None:
+            from dcncodec.encoder.refining import Refinement
+
+            search = Refinement(self.transforms, self.effort, self.picture, plane, rate)
+            return search.words(self._blocks)
+        latents = np.empty((self.transforms.geometry.channels, plane.rows, plane.columns), np.int16)
+        for area in self._blocks:
+            place = (slice(None), *area.within(plane))
             latents[place] = self.transforms.analyse(self.picture.pixels, area, rate)
         return latents
+
+    def unrounded(self, rate: int) -> NDArray[np.float32]:
+        """What ``latents`` rounds, float32 of the same shape: whole already with an effort."""
+        if self.effort is not None:
+            return self.latents(rate).astype(np.float32)
+        plane, channels = self.header.plane, self.transforms.geometry.channels
+        exact = np.empty((channels, plane.rows, plane.columns), np.float32)
+        for area in self._blocks:
+            place = (slice(None), *area.within(plane))
+            exact[place] = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
+        return exact
+
+    def thinned(self, exact: NDArray[np.float32], rate: int, curvature: float) -> Latents:
+        """Code words with less bits than the nearest ones.
+
+        Args:
+            exact: as ``unrounded`` gives it.
+            curvature: bits that a squared distance of one code word is worth.
+        """
+        coder = self.coders[0]
+        assert not isinstance(coder, ChannelCoder)
+        words = np.empty(exact.shape, np.int16)
+        for area in self._blocks:
+            place = (slice(None), *area.within(self.header.plane))
+            words[place] = coder.quantise(
+                exact[place], curvature, rate, centred=self.effort is None
+            )
+        return words
+
+    @property
+    def _blocks(self) -> list[Area]:
+        return [self.header.block(number) for number in range(self.header.block_count)]
 
     def decoded(self, latents: Latents, rate: int) -> Picture:
         """The picture that a decoder will show, without alpha and metadata."""
@@ -101,7 +142,7 @@ class Encoding:
             block_width=0,
         )
         picture = Picture(pixels, grey=self.picture.grey)
-        return Encoding(self.transforms, self.coders, header, picture)
+        return Encoding(self.transforms, self.coders, header, picture, self.effort)
 
     @cached_property
     def fixed_bytes(self) -> int:

@@ -57,10 +57,42 @@ class Transforms:
         Raises:
             LimitError: not even the smallest window fits the memory.
         """
+        latents = np.empty((self.geometry.channels, area.rows, area.columns), np.int16)
+
+        def keep(latent: NDArray[np.float32], place: tuple[slice, ...]) -> None:
+            latents[place] = self.rounded(latent)
+
+        self._analyse(pixels, area, rate, keep)
+        return latents
+
+    def analyse_unrounded(self, pixels: Pixels, area: Area, rate: int = 0) -> NDArray[np.float32]:
+        """What the network gives for an area of the latent plane, float32 (N, rows, columns).
+
+        Arguments and errors are those of ``analyse``.
+        """
+        latents = np.empty((self.geometry.channels, area.rows, area.columns), np.float32)
+
+        def keep(latent: NDArray[np.float32], place: tuple[slice, ...]) -> None:
+            latents[place] = latent
+
+        self._analyse(pixels, area, rate, keep)
+        return latents
+
+    def rounded(self, latent: NDArray[np.float32]) -> Latents:
+        """The nearest code words, int16 of the same shape."""
+        words = np.rint(latent).clip(self.geometry.first, self.geometry.last)
+        return words.astype(np.int16)
+
+    def _analyse(
+        self,
+        pixels: Pixels,
+        area: Area,
+        rate: int,
+        keep: Callable[[NDArray[np.float32], tuple[slice, ...]], None],
+    ) -> None:
         geometry, stride = self.geometry, self.geometry.stride
         height, width = pixels.shape[:2]
         plane = Area(0, 0, -(-height // stride), -(-width // stride))
-        latents = np.empty((geometry.channels, area.rows, area.columns), np.int16)
 
         def run(window: Area) -> None:
             outer = window.grown(geometry.halo, plane)
@@ -71,12 +103,10 @@ class Transforms:
             if below or beside:
                 part = np.pad(part, ((0, below), (0, beside), (0, 0)), mode="edge")
             latent = self.engine.analysis(part, rate)
-            words = np.rint(latent[(slice(None), *window.within(outer))])
-            words = words.clip(geometry.first, geometry.last)
-            latents[(slice(None), *window.within(area))] = words
+            inner = latent[(slice(None), *window.within(outer))]
+            keep(inner, (slice(None), *window.within(area)))
 
-        self._each_window(area, run)
-        return latents
+        self.each_window(area, run)
 
     def synthesise(self, latents: Latents, plane: Area, area: Area, rate: int = 0) -> Pixels:
         """Pixels of an area of the latent plane.
@@ -103,17 +133,26 @@ class Transforms:
             restored = self.engine.synthesis(part, rate)
             pixels[window.within(area, stride)] = restored[window.within(outer, stride)]
 
-        self._each_window(area, run)
+        self.each_window(area, run)
         return pixels
 
-    def _each_window(self, area: Area, run: Callable[[Area], None]) -> None:
-        """Run all windows of an area; after an out-of-memory, those of that window anew."""
-        for window in area.windows(self.window):
+    def each_window(
+        self, area: Area, run: Callable[[Area], None], side: int = WINDOW, passes: int = 1
+    ) -> None:
+        """Run all windows of an area; after an out-of-memory, those of that window anew.
+
+        Args:
+            area: of the latent plane.
+            run: called with each window.
+            side: of a window in latents, at most.
+            passes: what a window counts for in ``progress``.
+        """
+        for window in area.windows(min(self.window, side)):
             if self._fits(window, run):
-                self.progress((window.bottom - window.top) * (window.right - window.left))
+                self.progress(passes * window.rows * window.columns)
             else:
                 self._shrink()
-                self._each_window(window, run)
+                self.each_window(window, run, side, passes)
 
     @staticmethod
     def _fits(window: Area, run: Callable[[Area], None]) -> bool:

@@ -66,6 +66,11 @@ class CodecFamily(Family, Protocol):
         """What the latents of a model are."""
         ...
 
+    def slope(self, card: Mapping[str, Any], rate: int) -> float | None:
+        """What the training weighed distortion with: bits per pixel for a mean squared error of one
+        level of 255; None where the card does not say."""
+        ...
+
     def network(self, folder: ModelFolder) -> Network:
         """See ``Family``."""
         ...

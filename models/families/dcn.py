@@ -47,6 +47,11 @@ def geometry(card: Mapping[str, Any]) -> Geometry:
     return Geometry(card["architecture"]["latent_channels"], HALO)
 
 
+def slope(card: Mapping[str, Any], rate: int) -> float | None:
+    """See ``CodecFamily``; of models of one rate, whose loss counts more than that."""
+    return None
+
+
 def network(folder: ModelFolder) -> DCN:
     """See ``Family``."""
     import torch

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dcncodec.formats.geometry import Geometry
-from dcncodec.models.card import card_text, is_whole
+from dcncodec.formats.geometry import MAX_RATE, Geometry
+from dcncodec.models.card import card_text, is_positive, is_whole
 from dcncodec.models.coders import load_context
 from dcncodec.models.roles import Role
 
@@ -65,6 +65,15 @@ def geometry(card: Mapping[str, Any]) -> Geometry:
         words=2 * LARGEST + 1,
         rates=True,
     )
+
+
+def slope(card: Mapping[str, Any], rate: int) -> float | None:
+    """See ``CodecFamily``: lambda, which the recipe has at both ends."""
+    low, high = (card["recipe"].get(name) for name in ("lambda_low", "lambda_high"))
+    if not (is_positive(low) and is_positive(high)):
+        return None
+    weight: float = low * (high / low) ** (rate / MAX_RATE)
+    return weight
 
 
 def network(folder: ModelFolder) -> VR:

@@ -79,3 +79,19 @@ def test_models_of_one_rate(dcn: Runner, photo: Path, tiny_model: Path) -> None:
     for options, asked in ((("--quality", 55), "quality 55"), (("--min-psnr", 30), "min psnr")):
         result = dcn("encode", "--model", tiny_model, *options, photo)
         one_line(result, f"{asked}: model tiny has one rate; leave it out, or take", code=2)
+
+
+def test_effort(dcn: Runner, photo: Path, rated: Path, tiny_model: Path) -> None:
+    coded = photo.with_suffix(".dcn")
+    files = []
+    for effort in (0, 2):
+        options = ("--model", rated, "--quality", 47, "--threads", 1, "--effort", effort)
+        result = dcn("encode", "-f", *options, photo)
+        assert result.code == 0, result.err
+        files.append(coded.read_bytes())
+    assert files[0] != files[1]
+    coded.unlink()
+    one_line(dcn("encode", "--effort", 2, "--bare", photo), "--bare has no effort", code=2)
+    one_line(dcn("encode", "--effort", 2, "--model", tiny_model, photo), "effort 2", code=2)
+    assert dcn("encode", "--effort", 10, photo).code == 2
+    assert not coded.exists()

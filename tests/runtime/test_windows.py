@@ -12,7 +12,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.families.dcn import HALO
 from dcncodec.notices import Notice
 from dcncodec.runtime.torch_engine import TorchEngine
-from dcncodec.runtime.windows import SMALLEST_WINDOW, Transforms
+from dcncodec.runtime.windows import SMALLEST_WINDOW, WINDOW, Transforms
 
 CHANNELS = 4
 GEOMETRY = Geometry(CHANNELS, HALO)
@@ -102,16 +102,16 @@ class _SmallGpu(Transforms):
 
     fits = 0
 
-    def _each_window(self, area: Area, run: object) -> None:
+    def each_window(self, area: Area, run: object, side: int = WINDOW, passes: int = 1) -> None:
         def limited(window: Area) -> None:
             if self.engine.device != "cpu" and window.bottom - window.top > self.fits:
                 raise torch.OutOfMemoryError("too large")
             run(window)  # type: ignore[operator]
 
         if getattr(run, "__name__", "") == "limited":
-            super()._each_window(area, run)  # type: ignore[arg-type]
+            super().each_window(area, run)  # type: ignore[arg-type]
         else:
-            super()._each_window(area, limited)
+            super().each_window(area, limited)
 
 
 @pytest.mark.parametrize(("fits", "moves"), [(64, False), (0, True)])
@@ -154,12 +154,12 @@ def test_out_of_memory_on_the_cpu(error: Exception) -> None:
         if window.bottom - window.top > fits:
             raise error
 
-    transforms._each_window(plane, lambda window: run(window, 50))
+    transforms.each_window(plane, lambda window: run(window, 50))
     assert transforms.window == 64
     assert sum(done) == 100 * 40
     assert [notice.kind for notice in notices] == ["memory"]
     with pytest.raises(LimitError, match="not enough memory even for windows of 256 pixels"):
-        transforms._each_window(plane, lambda window: run(window, 10))
+        transforms.each_window(plane, lambda window: run(window, 10))
 
 
 def test_other_errors_of_a_window_pass() -> None:
@@ -167,7 +167,7 @@ def test_other_errors_of_a_window_pass() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
-        _transforms(128)._each_window(Area(0, 0, 9, 9), run)
+        _transforms(128).each_window(Area(0, 0, 9, 9), run)
 
 
 def _to_ignoring_meta(original: object) -> object:

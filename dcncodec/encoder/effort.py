@@ -1,0 +1,79 @@
+"""How much work an encoder does for a smaller file. Decoders are the same whatever it does.
+
+Level 0 rounds. The others choose code words with the coder's bits and the gradient of the picture's
+error, in more and more steps (``refining``). Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcncodec.errors import UsageError
+from dcncodec.models.families import find_codec
+
+if TYPE_CHECKING:
+    from dcncodec.formats.coder import ModelCoder
+    from dcncodec.models.card import ModelFolder
+    from dcncodec.runtime.gradients import Gradients
+
+STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
+"""Steps with gradients by level."""
+MAX_EFFORT = len(STEPS) - 1
+GRADIENT_PASSES = 4
+"""What a gradient takes, in analyses."""
+STEEPER = 1.3
+"""The slope of rate over distortion that files have, over the training's lambda."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """A level above 0 for a model.
+
+    Attributes:
+        level: 1 to ``MAX_EFFORT``.
+        folder: of the model.
+        coder: of its latents.
+        gradients: of its synthesis.
+    """
+
+    level: int
+    folder: ModelFolder
+    coder: ModelCoder
+    gradients: Gradients
+
+    @property
+    def steps(self) -> int:
+        """With gradients."""
+        return STEPS[self.level]
+
+    def slope(self, rate: int) -> float:
+        """Lambda: bits for a squared error of one level of 255 in one colour of one pixel."""
+        weight = _slope(self.folder, rate)
+        assert weight is not None
+        return STEEPER * weight / 3
+
+
+def check_effort(level: int, folder: ModelFolder) -> None:
+    """Tell whether a model can be encoded with a level of effort.
+
+    Raises:
+        UsageError: there is no such level, or it takes what the model does not have.
+    """
+    if not 0 <= level <= MAX_EFFORT:
+        raise UsageError(f"effort {level}: choose 0 to {MAX_EFFORT}")
+    if level and _slope(folder, 0) is None:
+        raise UsageError(
+            f"effort {level}: the card of model {folder.name} does not say what bits are worth; "
+            "leave it out, or take a model with rates such as dcn-vr"
+        )
+
+
+def passes_of(level: int) -> int:
+    """What the steps of a level take, in analyses, as progress counts them."""
+    # Rounded words are compared with the first chosen ones; the last step needs no gradient.
+    return STEPS[level] * GRADIENT_PASSES + 2 if level else 0
+
+
+def _slope(folder: ModelFolder, rate: int) -> float | None:
+    return find_codec(folder.family).slope(folder.card, rate)
