@@ -63,6 +63,8 @@ UNITS = 8
 """Of the recurrent layer."""
 FLOOR = 1e-5
 """Under a photo's deviations, and what is learned on top of it at the start."""
+USUAL_SHARE = 0.1
+"""Of a photo's pixels, what the map begins with: an optimiser takes long to find a bias."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,13 @@ class Anomaly(nn.Module):
         gates = 4 * UNITS
         self.enter = nn.Conv2d(size.adapted, gates, size.kernel, padding=middle)
         self.recur = nn.Conv2d(UNITS, gates, size.kernel, padding=middle, bias=False)
-        self.decide = nn.Conv2d(UNITS, 1, size.kernel, padding=middle)
+        self.decide = decision_layer(UNITS, size.kernel)
+        entering = self.enter.bias
+        assert entering is not None
+        with torch.no_grad():
+            entering.zero_()
+            # As in Keras, whose layer the authors use: at the start nothing is forgotten.
+            entering[2 * UNITS : 3 * UNITS] = 1
         steps = len(size.windows) + 1
         self.reach = max(size.windows, default=0) // 2 + middle * (steps + 1)
 
@@ -272,6 +280,14 @@ class Trace(nn.Module):
         adapted = self.adapted(pixels)
         logits: Tensor = self.anomaly(adapted, Anomaly.statistics(adapted))
         return logits
+
+
+def decision_layer(channels: int, kernel: int) -> nn.Conv2d:
+    """The last layer of a map, which begins with ``USUAL_SHARE`` everywhere."""
+    layer = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, math.log(USUAL_SHARE / (1 - USUAL_SHARE)))
+    return layer
 
 
 def box_means(maps: Tensor, windows: Sequence[int]) -> list[Tensor]:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import click
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dcncodec.errors import DcnError
 from dcncodec.models.families.trace import ANOMALY
 from dcncodec.models.load import load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
-from dcncodec.models.trace import SIZES, Anomaly, Size, Statistics, Trace
+from dcncodec.models.trace import SIZES, Anomaly, Size, Statistics, Trace, decision_layer
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.recipes import PAPER_PATCH, TRACE_RECIPES
@@ -45,7 +45,7 @@ class SideBySide(Anomaly):
         super().__init__(size if windows else replace(size, windows=()))
         self.deviations = deviations
         maps = size.adapted * (len(self.windows) + 1)
-        self.decide = nn.Conv2d(maps, 1, size.kernel, padding=size.kernel // 2)
+        self.decide = decision_layer(maps, size.kernel)
         del self.enter, self.recur
 
     def forward(self, adapted: Tensor, statistics: Statistics) -> Tensor:

@@ -27,6 +27,7 @@ def write_trace(folder: Path, stage: str = "joint", threshold: float | None = No
     network = Trace(SIZES["8"], 25)
     with torch.no_grad():
         network.anomaly.decide.weight.mul_(20)
+        network.anomaly.decide.bias.zero_()
     known = {"threshold": threshold, "false_alarm": None if threshold is None else 0.05}
     architecture = {"family": "trace", "size": "8", "classes": 25}
     write_model(folder, network.state_dict(), architecture, {"stage": stage, **known, **RUN})

@@ -101,6 +101,14 @@ def test_a_part_of_a_photo_gives_what_the_whole_does(trace: Trace) -> None:
     assert (part[:, 0, 0] - whole[:, 10, 20]).abs() > 0
 
 
+def test_a_map_begins_with_a_small_share_everywhere() -> None:
+    """Otherwise the first steps of a training would be spent on a bias."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        found = Trace(SIZES[TINY], 25)(torch.rand(1, 3, 70, 70)).sigmoid()
+    assert 0.05 < float(found.mean()) < 0.2
+
+
 def test_anomalies_do_not_depend_on_the_scale_of_the_projection(trace: Trace) -> None:
     pixels = torch.rand(1, 3, 64, 64)
     before = trace(pixels)

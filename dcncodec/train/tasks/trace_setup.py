@@ -91,7 +91,11 @@ def prepare(
     init = header.init if header is not None else ""
     if start is not None:
         init = start.name
-        trace.load_state_dict(load_trace(start).state_dict())
+        trained = load_trace(start)
+        trace.features.load_state_dict(trained.features.state_dict())
+        trace.decision.load_state_dict(trained.decision.state_dict())
+        if start.card["stage"] != FEATURES:
+            trace.anomaly.load_state_dict(trained.anomaly.state_dict())
     if header is not None:
         notify(f"resuming {checkpoint} at step {header.progress.step:,}")
     loaders = settings.loaders
