@@ -49,6 +49,7 @@ def update(codec: DcnCodec, results: Results) -> None:
             continue
         found = figures(summary, results.points)
         if isinstance(codec, RatedCodec):
-            update_card(codec.models[codec.name], {f"{name}, rate {summary.setting}": found})
+            effort = f", effort {codec.effort}" if codec.effort else ""
+            update_card(codec.model, {f"{name}, rate {summary.setting}{effort}": found})
         else:
             update_card(codec.models[summary.setting], {name: found})

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 import dcncodec
-from dcncodec import formats, models, runtime
+from dcncodec import encoder, formats, models, runtime
 from dcncodec.bench import metrics
 from dcncodec.codec import Codec
+from dcncodec.encoder.effort import check_effort
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_RATE
@@ -31,6 +32,8 @@ Pixels = NDArray[np.uint8]
 
 RATES = (0, 36, 73, 109, 146, 182, 219, 255)
 """Settings of a rate-distortion curve of a model for all rates."""
+EFFORT_MARK = "@"
+"""Between a model's name and a level of effort."""
 LADDER = "dcn"
 """The codec whose settings are the bundled models, from few to many bits."""
 DEFAULT_BASELINES = ("jpeg", "jpeg420", "jpeg2000", "webp", "avif", "avif-iq", "jxl", "bpg")
@@ -196,27 +199,40 @@ def _runtime(device: str, precision: Precision) -> str:
 
 
 class RatedCodec(DcnCodec):
-    """A dcn model for all rates; a setting is a rate."""
+    """A dcn model for all rates; a setting is a rate.
+
+    Attributes:
+        model: its folder.
+        effort: the level with which it encodes.
+    """
 
     whole = True
 
     def __init__(
-        self, name: str, model: ModelFolder, device: str, precision: Precision, threads: int
+        self,
+        name: str,
+        model: ModelFolder,
+        device: str,
+        precision: Precision,
+        threads: int,
+        effort: int,
     ) -> None:
         super().__init__(name, [model], device, precision, threads)
         self.settings = tuple(map(str, RATES))
+        self.effort, self.model = effort, model
 
     def version(self, setting: str) -> str:
         """See ``DcnCodec``."""
-        return super().version(self.name)
+        plain = super().version(self.model.name)
+        return f"{plain}, effort {self.effort}" if self.effort else plain
 
     def loaded(self, setting: str) -> Codec:
         """The model, whatever the setting."""
-        return super().loaded(self.name)
+        return super().loaded(self.model.name)
 
     def encode(self, pixels: Pixels, setting: str) -> bytes:
         """See ``BenchCodec``."""
-        return self.loaded(setting).encode(pixels, rate=int(setting))
+        return self.loaded(setting).encode(pixels, rate=int(setting), effort=self.effort)
 
     def encode_near(self, pixels: Pixels, bytes_payload: float) -> tuple[str, bytes]:
         """The rate whose payload is nearest to a number of bytes, and its file."""
@@ -232,6 +248,7 @@ class Spec:
         models: the weight folders of a dcn codec.
         device, precision: of a dcn codec.
         threads: of the processor.
+        effort: of a model for all rates.
     """
 
     name: str
@@ -239,6 +256,7 @@ class Spec:
     device: str = "cpu"
     precision: Precision = "auto"
     threads: int = 1
+    effort: int = 0
 
     def open(self) -> BaselineCodec | DcnCodec | RatedCodec:
         """The codec; each process opens it once."""
@@ -255,7 +273,9 @@ def _open(spec: Spec) -> BaselineCodec | DcnCodec | RatedCodec:
         return BaselineCodec(BASELINES[spec.name], spec.threads)
     models = [find_model(path) for path in spec.models]
     if models[0].geometry.rates:
-        return RatedCodec(spec.name, models[0], spec.device, spec.precision, spec.threads)
+        return RatedCodec(
+            spec.name, models[0], spec.device, spec.precision, spec.threads, spec.effort
+        )
     return DcnCodec(spec.name, models, spec.device, spec.precision, spec.threads)
 
 
@@ -265,8 +285,9 @@ def specs(
     """The codecs of a run.
 
     Args:
-        names: baselines, ``dcn`` (the models low, medium and high), names or folders of models;
-            none means dcn, every other installed model and ``DEFAULT_BASELINES``.
+        names: baselines, ``dcn`` (the models low, medium and high), names or folders of models,
+            of those for all rates also with a level of effort (``dcn-vr@6``); none means dcn, every
+            other installed model and ``DEFAULT_BASELINES``.
         device, precision: of dcn's networks.
 
     Raises:
@@ -282,10 +303,16 @@ def specs(
         if name in BASELINES:
             spec = Spec(name)
         else:
-            models = ladder if name == LADDER and ladder else [_model(name)]
-            title = LADDER if name == LADDER else models[0].name
+            plain, mark, level = name.rpartition(EFFORT_MARK)
+            if not (mark and level.isdecimal()):
+                plain, level = name, ""
+            models = ladder if plain == LADDER and ladder else [_model(plain)]
+            title = LADDER if plain == LADDER else models[0].name
+            if level:
+                check_effort(int(level), models[0])
+                title += f"{EFFORT_MARK}{int(level)}"
             paths = tuple(str(model.path) for model in models)
-            spec = Spec(title, paths, device, precision)
+            spec = Spec(title, paths, device, precision, effort=int(level or 0))
         if found.setdefault(spec.name, spec) != spec:
             raise UsageError(f"--codec {name}: another model is called {spec.name}; rename one")
     return list(found.values())
@@ -317,7 +344,7 @@ def code() -> set[Path]:
     """
     root = Path(dcncodec.__file__).parent
     found = {*root.glob("*.py"), *root.glob("_*.so"), *map(Path, (metrics.__file__, __file__))}
-    for package in (formats, models, runtime):
+    for package in (encoder, formats, models, runtime):
         for folder in package.__path__:
             found |= set(Path(folder).rglob("*.py"))
     return found

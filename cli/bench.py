@@ -67,8 +67,9 @@ def command(
     dcn bench speed --size 1920x1080
     dcn bench compare before/ after/
 
-    Codecs: dcn (the models low, medium and high), the name or folder of any model, jpeg, jpeg420,
-    jpeg2000, webp, avif, avif-iq, jxl, bpg, x265, and bpgenc where that program is on PATH. Runs
+    Codecs: dcn (the models low, medium and high), the name or folder of any model, also with a
+    level of effort (dcn-vr@6; --anchor dcn-vr shows what that gains), jpeg, jpeg420, jpeg2000,
+    webp, avif, avif-iq, jxl, bpg, x265, and bpgenc where that program is on PATH. Runs
     are cached: what was measured before is not measured again.
     """
     if context.invoked_subcommand is not None:

@@ -85,6 +85,23 @@ def test_results_depend_on_all_code_that_decides_them() -> None:
     assert not any(name.startswith(("cli/", "dcncodec/train/")) for name in names)
 
 
+def test_levels_of_effort(tmp_path: Path, tiny_model: Path) -> None:
+    """Codecs of their own, with files of their own, of one model."""
+    folder = str(write_vr(tmp_path / "all-rates"))
+    plain, worked = specs([folder, f"{folder}@1"])
+    assert (plain.name, worked.name) == ("all-rates", "all-rates@1")
+    codecs = plain.open(), worked.open()
+    assert codecs[0].version("73") != codecs[1].version("73")
+    photo = PHOTO[:64, :64]
+    files = [codec.encode(photo, "73") for codec in codecs]
+    assert files[0] != files[1]
+    assert np.array_equal(codecs[0].decode(files[1]), codecs[1].decode(files[1]))
+    with pytest.raises(UsageError, match="effort 12: choose 0 to 9"):
+        specs([f"{folder}@12"])
+    with pytest.raises(UsageError, match="effort 2: the card of model tiny"):
+        specs([f"{tiny_model}@2"])
+
+
 def test_all_codecs_by_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
     found = {spec.name: spec for spec in specs([])}
