@@ -53,7 +53,7 @@ JPEG, TIFF, WebP, BMP, PPM and AVIF. A file name - stands for standard input or 
 )
 @click.version_option(__version__, prog_name="dcn")
 def group() -> None:
-    """A learned image codec whose photos can still be authenticated."""
+    """A learned image codec, with a toolbox for the forensics of its photos."""
 
 
 def main() -> None:
