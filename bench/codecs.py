@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 import dcncodec
 from dcncodec import encoder, formats, models, runtime
 from dcncodec.bench import metrics
+from dcncodec.bench.names import EFFORT_MARK, LADDER, model_of, split_effort
 from dcncodec.codec import Codec
 from dcncodec.encoder.effort import check_effort
-from dcncodec.errors import ModelError, UsageError
+from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
@@ -32,10 +33,6 @@ Pixels = NDArray[np.uint8]
 
 RATES = (0, 36, 73, 109, 146, 182, 219, 255)
 """Settings of a rate-distortion curve of a model for all rates."""
-EFFORT_MARK = "@"
-"""Between a model's name and a level of effort."""
-LADDER = "dcn"
-"""The codec whose settings are the bundled models, from few to many bits."""
 DEFAULT_BASELINES = ("jpeg", "jpeg420", "jpeg2000", "webp", "avif", "avif-iq", "jxl", "bpg")
 
 
@@ -303,10 +300,8 @@ def specs(
         if name in BASELINES:
             spec = Spec(name)
         else:
-            plain, mark, level = name.rpartition(EFFORT_MARK)
-            if not (mark and level.isdecimal()):
-                plain, level = name, ""
-            models = ladder if plain == LADDER and ladder else [_model(plain)]
+            plain, level = split_effort(name)
+            models = ladder if plain == LADDER and ladder else [model_of(plain)]
             title = LADDER if plain == LADDER else models[0].name
             if level:
                 check_effort(int(level), models[0])
@@ -316,16 +311,6 @@ def specs(
         if found.setdefault(spec.name, spec) != spec:
             raise UsageError(f"--codec {name}: another model is called {spec.name}; rename one")
     return list(found.values())
-
-
-def _model(name: str) -> ModelFolder:
-    try:
-        return find_model(name)
-    except ModelError as error:
-        if Path(name).is_dir():
-            raise
-        known = ", ".join((LADDER, *BASELINES))
-        raise UsageError(f"--codec {name}: choose {known}, or a model ({error})") from None
 
 
 @cache

@@ -15,6 +15,7 @@ from dcncodec.cli.failures import explain, named
 from dcncodec.cli.lines import complain, escaped, json_line, say, tell
 from dcncodec.cli.plan import Job, Plan
 from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
+from dcncodec.cli.warned import shown_by, take_warnings, warned
 from dcncodec.cli.work import Outcome, Work
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder, read_bytes
@@ -46,7 +47,6 @@ class Display:
         self._bar: Progress | None = None
         self._files: TaskID | None = None
         self._windows: TaskID | None = None
-        self.warnings: list[str] = []
 
     def __enter__(self) -> Display:
         if on_terminal() and not self._quiet:
@@ -68,6 +68,7 @@ class Display:
             )
             if self._total > 1:
                 self._files = self._bar.add_task("files", total=self._total)
+        self._stack.enter_context(shown_by(_nowhere if self._quiet else self.error))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,10 +90,8 @@ class Display:
             complain(text)
 
     def notice(self, notice: Notice) -> None:
-        """A line on standard error unless the user wants quiet; kept for JSON either way."""
-        self.warnings.append(str(notice))
-        if not self._quiet:
-            self.error(f"warning: {notice}")
+        """See ``warned``."""
+        warned(notice)
 
     def _above(self, text: str) -> None:
         assert self._bar is not None
@@ -120,6 +119,10 @@ class Display:
         """So many pixels are finished."""
         if self._bar is not None and self._windows is not None:
             self._bar.advance(self._windows, pixels)
+
+
+def _nowhere(_: str) -> None:
+    """Nobody wants to know."""
 
 
 class Batch:
@@ -161,7 +164,6 @@ class Batch:
             loaded: list[Loaded] = []
             taken: set[str] = set()
             for job in self.plan.jobs:
-                self.display.warnings.clear()
                 try:
                     place = self._reserve(job, taken)
                     content = read(job)
@@ -238,7 +240,6 @@ class Batch:
 
     def _tell(self, job: Job, outcome: Outcome, describe: Callable[[dict[str, Any]], str]) -> None:
         """Show what has become of a file elsewhere."""
-        self.display.warnings.clear()
         for text in outcome.warned:
             warnings.warn(DcnWarning(text), stacklevel=2)
         for notice in outcome.notices:
@@ -280,14 +281,14 @@ class Batch:
             facts = {"input": job.source, "error": text}
             if job.target:
                 facts["output"] = job.target
-            self._print_json(job, facts | {"warnings": list(self.display.warnings)})
+            self._print_json(job, facts | {"warnings": take_warnings()})
         self.display.error(text)
 
     def _show(
         self, job: Job, result: dict[str, Any], describe: Callable[[dict[str, Any]], str]
     ) -> None:
         if self.as_json:
-            self._print_json(job, result | {"warnings": list(self.display.warnings)})
+            self._print_json(job, result | {"warnings": take_warnings()})
         elif job.target != STREAM:
             self.display.result(describe(result))
 

@@ -74,13 +74,13 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
+    items = find_items(dataset, data_dir, crop, limit, codecs)
     from dcncodec.bench import cards, report, results, viewer
     from dcncodec.bench.codecs import DcnCodec, specs
 
     chosen = specs(codecs, device=device, precision=precision)
     # A wrong name is told before minutes of work.
     results.choose_anchor(anchor, [spec.name for spec in chosen])
-    items = find_items(dataset, data_dir, crop, limit)
     outcome = measure(chosen, items, workers, cache_dir, perceptual)
     measured = list(dict.fromkeys(point.codec for point in outcome.points))
     run = results.Results(
@@ -147,11 +147,11 @@ def speed_command(
 
     Writes results.json and speed.csv, and prints times, their ratios, and what dcn's consist of.
     """
+    items = find_items(dataset, data_dir, crop, limit or SPEED_IMAGES, codecs)
     from dcncodec.bench import results, speed, tables
     from dcncodec.bench.codecs import specs
 
     chosen = specs(codecs or SPEED_CODECS, device=device, precision=precision)
-    items = find_items(dataset, data_dir, crop, limit or SPEED_IMAGES)
     titles = {spec.name: spec.open().title for spec in chosen}
     run = results.Results(dataset, crop, titles, "", [], machine=results.machine())
     add_times(run, chosen, items, threads, bpp, sizes or speed.SIZES, rounds, memory=memory)
@@ -194,13 +194,13 @@ def figure5_command(
     output: Path,
 ) -> None:
     """Figure 5 of the paper: SSIM over bits per pixel, with fitted curves."""
+    items = find_items(dataset, data_dir, crop, limit, codecs)
     from dcncodec.bench import plots
     from dcncodec.bench.codecs import specs
     from dcncodec.bench.paper import figures
     from dcncodec.bench.results import Results
 
     chosen = specs(codecs or FIGURE_CODECS, device=device, precision=precision)
-    items = find_items(dataset, data_dir, crop, limit)
     outcome = measure(chosen, items, workers, cache_dir, perceptual=False)
     titles = {spec.name: spec.open().title for spec in chosen}
     run = Results(dataset, crop, titles, "", outcome.points, outcome.failures)
@@ -229,11 +229,11 @@ def figure6_command(
 
     The model is the first of --codec, by default that of medium quality.
     """
+    items = find_items(dataset, data_dir, crop or PAPER_CROP, limit, codecs)
     from dcncodec.bench import plots, viewer
     from dcncodec.bench.codecs import BaselineCodec, specs
     from dcncodec.bench.paper import figures
 
-    items = find_items(dataset, data_dir, crop or PAPER_CROP, limit)
     if unknown := set(names) - {item.name for item in items}:
         raise UsageError(f"--image {min(unknown)}: no such image in {dataset}")
     items = [item for item in items if item.name in names] if names else items[:2]

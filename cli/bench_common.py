@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -118,11 +118,17 @@ def output_option(default: str) -> Callable[[Command], Command]:
 
 
 def find_items(
-    dataset: str, data_dir: Path | None, crop: int | None, limit: int | None
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: Sequence[str] = (),
 ) -> list[Item]:
-    """The images of a run."""
+    """The images of a run, once the names of its codecs are known to be right."""
+    from dcncodec.bench import names
     from dcncodec.bench.datasets import find
 
+    names.check(codecs)
     return find(dataset, data_dir, crop)[:limit]
 
 

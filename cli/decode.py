@@ -148,9 +148,16 @@ class DecodeWork:
         from dcncodec.models.registry import find_by_prefix
 
         data = read_input(job.source)
-        if self.model is not None:
+        if self.bare:
+            if data.startswith(SIGNATURE):
+                raise UsageError(f"{job.name}: is a .dcn file, no bare stream; leave out --bare")
+            assert self.model is not None
             return data, self.model
         file = container.read(data, max_pixels=None)
+        if self.region is not None:
+            file.header.region(*self.region)
+        if self.model is not None:
+            return data, self.model
         return data, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
 
     def load(self, watch: Watch) -> Callable[[Path], Codec]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dcncodec.cli.common import MAX_SEED, Finite, load_torch, machine_options
+from dcncodec.cli.checks import check_pipelines
+from dcncodec.cli.common import MAX_SEED, Finite, load_torch, machine_options, quiet_option
 from dcncodec.cli.lines import tell
 from dcncodec.cli.plan import Kind, check_source, same_file
 from dcncodec.errors import ImageError, UsageError
@@ -86,6 +87,7 @@ def _gains(_: click.Context, __: click.Parameter, value: str) -> tuple[float, ..
     help="Give the simulated camera a sensor with a fingerprint (PRNU of 1%), and its colours.",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
+@quiet_option
 @machine_options
 def command(
     source: Path,
@@ -99,6 +101,7 @@ def command(
     seed: int,
     sensor_number: int | None,
     force: bool,
+    quiet: bool,
     device: str,
     threads: int | None,
     precision: Any,
@@ -118,7 +121,7 @@ def command(
     if pipeline == LIBRAW and (size is not None or target.suffix.lower() == DNG):
         raise UsageError("--pipeline libraw makes pictures of RAW files only")
     _check_files(source, target, force)
-    load_torch(threads)
+    check_pipelines([pipeline], LIBRAW)
     if pipeline == LIBRAW:
         from dcncodec.formats.raw import develop_with_libraw
 
@@ -132,6 +135,7 @@ def command(
 
         write_dng(frame, target, overwrite=force)
     else:
+        load_torch(threads)
         from dcncodec.camera.develop import Developer
 
         _write(Developer(pipeline, device, precision).develop(frame), target, force)
@@ -177,7 +181,7 @@ def _frame(
         from dcncodec.camera.acquisition import MEAN_CAMERA, acquire, sensor
         from dcncodec.formats.image import read_image
 
-        pixels = read_image(source).pixels
+        pixels = read_image(source).pixels_alone()
         height, width = (side // 2 * 2 for side in pixels.shape[:2])
         check_size(width, height, str(source))
         if sensor_number is None:

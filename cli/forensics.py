@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +16,18 @@ from dcncodec.cli import (
     prnu,
 )
 from dcncodec.cli.batch import Batch, read_input, write_output
+from dcncodec.cli.checks import check_model
 from dcncodec.cli.common import load_torch, quiet_option, show_card, threads_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.cli.photos import plan_photos
 from dcncodec.cli.plan import Job
+from dcncodec.cli.warned import take_warnings, warned
+from dcncodec.errors import UsageError
+from dcncodec.formats.sections import SIGNATURE
+from dcncodec.models.roles import Role
+
+if TYPE_CHECKING:
+    from dcncodec.formats.image import Picture
 
 
 @click.group()
@@ -38,13 +46,14 @@ command.add_command(forensics_masks.evaluate_command, "evaluate-masks")
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model: its card.")
-def list_command(as_json: bool) -> None:
+@quiet_option
+def list_command(as_json: bool, quiet: bool) -> None:
     """One line for every installed forensic model: what its FAN looks through, and its classes."""
     from dcncodec.forensics.folder import list_forensic
 
     for folder in list_forensic():
         if as_json:
-            say(json_line(folder.card))
+            say(json_line(folder.card | {"warnings": take_warnings()}))
         else:
             codec = f" ({folder.card['codec']['name']})" if folder.card["codec"] else ""
             half = ", halved" if folder.downsample else ""
@@ -55,7 +64,8 @@ def list_command(as_json: bool) -> None:
 @command.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
-def show_command(name: str, as_json: bool) -> None:
+@quiet_option
+def show_command(name: str, as_json: bool, quiet: bool) -> None:
     """Print the card of forensic model NAME (or of a folder)."""
     from dcncodec.forensics.folder import open_forensic
 
@@ -110,22 +120,34 @@ def detect_command(
       dcn forensics detect --false-alarm 0.01 -r photos/ --fan fan-none --heatmap maps/
     """
     plan = plan_photos(paths, heatmap, recursive, force)
+    check_model(fan, Role.FAN)
+
+    def read(job: Job) -> bytes | Picture:
+        from dcncodec.formats.image import read_image
+
+        data = read_input(job.source)
+        if data.startswith(SIGNATURE):
+            return data
+        if fan is None:
+            raise UsageError(
+                f"{job.name}: no .dcn file; say with --fan which FAN knows its channel"
+            )
+        return read_image(data, name=job.name)
 
     def load() -> None:
         load_torch(threads)
 
-    def convert(job: Job, content: bytes, _: None) -> dict[str, Any]:
+    def convert(job: Job, content: bytes | Picture, _: None) -> dict[str, Any]:
         from dcncodec.forensics.detect import FanJudge, open_photo
         from dcncodec.forensics.judge import heat_map
 
-        pixels, folder = open_photo(content, job.name, fan, notify=batch.display.notice)
+        pixels, folder = open_photo(content, job.name, fan, notify=warned)
         detection = FanJudge(folder, float(false_alarm)).judge(pixels)
         if job.target:
             write_output(job.target, heat_map(pixels, detection), force)
         return {"photo": job.name, **detection.as_dict()}
 
-    batch = Batch(plan, as_json, quiet)
-    batch.run(lambda job: read_input(job.source), load, convert, _verdict)
+    Batch(plan, as_json, quiet).run(read, load, convert, _verdict)
 
 
 def _verdict(record: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dcncodec.cli.common import load_torch, threads_option
+from dcncodec.cli.checks import check_model
+from dcncodec.cli.common import load_torch, quiet_option, threads_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.forensics.parts import PARTS, Part
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first photos.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a FAN.")
+@quiet_option
 @threads_option
 def command(
     names: tuple[str, ...],
@@ -44,6 +46,7 @@ def command(
     part: Part,
     limit: int | None,
     as_json: bool,
+    quiet: bool,
     threads: int | None,
 ) -> None:
     """Measure the scores of photos to which nothing was done, and write thresholds into the cards.
@@ -52,16 +55,19 @@ def command(
     Example:
       dcn forensics calibrate dcn-16c-forensic --data pristine/
     """
+    for name in names:
+        check_model(name, None)
+    from dcncodec.forensics.photos import Photos
+
+    photos = Photos(folder, limit, part)
     load_torch(threads)
     from dcncodec.forensics.calibration import measure
     from dcncodec.forensics.folder import open_forensic
-    from dcncodec.forensics.photos import Photos
     from dcncodec.forensics.verdict import ENTRY
     from dcncodec.models.card import read_model, write_model_card
     from dcncodec.models.registry import find_model
     from dcncodec.models.roles import Role
 
-    photos = Photos(folder, limit, part)
     for name in names:
         model = find_model(name, None)
         if model.role is Role.LOCALISER:
@@ -69,7 +75,9 @@ def command(
             say(json_line({"name": model.name, **entry}) if as_json else _line(model.name, entry))
             continue
         fan = open_forensic(name)
-        with click.progressbar(length=len(photos), label=fan.name, file=sys.stderr) as bar:
+        with click.progressbar(
+            length=len(photos), label=fan.name, hidden=quiet, file=sys.stderr
+        ) as bar:
             found = measure(fan, photos, folder.resolve().name, partial(bar.update, 1))
         card = read_model(fan.model.card_path).card
         write_model_card(fan.model.card_path, card | {ENTRY: found.entry()})

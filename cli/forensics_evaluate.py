@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcncodec.cli.batch import write_output
-from dcncodec.cli.common import load_torch, threads_option
+from dcncodec.cli.checks import check_model
+from dcncodec.cli.common import load_torch, quiet_option, threads_option
 from dcncodec.cli.lines import say, say_text
 from dcncodec.errors import UsageError
 from dcncodec.forensics.parts import PARTS
 from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.models.roles import Role
 
 if TYPE_CHECKING:
     from dcncodec.forensics.report import Found
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Only the first photos of each folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--update-card", is_flag=True, help="Write the results into the cards.")
+@quiet_option
 @threads_option
 def command(
     names: tuple[str, ...],
@@ -100,6 +103,7 @@ def command(
     limit: int | None,
     as_json: bool,
     update_card: bool,
+    quiet: bool,
     threads: int | None,
     **options: Any,
 ) -> None:
@@ -116,22 +120,21 @@ def command(
     """
     protocol, part, rates = (options.pop(name) for name in ("protocol", "part", "rates"))
     _refuse_options(protocol, options)
-    for path in folders:
-        if not path.is_dir():
-            raise UsageError(f"{path}: no such folder")
-    named = named_folders(folders)
+    for name in names:
+        check_model(name, Role.FAN)
+    from dcncodec.forensics.photos import Photos
+
+    sets = {
+        name + (f" ({part})" if part else ""): Photos(folder, limit, part)
+        for name, folder in named_folders(folders).items()
+    }
     load_torch(threads)
     from dcncodec.forensics import report
     from dcncodec.forensics.folder import open_forensic
-    from dcncodec.forensics.photos import Photos
     from dcncodec.formats.files import make_folder
     from dcncodec.models import card
 
     chosen = [open_forensic(name) for name in names]
-    sets = {
-        name + (f" ({part})" if part else ""): Photos(folder, limit, part)
-        for name, folder in named.items()
-    }
     single = [f.name for f in chosen if f.codec_sha256 is None or "rates" not in f.card]
     if rates and single:
         raise UsageError(f"--rate: {single[0]} stands behind one rate only; leave it out")
@@ -145,7 +148,9 @@ def command(
         for folder in chosen:
             for run in runs:
                 title = f"{folder.name} on {data}"
-                with click.progressbar(length=len(photos), label=title, file=sys.stderr) as bar:
+                with click.progressbar(
+                    length=len(photos), label=title, hidden=quiet, file=sys.stderr
+                ) as bar:
                     found.append(run(folder, photos, data, partial(bar.update, 1)))
                 figures = found[-1].figures()
                 if not as_json:

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from dcncodec.cli.batch import read_input
+from dcncodec.cli.common import quiet_option
 from dcncodec.cli.failures import explain, named
 from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.warned import take_warnings
 
 
 @click.command()
@@ -17,7 +19,10 @@ from dcncodec.cli.lines import complain, json_line, say
 @click.option("--channels", is_flag=True, help="Also a table of every latent channel.")
 @click.option("--verify", is_flag=True, help="Check all checksums and decode all entropy codes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
-def command(paths: tuple[str, ...], channels: bool, verify: bool, as_json: bool) -> None:
+@quiet_option
+def command(
+    paths: tuple[str, ...], channels: bool, verify: bool, as_json: bool, quiet: bool
+) -> None:
     """Show header, sections and blocks of .dcn files."""
     failed = False
     for path in paths:
@@ -26,7 +31,7 @@ def command(paths: tuple[str, ...], channels: bool, verify: bool, as_json: bool)
         except Exception as error:
             text = named(explain(error)[0], path)
             if as_json:
-                say(json_line({"file": path, "error": text}))
+                say(json_line({"file": path, "error": text, "warnings": take_warnings()}))
             complain(text)
             failed = True
     if failed:
@@ -52,7 +57,7 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
         file.verify(coder)
         facts["verified"] = True
     if as_json:
-        say(json_line(facts))
+        say(json_line(facts | {"warnings": take_warnings()}))
         return
     latent = facts["latent"]
     kind = ("grey" if facts["grey"] else "RGB") + (" with alpha" if facts["alpha"] else "")

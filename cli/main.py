@@ -16,6 +16,7 @@ from dcncodec.cli.failures import explain
 from dcncodec.cli.lazy import LazyGroup
 from dcncodec.cli.lines import complain
 from dcncodec.cli.streams import Ended, ended_by_signals, standard_streams
+from dcncodec.cli.warned import warned
 from dcncodec.errors import DcnError
 from dcncodec.notices import DcnWarning
 
@@ -81,9 +82,7 @@ def notices_shown() -> Iterator[None]:
             usual(message, category, *more, **others)
         elif str(message) not in shown:
             shown.add(str(message))
-            context = click.get_current_context(silent=True)
-            if context is None or not context.params.get("quiet"):
-                complain(f"warning: {message}")
+            warned(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DcnWarning)

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from dcncodec.cli.batch import write_output
-from dcncodec.cli.common import show_card
+from dcncodec.cli.common import quiet_option, show_card
 from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.warned import take_warnings
 from dcncodec.errors import ModelError
 from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
@@ -27,12 +28,13 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
-def list_command(as_json: bool) -> None:
+@quiet_option
+def list_command(as_json: bool, quiet: bool) -> None:
     """One line for every installed model."""
     for folder in list_models(None):
         facts = _facts(folder)
         if as_json:
-            say(json_line(facts))
+            say(json_line(facts | {"warnings": take_warnings()}))
         else:
             say(
                 f"{folder.name:<18} {facts['quality'] or '':<7} {facts['kind']:<18}  "
@@ -43,7 +45,8 @@ def list_command(as_json: bool) -> None:
 @command.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
-def show_command(name: str, as_json: bool) -> None:
+@quiet_option
+def show_command(name: str, as_json: bool, quiet: bool) -> None:
     """Print the card of model NAME (or of a weight folder)."""
     folder = find_model(name, None)
     show_card(folder.card_path, folder.card, as_json)
@@ -51,7 +54,8 @@ def show_command(name: str, as_json: bool) -> None:
 
 @command.command("verify")
 @click.argument("names", nargs=-1)
-def verify_command(names: tuple[str, ...]) -> None:
+@quiet_option
+def verify_command(names: tuple[str, ...], quiet: bool) -> None:
     """Compare the files of models (all by default) with the hashes in their cards.
 
     A forensic model is checked with the networks that were tuned with it.

@@ -11,11 +11,12 @@ import click
 
 from dcncodec.cli.batch import Batch, read_input, write_output
 from dcncodec.cli.common import quiet_option
-from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.lines import json_line, say, tell
 from dcncodec.cli.photos import plan_photos
 from dcncodec.cli.plan import Job
 from dcncodec.cli.prnu_measure import processes_option, survive_command, transfer_command
 from dcncodec.cli.streams import STREAM
+from dcncodec.cli.warned import take_warnings, warned
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.notices import Notice
 
@@ -64,6 +65,7 @@ command.add_command(survive_command)
 )
 @click.option("-f", "--force", is_flag=True, help="Replace the fingerprint if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print its card as JSON.")
+@quiet_option
 @processes_option
 def fingerprint_command(
     sources: tuple[Path, ...],
@@ -72,6 +74,7 @@ def fingerprint_command(
     pipeline: str,
     force: bool,
     as_json: bool,
+    quiet: bool,
     processes: int | None,
 ) -> None:
     """Estimate the fingerprint of the camera that took all photos in SOURCES.
@@ -90,7 +93,8 @@ def fingerprint_command(
 
     if (output is None) == (add is None):
         raise UsageError("name the fingerprint: -o FOLDER for a new one, or --add FOLDER")
-    warnings: list[str] = []
+    remarks: list[str] = []
+    stale = False
     if add is None:
         assert output is not None
         check_target(output, force)
@@ -100,26 +104,26 @@ def fingerprint_command(
         output, force = folder.path, True
         estimator, names = load_sums(folder), [folder.card["source"]]
         developed = folder.card["pipeline"]
-        if folder.card["predictor"]:
-            warnings.append(f"{output}: its predictor is of the smaller fingerprint; make it anew")
+        stale = bool(folder.card["predictor"])
     for source in sources:
-        found, tally, used = _add(estimator, source, pipeline, processes)
+        found, tally, used = _add(estimator, source, pipeline, processes, quiet)
         names.append(found)
-        warnings += tally.remarks()
+        remarks += tally.remarks()
         developed = developed or used
     if estimator.photos < 2:
-        listed = f" ({'; '.join(warnings)})" if warnings else ""
+        listed = f" ({'; '.join(remarks)})" if remarks else ""
         raise ImageError(
             f"{', '.join(map(str, sources))}: a fingerprint needs 2 photos, better {ENOUGH} or "
             f"more; {estimator.photos} there{listed}"
         )
     made = write_fingerprint(output, estimator, ", ".join(names), developed, overwrite=force)
-    warnings += _doubts(made)
-    for line in warnings:
-        complain(line)
+    if stale:
+        warned(f"{output}: its predictor is of the smaller fingerprint; make it anew")
+    for line in (*remarks, *_doubts(made)):
+        warned(line)
     folder = open_fingerprint(output)
     if as_json:
-        say(json_line(folder.card | {"warnings": warnings}))
+        say(json_line(folder.card | {"warnings": take_warnings()}))
         return
     height, width = made.values.shape
     pce = made.expected_pce
@@ -140,9 +144,10 @@ def fingerprint_command(
     help="Side in pixels of the windows that localise judges; odd.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the predictor as JSON.")
+@quiet_option
 @processes_option
 def predictor_command(
-    source: Path, camera: str, window: int, as_json: bool, processes: int | None
+    source: Path, camera: str, window: int, as_json: bool, quiet: bool, processes: int | None
 ) -> None:
     """Learn from unchanged photos in SOURCE how strong a camera's fingerprint is in what.
 
@@ -162,12 +167,12 @@ def predictor_command(
     files = photos_in(source)
     fingerprint = load_fingerprint(folder)
     work = sample_photos(files, fingerprint, window, _processes(processes))
-    with click.progressbar(work, len(files), str(source), file=sys.stderr) as bar:
+    with click.progressbar(work, len(files), str(source), hidden=quiet, file=sys.stderr) as bar:
         samples = list(bar)
     predictor = Predictor.fit(samples, window)
     write_predictor(folder, predictor.as_dict())
     if as_json:
-        say(json_line(predictor.as_dict()))
+        say(json_line(predictor.as_dict() | {"warnings": take_warnings()}))
     else:
         say(
             f"{folder.path}: {len(samples)} photos; R2 {predictor.r2:.3f} in windows of {window} "
@@ -269,7 +274,7 @@ def localise_command(
         found = localise(pixels, fingerprint, predictor)
         if whole.pce < THRESHOLD:
             text = f"does not match {name} as a whole (PCE {whole.pce:.1f}): the map tells nothing"
-            batch.display.notice(Notice("quality", text, job.name))
+            warned(Notice("quality", text, job.name))
         if job.target:
             write_output(job.target, heat_map(pixels, found, predictor.window), force)
         changed = spread(found, pixels.shape, predictor.window) > 0.5
@@ -335,7 +340,7 @@ def _located(record: dict[str, Any]) -> str:
 
 
 def _add(
-    estimator: Estimator, source: Path, pipeline: str, processes: int | None
+    estimator: Estimator, source: Path, pipeline: str, processes: int | None, quiet: bool
 ) -> tuple[str, Tally, str]:
     """Add a folder: its description, what became of its photos, the pipeline of RAW files."""
     from dcncodec.forensics.prnu.folder import load_sums, open_fingerprint
@@ -348,12 +353,14 @@ def _add(
         tally = Tally(int(folder.card["photos"]))
         return str(folder.card["source"]), tally, str(folder.card["pipeline"])
     files = photos_in(source)
-    with click.progressbar(length=len(files), label=str(source), file=sys.stderr) as bar:
+    with click.progressbar(
+        length=len(files), label=str(source), hidden=quiet, file=sys.stderr
+    ) as bar:
         tally = add_photos(
             estimator, files, pipeline, _processes(processes), partial(bar.update, 1)
         )
-    if tally.flat:
-        complain(f"{source}: {tally.flat} of {tally.counted} photos are flat frames, the best kind")
+    if tally.flat and not quiet:
+        tell(f"{source}: {tally.flat} of {tally.counted} photos are flat frames, the best kind")
     return source.resolve().name, tally, pipeline if any(map(is_raw, files)) else ""
 
 

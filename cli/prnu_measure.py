@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dcncodec.cli.batch import write_output
-from dcncodec.cli.common import Finite
+from dcncodec.cli.checks import check_pipelines
+from dcncodec.cli.common import Finite, quiet_option
 from dcncodec.cli.lines import json_line, say
+from dcncodec.cli.warned import take_warnings
 
 if TYPE_CHECKING:
     from dcncodec.forensics.prnu.survive import Survival
@@ -30,9 +32,10 @@ def processes_option(command: Command) -> Command:
 
 
 def _measure_options(command: Command) -> Command:
-    """The simulated sensor, where the report goes, ``--json`` and ``--processes``."""
+    """The simulated sensor, where the report goes, ``--json``, ``--quiet`` and ``--processes``."""
     for option in (
         processes_option,
+        quiet_option,
         click.option("--json", "as_json", is_flag=True, help="Print the results as JSON."),
         click.option(
             "--report",
@@ -96,6 +99,7 @@ def transfer_command(
     strength: float,
     report: Path,
     as_json: bool,
+    quiet: bool,
     processes: int | None,
 ) -> None:
     """Do fingerprints hold from one camera pipeline to another (NIP paper, Fig. 5)?
@@ -104,15 +108,18 @@ def transfer_command(
     simulated camera takes them, and every pipeline develops the same RAW frames.
     """
     from dcncodec.forensics.prnu.parallel import cores
-    from dcncodec.forensics.prnu.report import write_transfer
+    from dcncodec.forensics.prnu.photos import LIBRAW
     from dcncodec.forensics.prnu.simulate import Camera, split_pictures
     from dcncodec.forensics.prnu.transfer import Case, steps, transfer
     from dcncodec.formats.files import make_folder
 
+    check_pipelines(pipelines.split(","), LIBRAW)
     split, camera = split_pictures(folder), Camera(sensor, strength)
+    from dcncodec.forensics.prnu.report import write_transfer
+
     make_folder(report)
     total = steps(split, camera)
-    with click.progressbar(length=total, label=str(folder), file=sys.stderr) as bar:
+    with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
         found = transfer(
             split,
             camera,
@@ -147,6 +154,7 @@ def survive_command(
     strength: float,
     report: Path,
     as_json: bool,
+    quiet: bool,
     processes: int | None,
 ) -> None:
     """Does the fingerprint survive codecs? PCE and matched photos over the rate.
@@ -155,16 +163,17 @@ def survive_command(
     simulated camera takes them; the standard pipeline develops them before they are compressed.
     """
     from dcncodec.forensics.prnu.parallel import cores
-    from dcncodec.forensics.prnu.report import survival_cells, write_survival
     from dcncodec.forensics.prnu.simulate import Camera, split_pictures
     from dcncodec.forensics.prnu.survive import PEERS, parse_codecs, survive
     from dcncodec.formats.files import make_folder
 
     channels = parse_codecs(codecs)
     split, camera = split_pictures(folder), Camera(sensor, strength)
+    from dcncodec.forensics.prnu.report import survival_cells, write_survival
+
     make_folder(report)
     total = len(split.fingerprint) + len(split.evaluation)
-    with click.progressbar(length=total, label=str(folder), file=sys.stderr) as bar:
+    with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
         found = survive(split, camera, channels, processes or cores(), partial(bar.update, 1))
     _finish(found, report, as_json)
     write_survival(found, report)
@@ -180,10 +189,9 @@ def survive_command(
 def _finish(found: Survival | Transfer, report: Path, as_json: bool) -> None:
     """Write the results before the plots, for which a library may be missing."""
     facts = found.as_dict()
-    text = json_line(facts)
-    write_output(str(report / "results.json"), (text + "\n").encode(), force=True)
+    write_output(str(report / "results.json"), (json_line(facts) + "\n").encode(), force=True)
     if as_json:
-        say(text)
+        say(json_line(facts | {"warnings": take_warnings()}))
 
 
 def _say_transfer(found: Transfer) -> None:

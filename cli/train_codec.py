@@ -8,6 +8,7 @@ import click
 
 from dcncodec.cli.common import Finite, machine_options
 from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.models.roles import Role
 
 
 @click.command()
@@ -38,7 +39,9 @@ def command(**options: Any) -> None:
       dcn train --out runs/a --export my-model
       dcn encode --model ./my-model photo.png photo.dcn
     """
-    run_training(options, ("latent_channels", "init"), _load, _describe, _validation)
+    run_training(
+        options, ("latent_channels", "init"), _load, _describe, _validation, {"init": Role.CODEC}
+    )
 
 
 def _load() -> Training:

@@ -8,6 +8,7 @@ import click
 
 from dcncodec.cli.common import machine_options
 from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.models.roles import Role
 
 
 @click.command()
@@ -31,7 +32,7 @@ def command(**options: Any) -> None:
     Examples:
       dcn train context --model ./my-model photos/ --out runs/c --max-minutes 7 --export my-model
     """
-    run_training(options, ("model",), _load, _describe, _validation)
+    run_training(options, ("model",), _load, _describe, _validation, {"model": Role.CODEC})
 
 
 def _load() -> Training:

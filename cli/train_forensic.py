@@ -9,6 +9,9 @@ import click
 from dcncodec.cli.common import Finite, machine_options
 from dcncodec.cli.training import Training, run_training, training_options
 from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.models.roles import Role
+
+MODELS = {"model": Role.CODEC, "fan": Role.FAN, "nip": Role.PIPELINE, "critic": Role.FAN}
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -156,7 +159,7 @@ def command(**options: Any) -> None:
     """
     if (rates := options.pop("rate")) is not None:
         options["rate_low"], options["rate_high"] = rates
-    run_training(options, ("model", "fan", "nip", "critic"), _load, _describe, _validation)
+    run_training(options, ("model", "fan", "nip", "critic"), _load, _describe, _validation, MODELS)
 
 
 def _load() -> Training:

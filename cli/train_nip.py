@@ -8,6 +8,7 @@ import click
 
 from dcncodec.cli.common import machine_options
 from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.models.roles import Role
 
 
 @click.command()
@@ -31,7 +32,7 @@ def command(**options: Any) -> None:
       dcn train nip --network inet pristine/ --out runs/inet --export my-inet
       dcn develop photo.nef -o photo.png --pipeline ./my-inet
     """
-    run_training(options, ("init",), _load, _describe, _validation)
+    run_training(options, ("init",), _load, _describe, _validation, {"init": Role.PIPELINE})
 
 
 def _load() -> Training:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
 
+from dcncodec.cli.checks import check_model, check_pipelines, check_sources
 from dcncodec.cli.common import MAX_SEED, Finite, load_torch
 from dcncodec.cli.lines import escaped, tell
 from dcncodec.cli.streams import on_terminal
 from dcncodec.errors import UsageError
+from dcncodec.models.card import check_export
+from dcncodec.models.roles import Role
 
 MAX_BATCH, MAX_PATCH, MAX_STEPS = 65_536, 16_384, 10**12
 """Beyond these a number is a slip of the hand."""
@@ -102,6 +106,7 @@ def run_training(
     load: Callable[[], Training],
     describe: Callable[[Figures], str],
     validation: Callable[[Figures], str],
+    models: Mapping[str, Role] = MappingProxyType({}),
 ) -> None:
     """Train as the options say, or export a run where there are no sources.
 
@@ -110,14 +115,24 @@ def run_training(
         own: the other fields of its settings.
         load: imports what it trains, once the options make sense.
         describe, validation: as of ``display``.
+        models: options that name models, and their roles.
 
     Raises:
         UsageError: there is nothing to do.
+        DcnError: a source or a model is missing.
         SystemExit: a signal ended the run.
     """
     threads, folder, export = options.pop("threads"), options["folder"], options["export"]
     if not options["sources"] and export is None:
         raise UsageError("nothing to train on: give SOURCES")
+    check_sources(options["sources"])
+    if export is not None:
+        check_export(export)
+    for name, role in models.items():
+        if role is Role.PIPELINE:
+            check_pipelines([options[name]])
+        else:
+            check_model(options[name], role)
     load_torch(threads)
     training = load()
     if not options["sources"]:

@@ -17,7 +17,7 @@ Kind = Literal[
     "alpha",  # transparency that is missing, or may be
     "colour",  # colours that were converted, or whose meaning is not known
     "damage",  # a file that is damaged, but was read
-    "depth",  # precision that was lost beyond rounding to 8 bits
+    "depth",  # precision that was lost
     "frames",  # further frames, pages or images of a file that were left out
     "memory",  # slower work because memory is short
     "metadata",  # metadata that was changed or left out
@@ -25,6 +25,9 @@ Kind = Literal[
     "quality",  # a result that is poor, or larger than its input
     "skipped",  # files that were left out
 ]
+
+ABOUT_PIXELS: frozenset[Kind] = frozenset({"alpha", "colour", "damage", "depth", "frames"})
+"""Kinds that matter to those who look at a picture's pixels alone."""
 
 
 @dataclass(frozen=True, slots=True)

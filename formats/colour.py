@@ -79,6 +79,9 @@ def convert(
     Raises UnsupportedError, MemoryError and whatever Pillow raises for damaged files.
     """
     rawmode = _rawmode(image)
+    if again is None and (image.mode[0] == "I" or rawmode in {*_LOW_BYTES, _GREY_ALPHA_16}):
+        facts.bits = 16
+    facts.say_depth()
     low = None
     if again is not None and rawmode in _LOW_BYTES:
         low = again()
@@ -131,9 +134,11 @@ def _stated_profile(facts: Survey, exif: bytes | None, grey: bool) -> bytes | No
         if profile is None and not facts.colour.is_srgb and not grey:
             facts.say("colour", "states colours that cannot be; taken as sRGB")
         return profile
-    if exif and not grey and not facts.ignore_icc and exif_block.is_adobe_rgb(exif):
-        return Colorimetry(ADOBE_PRIMARIES, ADOBE_CURVE).profile()
-    return None
+    space = exif_block.colour_space(exif) if exif and not grey and not facts.ignore_icc else ""
+    if space == "uncalibrated":
+        text = "its colours are uncalibrated (EXIF), without a profile; taken as sRGB"
+        facts.say("colour", text)
+    return Colorimetry(ADOBE_PRIMARIES, ADOBE_CURVE).profile() if space == "Adobe RGB" else None
 
 
 def _check_profile(icc: bytes | None, grey: bool, facts: Survey) -> None:

@@ -7,6 +7,7 @@ the end with a new first directory, so that addresses inside maker notes hold.
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 from dcncodec.formats import ifd
 from dcncodec.formats.ifd import Directory, DirectoryError, Entry, Structure
@@ -92,18 +93,23 @@ def _put(block: bytearray, order: str, entry: Entry, value: int) -> None:
         struct.pack_into(order + "I", block, entry.place, value)
 
 
-def is_adobe_rgb(block: bytes) -> bool:
-    """Whether the block says that samples are Adobe RGB: DCF 2.0's optional colour space."""
+def colour_space(block: bytes) -> Literal["Adobe RGB", "uncalibrated", ""]:
+    """What the block says about samples; "" for sRGB and for nothing.
+
+    Adobe RGB is DCF 2.0's optional colour space.
+    """
     structure, first = first_directory(block)
     if structure is None:
-        return False
+        return ""
     photo = structure.pointed(first, EXIF)
     index = structure.pointed(photo, INTEROPERABILITY).get(_INDEX)
-    space = photo.get(_COLOUR_SPACE)
-    if index is not None and index.value[:3] == b"R03":
-        return space is None or space.numbers(structure.order)[:1] != (1,)
+    entry = photo.get(_COLOUR_SPACE)
+    space = entry.numbers(structure.order)[:1] if entry else ()
+    adobe = index is not None and index.value[:3] == b"R03" and space != (1,)
     # Some cameras write 2, which no edition of the standard defines.
-    return space is not None and space.numbers(structure.order)[:1] == (2,)
+    if adobe or space == (2,):
+        return "Adobe RGB"
+    return "uncalibrated" if space == (0xFFFF,) else ""
 
 
 def density(block: bytes | None) -> Density | None:

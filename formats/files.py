@@ -31,7 +31,7 @@ _REMEDIES = {
     errno.EISDIR: (UsageError, "is a folder; name a file in it"),
     errno.EEXIST: (UsageError, "exists already; overwrite it with --force or choose another name"),
 }
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF}
 """What writing itself can raise, in contrast to whatever else the caller does meanwhile."""
 _DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,9})")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -63,26 +63,26 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
         OutputError: it cannot be written.
     """
     label = os.fspath(path)
-    with _explained(label):
+    with explained_disk(label):
         number = descriptor_of(path)
         target, mode = (Path(path), None) if number is not None else _target(Path(path), overwrite)
     if number is not None or (mode is not None and not stat.S_ISREG(mode)):
-        with _explained(label):
+        with explained_disk(label):
             # Opened anew, a file at which standard output points would begin again.
             opened = os.dup(number) if number is not None else os.open(target, os.O_WRONLY)
-        with _explained(label, _DISK), os.fdopen(opened, "wb") as file:
+        with explained_disk(label, DISK_ERRORS), os.fdopen(opened, "wb") as file:
             yield file
         return
-    with _explained(label):
+    with explained_disk(label):
         descriptor, temporary = _open_temporary(target.parent)
     try:
-        with _explained(label, _DISK), os.fdopen(descriptor, "w+b") as file:
+        with explained_disk(label, DISK_ERRORS), os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), stat.S_IMODE(mode))
             os.fsync(file.fileno())
-            with _explained(label):
+            with explained_disk(label):
                 if temporary is not None:
                     _rename(temporary, target, overwrite)
                 else:
@@ -116,7 +116,7 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
         OutputError: its folder does not exist, or may not be written.
     """
     label = os.fspath(path)
-    with _explained(label):
+    with explained_disk(label):
         if descriptor_of(path) is not None:
             return
         target, mode = _target(Path(path), overwrite)
@@ -184,7 +184,7 @@ def _rename(temporary: Path, target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _explained(label: str, numbers: Container[int] | None = None) -> Iterator[None]:
+def explained_disk(label: str, numbers: Container[int] | None = None) -> Iterator[None]:
     """Turn errors of the operating system (only those `numbers`, if given) into one line."""
     try:
         yield
@@ -208,7 +208,7 @@ def write_whole(descriptor: int, content: bytes | memoryview, label: str) -> Non
         OutputError: it cannot be written.
     """
     view = memoryview(content)
-    with _explained(label):
+    with explained_disk(label):
         while view:
             try:
                 view = view[os.write(descriptor, view) :]

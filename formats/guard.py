@@ -9,14 +9,14 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError, features
 
-from dcncodec.errors import DcnError, ImageError, LimitError
+from dcncodec.errors import DcnError, ImageError, LimitError, UsageError
 from dcncodec.formats.suffixes import READ
 from dcncodec.formats.survey import UnsupportedError
 
@@ -32,8 +32,26 @@ def suffixes_read() -> set[str]:
 
 def images_in(folder: Path) -> list[Path]:
     """Files in an existing folder whose suffixes are those of formats read here, by name."""
-    known = suffixes_read()
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in known)
+    return files_in(folder, suffixes_read())
+
+
+def files_in(folder: Path, suffixes: Container[str]) -> list[Path]:
+    """Files with such suffixes in an existing folder, by name; hidden ones are left out.
+
+    Raises:
+        UsageError: the folder cannot be read.
+    """
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    return [
+        file
+        for file in found
+        if file.suffix.lower() in suffixes and not file.name.startswith(".") and not file.is_dir()
+    ]
 
 
 def formats_read() -> str:

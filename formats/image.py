@@ -36,9 +36,10 @@ directory, byte for byte.
 `Picture.alpha`. Alpha is straight, never premultiplied; only TIFF files that declare associated
 alpha are divided by it, by Pillow. Alpha that is 255 everywhere is dropped.
 
-*Depth.* 16-bit samples v become round(v / 257), 12-bit ones round(v / 16.06), samples of 1, 2 and
-4 bits are scaled up. Exceptions, where Pillow gives only the high byte, so that a sample can be
-one level lower: 16-bit CMYK, 16-bit TIFF with associated alpha, and AVIF of more than 8 bits.
+*Depth.* Samples of more than 8 bits are rounded, with a notice: 16-bit v become round(v / 257),
+12-bit ones round(v / 16.06). Samples of 1, 2 and 4 bits are scaled up. Exceptions, where Pillow
+gives only the high byte, so that a sample can be one level lower: 16-bit CMYK, 16-bit TIFF with
+associated alpha, and AVIF of more than 8 bits.
 
 *Colour.* RGB and grey samples and their ICC profile are taken as they are. Colours that a file
 states by numbers become an equivalent profile (`formats.profiles`), in the order cICP, iCCP, sRGB,

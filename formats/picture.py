@@ -15,7 +15,7 @@ from PIL import Image
 
 from dcncodec.errors import ImageError
 from dcncodec.formats.header import check_pixels
-from dcncodec.notices import Notice
+from dcncodec.notices import ABOUT_PIXELS, Notice, Notify, warn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +66,18 @@ class Picture:
         """Number of columns."""
         return int(self.pixels.shape[1])
 
+    def pixels_alone(self, notify: Notify = warn) -> npt.NDArray[np.uint8]:
+        """The pixels, for those who keep nothing else.
+
+        notify: called with what is dropped from them, converted or doubtful.
+        """
+        for notice in self.notices:
+            if notice.kind in ABOUT_PIXELS:
+                notify(notice)
+        if self.alpha is not None:
+            notify(Notice("alpha", "its transparency is left out", self.source))
+        return self.pixels
+
     def with_notices(self, *notices: Notice) -> Picture:
         """The picture with further notices."""
         return replace(self, notices=(*self.notices, *notices))
@@ -82,6 +94,7 @@ def from_array(array: Any, *, max_pixels: int | None = None) -> Picture:
     Raises ImageError for other types, shapes and ranges, LimitError for more than `max_pixels`.
     """
     samples = _samples(array)
+    notices: tuple[Notice, ...] = ()
     if samples.ndim == 2:
         samples = samples[..., None]
     if samples.ndim != 3 or samples.shape[2] not in {1, 3, 4}:
@@ -93,6 +106,7 @@ def from_array(array: Any, *, max_pixels: int | None = None) -> Picture:
     check_pixels(samples.shape[1], samples.shape[0], max_pixels)
     if samples.dtype.newbyteorder("=") == np.uint16:
         samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        notices = (Notice("depth", "16 bits a sample are rounded to 8", "array"),)
     elif np.issubdtype(samples.dtype, np.floating):
         # Written so that NaN fails as well.
         if not (samples.min() >= 0 and samples.max() <= 1):
@@ -103,11 +117,11 @@ def from_array(array: Any, *, max_pixels: int | None = None) -> Picture:
             f"array is {_described(samples)}: give uint8, uint16 or floating point in [0, 1]"
         )
     if samples.shape[2] == 1:
-        return Picture(np.repeat(samples, 3, axis=2), grey=True)
+        return Picture(np.repeat(samples, 3, axis=2), grey=True, notices=notices)
     alpha = None
     if samples.shape[2] == 4 and samples[..., 3].min() < 255:
         alpha = np.ascontiguousarray(samples[..., 3])
-    return Picture(np.ascontiguousarray(samples[..., :3]), alpha)
+    return Picture(np.ascontiguousarray(samples[..., :3]), alpha, notices=notices)
 
 
 def _samples(array: Any) -> npt.NDArray[Any]:

@@ -131,10 +131,14 @@ def check_size(width: int, height: int, name: str) -> None:
 
 
 def raw_files(folder: Path) -> list[Path]:
-    """The RAW files in a folder and those below it, by suffix; none of what is no folder."""
+    """The RAW files in a folder and those below it, by suffix; none of what is no folder.
+
+    Hidden files such as macOS's ``._photo.nef`` are left out.
+    """
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in RAW and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in RAW and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("."))
 
 
 def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Frame:

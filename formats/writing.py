@@ -9,9 +9,9 @@ from typing import IO, Any
 
 from PIL import Image, features
 
-from dcncodec.errors import OutputError, UsageError
+from dcncodec.errors import DcnError, OutputError, UsageError
 from dcncodec.formats import metadata, srgb
-from dcncodec.formats.files import atomic_write
+from dcncodec.formats.files import DISK_ERRORS, atomic_write, explained_disk
 from dcncodec.formats.guard import one_line, pillow_set
 from dcncodec.formats.picture import Picture, to_pil
 from dcncodec.formats.profiles import colour_space
@@ -151,10 +151,13 @@ def _save(save: Any, file: IO[bytes], label: str) -> None:
     # TIFF needs a file in which it can go back; pipes get the finished bytes.
     whole = None if file.seekable() and file.readable() else io.BytesIO()
     try:
-        save(whole or file)
-        if whole is not None:
-            file.write(whole.getbuffer())
+        with explained_disk(label, DISK_ERRORS):
+            save(whole or file)
+            if whole is not None:
+                file.write(whole.getbuffer())
+    except DcnError:
+        raise
     except Exception as error:
-        # Beside errors of the disk: whatever Pillow raises for blocks that a format cannot take.
+        # Whatever Pillow raises for blocks that a format cannot take.
         reason = getattr(error, "strerror", None) or one_line(error)
         raise OutputError(f"{label}: cannot be written ({reason})") from error

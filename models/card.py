@@ -39,10 +39,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcncodec.errors import ModelError
+from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats.coding import Coding
 from dcncodec.formats.files import atomic_write
-from dcncodec.formats.geometry import HASH_BYTES, NAME, Geometry
+from dcncodec.formats.geometry import HASH_BYTES, NAME, NAME_RULE, Geometry
 from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.roles import Role
 
@@ -280,6 +280,19 @@ def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
         raise ModelError(f"{path}: damaged card; export the model again") from None
     write_file(path, (json.dumps(card, indent=2) + "\n").encode())
     write_file(path.with_suffix(".md"), readable.encode())
+
+
+def check_export(folder: Path) -> None:
+    """Tell before a long training whether ``folder`` can become a weight folder.
+
+    Raises:
+        UsageError: its name cannot be a model's, or it is a file.
+    """
+    name = folder.resolve().name
+    if not NAME.fullmatch(name):
+        raise UsageError(f"--export {folder}: the folder's name is the model's; use {NAME_RULE}")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--export {folder}: is a file; name a folder")
 
 
 def write_file(path: Path, content: bytes) -> None:

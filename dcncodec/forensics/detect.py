@@ -17,7 +17,7 @@ from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.verdict import Scores, Verdict, scores_of
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
-from dcncodec.formats.image import read_image
+from dcncodec.formats.image import Picture, read_image
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.notices import Notice, Notify, warn
 
@@ -116,7 +116,7 @@ class Detection:
 
 
 def open_photo(
-    data: bytes,
+    data: bytes | Picture,
     name: str,
     fan: str | None,
     max_pixels: int | None = MAX_PIXELS,
@@ -126,19 +126,19 @@ def open_photo(
 
     Args:
         data: of a .dcn file, or any other image, as the channel gave it: with ``downsample`` it is
-            what has been halved already.
+            what has been halved already. The latter also as it was read.
         name: how messages call it.
         fan: forensic folder by name or path; None for the one whose FAN was trained on the model
             of a .dcn file.
         max_pixels: refuse larger photos; None for no limit.
-        notify: told of a picture whose codec is a guess.
+        notify: told of a picture whose codec is a guess, or whose pixels are not all of it.
 
     Raises:
         UsageError: an image without a codec needs ``fan``.
         ModelError: no FAN knows the codec of a .dcn file, or ``fan`` knows another one.
         DcnError: the photo cannot be read.
     """
-    if not data.startswith(SIGNATURE):
+    if isinstance(data, Picture) or not data.startswith(SIGNATURE):
         if fan is None:
             raise UsageError(f"{name}: no .dcn file; say with --fan which FAN knows its channel")
         folder = open_forensic(fan)
@@ -152,7 +152,9 @@ def open_photo(
                     name,
                 )
             )
-        return read_image(data, max_pixels=max_pixels, name=name).pixels, folder
+        if not isinstance(data, Picture):
+            data = read_image(data, max_pixels=max_pixels, name=name)
+        return data.pixels_alone(notify), folder
     prefix = container.read_header(data).model_hash.hex()
     folder = find_for_codec(prefix) if fan is None else open_forensic(fan)
     if folder.codec_sha256 is None or not folder.codec_sha256.startswith(prefix):

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.camera.acquisition import acquire
 from dcncodec.camera.camera import develop_frame
-from dcncodec.camera.develop import Developer
 from dcncodec.errors import UsageError
 from dcncodec.forensics.parts import Part, photos_of
 from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
 from dcncodec.formats.raw import Frame, raw_files, read_raw
 from dcncodec.models.families.nip import STANDARD
+
+if TYPE_CHECKING:
+    from dcncodec.camera.develop import Developer
 
 Pixels = NDArray[np.uint8]
 
@@ -38,6 +40,8 @@ class Photo:
     def finished(self) -> Pixels:
         """uint8 (H, W, 3): of a frame what the standard pipeline makes of it."""
         if isinstance(self.content, Frame):
+            from dcncodec.camera.develop import Developer
+
             return Developer(STANDARD).develop(self.content)
         return self.content
 

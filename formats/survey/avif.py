@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from typing import IO
 
 from dcncodec.formats.survey.boxes import Box, boxes, content
 from dcncodec.formats.survey.facts import CheckSize, Survey
 
+_TRACKS = (b"trak", b"mdia", b"minf", b"stbl", b"stsz")
 _DEEP = 0x40
 """The flag high_bitdepth in the first three bytes of av1C."""
 
@@ -25,7 +27,19 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
     for box in boxes(file, 0, size):
         if box.kind == b"meta":
             _Meta(file, facts).read(Box(box.kind, box.start + 4, box.end))
+        elif box.kind == b"moov":
+            facts.say_frames(max(_samples(file, box, _TRACKS), default=0))
     return facts
+
+
+def _samples(file: IO[bytes], outer: Box, path: tuple[bytes, ...]) -> Iterator[int]:
+    """The number of pictures in each track of a sequence."""
+    for box in boxes(file, outer.start, outer.end):
+        if box.kind == path[0]:
+            if len(path) > 1:
+                yield from _samples(file, box, path[1:])
+            else:
+                yield int.from_bytes(content(file, box, 12)[8:12], "big")
 
 
 class _Meta:

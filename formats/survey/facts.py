@@ -36,6 +36,7 @@ class Survey:
         density: how large a pixel is.
         sound: what to decode instead of the file, where harmless damage was taken out.
         ignore_icc: a statement of higher rank replaces the file's ICC profile.
+        bits: of a sample, as the file has it.
         white: the largest sample as Pillow hands it out, where it is not 65535.
     """
 
@@ -47,11 +48,17 @@ class Survey:
     density: Density | None = None
     sound: IO[bytes] | None = None
     ignore_icc: bool = False
+    bits: int = 8
     white: int | None = None
 
     def say(self, kind: Kind, text: str) -> None:
         """Add a notice."""
         self.notices.append((kind, text))
+
+    def say_depth(self) -> None:
+        """Add a notice about samples of more than 8 bits, unless there is one."""
+        if self.bits > 8 and not any(kind == "depth" for kind, _ in self.notices):
+            self.say("depth", f"{self.bits} bits a sample are rounded to 8")
 
     def say_frames(self, count: int, what: str = "frames") -> None:
         """Add a notice about further pictures in the file, if there are any."""

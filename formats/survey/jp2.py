@@ -131,7 +131,7 @@ def _check_stream(
             "convert them to unsigned 8 bits"
         )
     depths = {(part[0] & 0x7F) + 1 for part in parts}
-    depth = max(depths)
+    depth = facts.bits = max(depths)
     if len(parts) == 1 and 10 <= depth <= 16:
         # Pillow moves the bits to the upper end.
         facts.white = (2**depth - 1) << (16 - depth)

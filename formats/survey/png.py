@@ -83,6 +83,7 @@ class _Chunks:
             self.check_size(width, height)
             # Four samples of two bytes, and a filter for each row of seven passes, at most.
             self.room = 8 * width * height + 14 * (width + height)
+            self.facts.bits = content[8]
         if kind in {b"tEXt", b"zTXt", b"iTXt"}:
             keyword = content.split(b"\0", 1)[0]
             if keyword not in {_XMP, b"Raw profile type exif"}:

@@ -25,6 +25,8 @@ def survey(file: IO[bytes], check_size: CheckSize) -> Survey:
         place = found.end()
     width, height = numbers[:2]
     check_size(width, height)
+    if len(numbers) == 3:
+        facts.bits = numbers[2].bit_length()
     if kind in {b"P4", b"P5", b"P6"}:
         row = -(-width // 8) if kind == b"P4" else width * (3 if kind == b"P6" else 1)
         wide = 2 if len(numbers) == 3 and numbers[2] > 255 else 1

@@ -16,7 +16,7 @@ from dcncodec.formats.survey.facts import CheckSize, DamagedError, Survey, Unsup
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 SUBFILE, STRIPS, STRIP_BYTES, SAMPLES, PLANAR = 0x00FE, 0x0111, 0x0117, 0x0115, 0x011C
-PREDICTOR, WHITE_POINT, PRIMARIES = 0x013D, 0x013E, 0x013F
+PREDICTOR, WHITE_POINT, PRIMARIES, CURVE = 0x013D, 0x013E, 0x013F, 0x012D
 TILES, TILE_BYTES, SUB_IFDS, INK_SET, EXTRA, FORMAT = 0x0144, 0x0145, 0x014A, 0x014C, 0x0152, 0x0153
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 CFA, DNG_VERSION = 0x828E, 0xC612
@@ -168,6 +168,7 @@ class _Page:
 
     def report(self, facts: Survey) -> None:
         """What Pillow does not say about the page."""
+        facts.bits = self.number(BITS, 1)
         if icc := self.entries.get(ICC):
             facts.icc = icc.value
         if xmp := self.entries.get(XMP):
@@ -191,13 +192,15 @@ class _Page:
             self.entries[tag].numbers(self.structure.order) if tag in self.entries else ()
             for tag in (WHITE_POINT, PRIMARIES)
         )
+        if CURVE in self.entries and ICC not in self.entries:
+            facts.say("colour", "states a transfer function; taken with that of sRGB")
         if ICC in self.entries or len(points) != 6 or self.number(PHOTOMETRIC) not in {RGB, YCBCR}:
             return
         given = Colorimetry()
         middle = (white[0], white[1]) if len(white) == 2 else given.primaries[0]
         red, green, blue = ((points[i], points[i + 1]) for i in (0, 2, 4))
         facts.colour = Colorimetry((middle, red, green, blue))
-        if not facts.colour.is_srgb:
+        if not facts.colour.is_srgb and CURVE not in self.entries:
             facts.say("colour", "states primaries without a curve; taken with that of sRGB")
 
     def check_deflate(self, read_at: ReadAt) -> None:

@@ -18,6 +18,7 @@ SCRIPT = textwrap.dedent(
     from pathlib import Path
     from dcncodec.cli.batch import Batch, LARGE_PIXELS
     from dcncodec.cli.plan import Job, Plan
+    from dcncodec.cli.warned import warned
     from dcncodec.notices import Notice
     import sys, time
     count, quiet = int(sys.argv[1]), sys.argv[2] == "quiet"
@@ -25,7 +26,7 @@ SCRIPT = textwrap.dedent(
     def convert(job, content, loaded):
         batch.display.begin(job.name, LARGE_PIXELS)
         batch.display.advance(LARGE_PIXELS // 2)
-        batch.display.notice(Notice("frames", "doubtful", job.name))
+        warned(Notice("frames", "doubtful", job.name))
         time.sleep(0.3)  # the bar is drawn ten times a second
         return {"name": job.name}
     batch.run(lambda job: None, lambda: None, convert, lambda r: r["name"] + " " + "x" * 200)

@@ -59,6 +59,7 @@ def jpeg_segment(marker: int, content: bytes, data: bytes | None = None) -> byte
         ("PNG", {}, "holds 3 frames; only the first is kept"),
         ("WEBP", {"lossless": True}, "holds 3 frames; only the first is kept"),
         ("TIFF", {}, "holds 3 pages; only the first is kept"),
+        ("AVIF", {}, "holds 3 frames; only the first is kept"),
         ("MPO", {}, "further pictures in the file are left out; only the first is kept"),
     ],
 )

@@ -252,6 +252,27 @@ def test_colours_that_cannot_be_known(chunks: list[tuple[bytes, bytes]], said: s
     assert said in picture.notices[0].text
 
 
+def test_colours_that_are_called_uncalibrated() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65535
+    picture = read_image(saved(Image.fromarray(shown()), "JPEG", exif=exif))
+    assert [n.text for n in picture.notices] == [
+        "its colours are uncalibrated (EXIF), without a profile; taken as sRGB"
+    ]
+    profile = P3.profile()  # type: ignore[union-attr]
+    with_profile = saved(Image.fromarray(shown()), "JPEG", exif=exif, icc_profile=profile)
+    assert not read_image(with_profile).notices
+
+
+def test_a_transfer_function_in_tiff_is_said() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    out = io.BytesIO()
+    curve = (301, 3, 768, [i * 257 for i in range(256)] * 3, True)
+    tifffile.imwrite(out, shown(), photometric="rgb", metadata=None, extratags=[curve])
+    (notice,) = read_image(out.getvalue()).notices
+    assert notice.text == "states a transfer function; taken with that of sRGB"
+
+
 def test_a_profile_for_other_samples_is_said() -> None:
     data = saved(Image.fromarray(shown()), "PNG", icc_profile=ImageCms.ImageCmsProfile(
         ImageCms.createProfile("LAB")).tobytes())  # fmt: skip

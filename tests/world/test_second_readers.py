@@ -143,5 +143,6 @@ def test_nothing_differs_in_silence(odd: Odd) -> None:
         assert "\n" not in picture
         return
     found = differences(odd, picture)
-    said = {notice.kind for notice in picture.notices}
+    # Rounding is no difference: the other reader's samples are rounded, too.
+    said = {n.kind for n in picture.notices if not n.text.endswith("are rounded to 8")}
     assert found <= odd.tolerance or said & SAYS_SO, f"differs by {found} from {odd.reader}"

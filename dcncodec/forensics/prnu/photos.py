@@ -16,9 +16,10 @@ from dcncodec.forensics.prnu.parallel import each
 from dcncodec.forensics.prnu.residual import Pixels
 from dcncodec.formats import raw, suffixes
 from dcncodec.formats.files import read_bytes
-from dcncodec.formats.guard import suffixes_read
+from dcncodec.formats.guard import files_in, suffixes_read
 from dcncodec.formats.image import read_image
 from dcncodec.formats.sections import SIGNATURE
+from dcncodec.notices import Notice, Notify, warn
 
 if TYPE_CHECKING:
     from dcncodec.camera.develop import Developer
@@ -42,18 +43,19 @@ def photos_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     known = suffixes_read() | suffixes.RAW | {suffixes.DCN}
-    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in known)
+    found = files_in(folder, known)
     if not found:
         raise UsageError(f"{folder}: holds no photos")
     return found
 
 
-def read_photo(source: Path | bytes, pipeline: str = STANDARD) -> Pixels:
+def read_photo(source: Path | bytes, pipeline: str = STANDARD, notify: Notify = warn) -> Pixels:
     """A photo's pixels, uint8 (H, W, 3).
 
     Args:
         source: a picture, a .dcn file or a RAW file; of the first two also the bytes.
         pipeline: what develops RAW files: ``standard``, ``libraw``, or a neural one.
+        notify: called with what is dropped from the pixels, converted or doubtful.
 
     Raises:
         DcnError: it cannot be read.
@@ -66,7 +68,11 @@ def read_photo(source: Path | bytes, pipeline: str = STANDARD) -> Pixels:
 
         return codec_for(data).decode(data).pixels
     name = str(source) if isinstance(source, Path) else None
-    return read_image(data, name=name, upright=False).pixels
+    return read_image(data, name=name, upright=False).pixels_alone(notify)
+
+
+def _say_nothing(_: Notice) -> None:
+    """For many photos in several processes, in which each hardly matters."""
 
 
 def is_raw(path: Path) -> bool:
@@ -179,7 +185,7 @@ def sample_photos(
 
 def _samples(item: tuple[int, Path], fingerprint: Fingerprint, window: int) -> Samples:
     number, file = item
-    pixels = read_photo(file, fingerprint.pipeline or STANDARD)
+    pixels = read_photo(file, fingerprint.pipeline or STANDARD, _say_nothing)
     try:
         return samples_of(pixels, fingerprint, window, number)
     except ImageError as error:
@@ -191,7 +197,7 @@ def _sums(
 ) -> tuple[Estimator, str, bool]:
     """The sums with a photo, why it does not count (or ""), and whether it is a flat frame."""
     estimator = estimator or Estimator()
-    pixels = read_photo(file, pipeline)
+    pixels = read_photo(file, pipeline, _say_nothing)
     if pixels.min() >= SATURATED:
         return estimator, SATURATED_PHOTO, False
     try:

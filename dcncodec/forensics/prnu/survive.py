@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from dcncodec.forensics.prnu.parallel import each
 from dcncodec.forensics.prnu.photos import STANDARD
 from dcncodec.forensics.prnu.residual import Pixels
 from dcncodec.forensics.prnu.simulate import Camera, Numbered, Split
-from dcncodec.forensics.transmission import Transmission
 from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.models.registry import QUALITIES, find_model, list_models
+
+if TYPE_CHECKING:
+    from dcncodec.forensics.transmission import Transmission
 
 PEERS = ("jpeg", "jpeg2000", "avif")
 """Whose PCE at the same rate the others are compared with."""
@@ -275,5 +277,6 @@ def _model(name: str) -> Channel:
 @lru_cache(maxsize=16)
 def _transmission(model: str) -> Transmission:
     from dcncodec.codec import Codec
+    from dcncodec.forensics.transmission import Transmission
 
     return Transmission("dcn", Codec(Path(model), device="cpu"))

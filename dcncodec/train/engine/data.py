@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.errors import DcnError, TrainingError
+from dcncodec.formats.files import read_bytes
 from dcncodec.formats.image import read_image, suffixes_read
 from dcncodec.notices import Notice, Notify, warn
 
@@ -204,12 +205,12 @@ def _images(source: Path) -> Iterator[NDArray[np.uint8] | DcnError]:
             yield from pool.map(_decode, batch)
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every image file in a folder or shard."""
+def _files(source: Path) -> Iterator[tuple[str, bytes | DcnError]]:
+    """Name and bytes of every image file in a folder or shard, or why it cannot be read."""
     try:
         if source.is_dir():
             for path in sorted(p for p in source.rglob("*") if _is_image(p) and p.is_file()):
-                yield str(path), path.read_bytes()
+                yield str(path), _content(path)
             return
         with tarfile.open(source) as shard:
             for member in shard:
@@ -225,13 +226,22 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         raise TrainingError(f"{source}: cannot be read ({error.strerror})") from None
 
 
+def _content(path: Path) -> bytes | DcnError:
+    try:
+        return read_bytes(path)
+    except DcnError as error:
+        return error
+
+
 def _is_image(path: Path) -> bool:
     """By suffix; hidden files such as macOS's ``._photo.jpg`` are not images."""
     return path.suffix.lower() in suffixes_read() and not path.name.startswith(".")
 
 
-def _decode(item: tuple[str, bytes]) -> NDArray[np.uint8] | DcnError:
+def _decode(item: tuple[str, bytes | DcnError]) -> NDArray[np.uint8] | DcnError:
     name, content = item
+    if isinstance(content, DcnError):
+        return content
     try:
         return read_image(content, name=name).pixels
     except DcnError as error:

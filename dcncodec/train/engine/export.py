@@ -16,10 +16,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from dcncodec.errors import TrainingError, UsageError
+from dcncodec.errors import TrainingError
 from dcncodec.formats.files import make_folder
-from dcncodec.formats.geometry import NAME, NAME_RULE
-from dcncodec.models.card import CARD_FILE, WEIGHTS_FILE, write_file, write_model_card
+from dcncodec.models.card import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    check_export,
+    write_file,
+    write_model_card,
+)
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.run import LOG_FILE
@@ -28,19 +33,6 @@ FORMAT = "dcn-weights-1"
 CURVE_ROWS = 10
 CODEC_FIGURES = ("bpp", "psnr", "ssim")
 """What a codec's validation gives."""
-
-
-def check_export(folder: Path) -> None:
-    """Tell before a long training whether ``folder`` can become a weight folder.
-
-    Raises:
-        UsageError: its name cannot be a model's, or it is a file.
-    """
-    name = folder.resolve().name
-    if not NAME.fullmatch(name):
-        raise UsageError(f"--export {folder}: the folder's name is the model's; use {NAME_RULE}")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--export {folder}: is a file; name a folder")
 
 
 def export_model(run: Path, folder: Path) -> str:

@@ -9,13 +9,14 @@ import torch
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.card import check_export
 from dcncodec.models.dcn import DCN
 from dcncodec.models.load import read_weights
 from dcncodec.models.registry import find_model
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import load_images
-from dcncodec.train.engine.export import check_export, export_model
+from dcncodec.train.engine.export import export_model
 from dcncodec.train.engine.recipes import RECIPES, Recipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session

@@ -20,6 +20,7 @@ from dcncodec.models.card import (
     WEIGHTS,
     WEIGHTS_FILE,
     ModelFolder,
+    check_export,
     write_file,
     write_model_card,
 )
@@ -34,7 +35,6 @@ from dcncodec.runtime.windows import Transforms
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.data import Source, load_images
-from dcncodec.train.engine.export import check_export
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.processes import rank_and_world
 from dcncodec.train.engine.recipes import CONTEXT_RECIPES, ContextRecipe

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
-from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
+from dcncodec.models.card import FAN_CARD, FAN_FILE, check_export, write_file, write_model_card
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
@@ -22,7 +22,6 @@ from dcncodec.train.engine.checkpoint import FILE, Header, read_average
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.export import (
     CODEC_FIGURES,
-    check_export,
     describe_run,
     half_precision,
     write_codec,

@@ -15,7 +15,7 @@ from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
-from dcncodec.models.card import ModelFolder
+from dcncodec.models.card import ModelFolder, check_export
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
@@ -27,7 +27,6 @@ from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, load_images
-from dcncodec.train.engine.export import check_export
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report

@@ -9,13 +9,14 @@ import torch
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
+from dcncodec.models.card import check_export
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import NETWORKS, make_nip
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
-from dcncodec.train.engine.export import check_export, describe_run, write_model
+from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.raw_data import load_frames
 from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe

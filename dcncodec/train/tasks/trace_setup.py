@@ -14,7 +14,7 @@ from dcncodec.forensics.operations.operation import denoise_wavelet, opencv
 from dcncodec.forensics.trace.samples import around
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.card import ModelFolder
+from dcncodec.models.card import ModelFolder, check_export
 from dcncodec.models.families.trace import FEATURES, STAGES
 from dcncodec.models.load import load_codec, load_trace
 from dcncodec.models.registry import find_model
@@ -23,7 +23,7 @@ from dcncodec.models.trace import SIZES, Trace
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.engine.data import load_images
-from dcncodec.train.engine.export import check_export, describe_run, write_model
+from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import PAPER_PATCH, TRACE_RECIPES, TraceRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report

@@ -12,7 +12,7 @@ import torch
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.card import ModelFolder
+from dcncodec.models.card import ModelFolder, check_export
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.load import load_vr
@@ -30,7 +30,7 @@ from dcncodec.train.engine.checkpoint import (
 )
 from dcncodec.train.engine.context_part import CONTEXT_FILE, Block, context_part
 from dcncodec.train.engine.data import load_images
-from dcncodec.train.engine.export import check_export, describe_run, write_model
+from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report

@@ -1,0 +1,60 @@
+"""What can be told about inputs and names before torch is loaded, which takes seconds."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from dcncodec.cli.plan import is_folder
+from dcncodec.errors import TrainingError
+from dcncodec.models.families.nip import STANDARD
+from dcncodec.models.registry import find_model
+from dcncodec.models.roles import Role
+from dcncodec.notices import Notice
+
+
+def check_model(name: str | None, role: Role | None) -> None:
+    """See that a model of a role (None: of any) is installed, or a weight folder there.
+
+    No name asks for none.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if name is not None:
+        find_model(name, role, _later)
+
+
+def check_pipelines(names: Iterable[str | None], *own: str) -> None:
+    """See that camera pipelines are installed, beside ``standard`` and the caller's ``own``.
+
+    Raises:
+        ModelError: one is not.
+    """
+    for name in names:
+        if name not in {STANDARD, *own}:
+            check_model(name, Role.PIPELINE)
+
+
+def check_sources(sources: Iterable[Path]) -> None:
+    """See that what a training reads are folders and tar shards.
+
+    Raises:
+        TrainingError: one is missing, or another kind of file.
+    """
+    for source in sources:
+        if is_folder(source):
+            continue
+        try:
+            whole = tarfile.is_tarfile(source)
+        except FileNotFoundError:
+            raise TrainingError(f"{source}: no such folder or tar shard") from None
+        except OSError as error:
+            raise TrainingError(f"{source}: cannot be read ({error.strerror})") from None
+        if not whole:
+            raise TrainingError(f"{source}: not a folder or whole tar shard of images")
+
+
+def _later(_: Notice) -> None:
+    """Damaged folders are told when the model is opened."""
