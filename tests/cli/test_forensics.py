@@ -177,16 +177,16 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     photo.write_bytes(Codec(tiny_model, device="cpu").encode(pixels))
     code, text, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
     assert code == 0, error
-    # What a random codec decodes is flat.
-    assert "cannot be judged, it is flat (by tiny-fan)" in text
+    assert "undecided, " in text
+    assert "; not calibrated (by tiny-fan); places: " in text
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.size[0] == 160
     code, text, _ = dcn("detect", photo, "--json")
     record = json.loads(text)
     assert code == 0
     assert record["photo"] == str(photo)
-    assert record["verdict"] is None
-    assert record["judged"] is False
+    assert record["verdict"] == "undecided"
+    assert record["judged"] is True
     assert len(record["map"]["answers"]) == 9
     for name in ("map.jpg", "photo.dcn"):
         code, _, error = dcn("detect", photo, "--heatmap", tmp_path / name, "-f")
