@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dcncodec.errors import UsageError
-from dcncodec.formats.guard import images_in
 
 Part = Literal["train", "tune", "report"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -29,6 +28,8 @@ def photos_of(folder: Path, part: Part) -> list[Path]:
     Raises:
         UsageError: the folder has no such part.
     """
+    from dcncodec.formats.guard import images_in
+
     divided = (folder / TRAIN).is_dir() and (folder / HELD_OUT).is_dir()
     if part == "train":
         if not divided:

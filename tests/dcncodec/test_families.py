@@ -141,8 +141,8 @@ def test_what_its_latents_do_not_allow(haar: Path, family: ModuleType) -> None:
             codec.encode(pixels, entropy=entropy)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="do not fit a bare stream"):
         codec.encode_bare(pixels)
-    for rate in (-1, 256):
-        with pytest.raises(UsageError, match="choose 0 to 255"):
+    for rate in (-1, 256, "5", 1.5):
+        with pytest.raises(UsageError, match="choose a whole number from 0 to 255"):
             codec.encode(pixels, rate=rate)
     data = codec.encode(pixels)
     other = Plain()
