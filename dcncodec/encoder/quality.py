@@ -7,7 +7,7 @@ the rate, and so, nearly, are PSNR and MS-SSIM in dB. Nothing here imports torch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -144,9 +144,13 @@ def aim_of(
     if quality is not None:
         return rate_for(parse_quality(quality), folder)
     if rate is not None:
-        if not isinstance(rate, Integral) or not 0 <= rate <= MAX_RATE:
+        try:
+            whole = index(rate)
+        except TypeError:
+            whole = -1
+        if not 0 <= whole <= MAX_RATE:
             raise UsageError(f"rate {rate!r}: choose a whole number from 0 to {MAX_RATE}")
-        return int(rate)
+        return whole
     if asked is None:
         return DEFAULT_RATE
     name, value = asked
