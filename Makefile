@@ -25,6 +25,7 @@ lean: $(VENV)/ready
 
 # What `pip install` installs, and what it builds the C cores from.
 wheel: $(VENV)/ready
+	rm -rf build/lib* build/bdist*
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 

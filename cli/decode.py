@@ -177,8 +177,6 @@ class DecodeWork:
         watch: Watch,
     ) -> dict[str, Any]:
         """See ``Work``."""
-        from dcncodec.formats.image import strip
-
         data, folder = content
         begin = time.perf_counter()
         codec = loaded(folder.path)
@@ -189,7 +187,10 @@ class DecodeWork:
             limit = self.max_pixels or None
             picture = codec.decode(data, region=self.region, max_pixels=limit)
         seconds = time.perf_counter() - begin
-        picture = strip(picture, self.stripped)
+        if self.stripped:
+            from dcncodec.formats.srgb import strip
+
+            picture = strip(picture, self.stripped)
         for notice in picture.notices:
             watch.notice(notice)
         _write(job, picture, self.file_format, self.force, watch.notice)
@@ -216,7 +217,7 @@ def _pixels(data: bytes, region: Any) -> int:
 def _write(
     job: Job, picture: Picture, file_format: str | None, force: bool, notify: Notify
 ) -> None:
-    from dcncodec.formats.image import write_image
+    from dcncodec.formats.writing import write_image
 
     if job.target == STREAM:
         buffer = io.BytesIO()

@@ -10,11 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.encoder.effort import Effort, check_effort
-from dcncodec.encoder.encoding import Encoding, as_grey
-from dcncodec.encoder.quality import Quality, aim_of
-from dcncodec.encoder.search import reach
-from dcncodec.encoder.target import TARGETS, Target
 from dcncodec.entropy import (
     Entropy,
     FileCoder,
@@ -27,8 +22,7 @@ from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, from_indices
 from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
-from dcncodec.formats.image import Picture, as_picture, strip, to_srgb
-from dcncodec.formats.metadata import sized
+from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import QUALITIES, find_model
 from dcncodec.notices import Notice, Notify, warn
@@ -36,6 +30,8 @@ from dcncodec.runtime.engine import Precision, choose_threads, load_torch, open_
 from dcncodec.runtime.windows import Transforms
 
 if TYPE_CHECKING:
+    from dcncodec.encoder.effort import Effort
+    from dcncodec.encoder.quality import Quality
     from dcncodec.runtime.gradients import Gradients
 
 Region = tuple[int, int, int, int]
@@ -134,6 +130,14 @@ class Codec:
             UsageError: the model's latents cannot be coded so, there is no such quality or rate,
                 the model has one rate, or two of them are asked for; or there is no such effort.
         """
+        # What only encoding needs is loaded here: decoding is to start at once.
+        from dcncodec.encoder.effort import check_effort
+        from dcncodec.encoder.encoding import Encoding
+        from dcncodec.encoder.quality import aim_of
+        from dcncodec.encoder.search import reach
+        from dcncodec.encoder.target import TARGETS, Target
+        from dcncodec.formats.image import as_picture, strip
+
         check_effort(effort, self.model)
         coders = self.coders(entropy)
         targets = (target_size, target_bpp, min_psnr, min_ssim, min_msssim)
@@ -158,6 +162,8 @@ class Codec:
             ModelError: the model's coder is damaged, or missing.
             UsageError: as ``check_effort``.
         """
+        from dcncodec.encoder.effort import Effort, check_effort
+
         check_effort(level, self.model)
         if not level:
             return None
@@ -204,6 +210,8 @@ class Codec:
             UsageError: the image needs more than one block, or has an alpha channel, or the
                 model's latents exceed the codebook.
         """
+        from dcncodec.formats.image import as_picture, to_srgb
+
         picture = to_srgb(as_picture(image, MAX_PIXELS))
         self._tell(picture)
         height, width = picture.pixels.shape[:2]
@@ -275,7 +283,11 @@ class Codec:
             text = f"orientation {orientation} in its metadata is reset: pixels are stored upright"
             self._notify(Notice("metadata", text))
         metadata = file.metadata
-        exif, xmp = sized(metadata.exif, metadata.xmp, right - left, bottom - top)
+        exif, xmp = metadata.exif, metadata.xmp
+        if exif is not None or xmp is not None:
+            from dcncodec.formats.metadata import sized
+
+            exif, xmp = sized(exif, xmp, right - left, bottom - top)
         return Picture(
             pixels=as_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
             alpha=None if alpha is None else np.ascontiguousarray(alpha[:, left:right]),

@@ -65,7 +65,7 @@ def rooms() -> list[str]:
     """The folders of the table in CONTRIBUTING.md, from the top down."""
     table = CONTRIBUTING.split("**The house.**")[1].split("\n\n")[1]
     found = re.findall(r"^\| `([a-z/]+)/`", table, re.MULTILINE)
-    return [room for room in found if room not in {"tests", "csrc"}]
+    return [room for room in found if room not in {"tests", "csrc", "examples"}]
 
 
 def basement() -> list[str]:

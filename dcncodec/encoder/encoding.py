@@ -15,7 +15,7 @@ from dcncodec.entropy import Candidates, FileCoder
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
-from dcncodec.formats.picture import Picture
+from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.runtime.windows import Transforms
 
 Latents = NDArray[np.int16]
@@ -159,12 +159,3 @@ class Encoding:
 
     def _candidates(self, rate: int) -> Candidates:
         return Candidates(self.coders, self.transforms.geometry.channels, rate)
-
-
-def as_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Equal R, G and B again: the luminance (Rec. 601) of what the networks gave."""
-    grey = np.empty_like(pixels)
-    # Row by row, because the products take four times the memory of the pixels.
-    for source, row in zip(pixels, grey, strict=True):
-        row[:] = ((source @ np.array([299, 587, 114], np.int32) + 500) // 1000)[:, None]
-    return grey
