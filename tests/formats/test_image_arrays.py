@@ -277,7 +277,7 @@ def test_writes_into_pipes(name: str) -> None:
     broken: Any = Pipe(broken=True)
     write_image(from_array(noise(16, 16)), pipe, format=name)
     assert read_image(pipe.data).width == 16
-    with pytest.raises(OutputError, match=r"output stream: cannot be written \(Broken pipe\)"):
+    with pytest.raises(OutputError, match="output stream: whoever read it has closed it"):
         write_image(from_array(noise(16, 16)), broken, format=name)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dcncodec.formats.geometry import MAX_RATE, STRIDE
 from dcncodec.metrics import psnr, to_bytes, to_unit
-from dcncodec.models.context import bits
+from dcncodec.models.context import at_rate, bits
 from dcncodec.models.families.vr import LARGEST
 from dcncodec.models.vr import VR, to_patches
 from dcncodec.train.engine.bpg_curve import bpg_curves
@@ -63,6 +63,12 @@ class VRLoss(nn.Module):
         Returns:
             The picture, and bits per pixel (B,).
         """
+        return self._transmit(pixels, rate, noise)[:2]
+
+    def _transmit(
+        self, pixels: Tensor, rate: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``transmit``, and the latent before it is rounded."""
         mixed = self.precision != torch.float32
         with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
             latent = self.network.analysis(pixels, rate)
@@ -73,18 +79,36 @@ class VRLoss(nn.Module):
             spent = rounded_bits(latent, mean, log_scale)
         else:
             spent = bits(latent + noise, mean, log_scale)
-        return restored, spent.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3])
+        return restored, spent.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3]), latent
 
     def forward(
         self, pixels: Tensor, rate: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As of ``transmit``, to loss, mean squared error and bits per pixel (scalars)."""
         recipe = self.recipe
-        restored, bpp = self.transmit(pixels, rate, noise)
+        restored, bpp, latent = self._transmit(pixels, rate, noise)
         mse = (restored - pixels).square().mean((1, 2, 3))
+        rounding = self.rounding_error(latent, rate) / pixels[0].numel()
         ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / MAX_RATE)
-        loss = bpp + recipe.lambda_low * ratio * self.distortion(pixels, restored, mse)
+        distortion = self.distortion(pixels, restored, mse + (rounding - rounding.detach()))
+        loss = bpp + recipe.lambda_low * ratio * distortion
         return (loss / ratio**recipe.balance).mean(), mse.mean().detach(), bpp.mean().detach()
+
+    def rounding_error(self, latent: Tensor, rate: Tensor) -> Tensor:
+        """Sum of squared errors in pixels, (B,), that rounding makes of an orthonormal transform.
+
+        Its gradient alone counts. That of the distortion is taken at the rounded latent, where it
+        pulls zeros up harder than a one is worth: latents would gather at the edge between two
+        code words. With this they feel it where they are.
+        """
+        weight = self.network.linear_synthesis.weight.detach()
+        step = (
+            at_rate(self.network.degain, rate).detach().exp()
+            * weight.square().sum((0, 2, 3)).sqrt()
+            / 2
+        )
+        errors = latent - latent.detach().round()
+        return (step[..., None, None] * errors).square().sum((1, 2, 3))
 
     def distortion(self, pixels: Tensor, restored: Tensor, mse: Tensor) -> Tensor:
         """Of each crop, (B,): squared grey levels, and likeness on their scale."""

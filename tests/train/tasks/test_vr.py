@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data as samples
+from torch import Tensor
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.models.context import bits
@@ -140,6 +141,26 @@ def test_the_slope_of_rounded_bits_is_that_of_noisy_ones() -> None:
         for d in (-0.001, 0.001)
     ]
     torch.testing.assert_close(latent.grad, (steps[1] - steps[0]) / 0.002, rtol=0.01, atol=0.01)
+
+
+def test_distortion_pulls_at_latents_where_they_are(dataset: Dataset) -> None:
+    """With the error of rounding, at the start, the slope is that of the picture without it."""
+    network = VR(**shape_of(TINY)).requires_grad_(False)
+    network.start_from_klt(klt_patches(dataset.training, 0), (0.0005, 0.16))
+    objective = VRLoss(network, TINY, torch.float32)
+    pixels, rate = torch.rand(2, 3, 16, 16), torch.tensor([40.0, 200.0])
+    latent = network.analysis(pixels, rate).requires_grad_()
+    sent = latent + (latent.round() - latent).detach()
+
+    def error(words: Tensor) -> Tensor:
+        return (network.synthesis(words, rate) - pixels).square().sum((1, 2, 3))
+
+    total = error(sent) + objective.rounding_error(latent, rate)
+    (found,) = torch.autograd.grad(total.sum(), latent)
+    (smooth,) = torch.autograd.grad(error(latent).sum(), latent)
+    torch.testing.assert_close(found, smooth, rtol=1e-3, atol=1e-4)
+    (rounded,) = torch.autograd.grad(error(sent).sum(), latent)
+    assert not torch.allclose(rounded, smooth, rtol=0.1)
 
 
 def test_parts_learn_at_their_own_rates(tmp_path: Path, dataset: Dataset) -> None:
