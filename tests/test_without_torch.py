@@ -24,7 +24,7 @@ main()
         ("train", "photos", "--out", "run", "--max-steps", "1"),
         ("train", "vr", "photos", "--out", "run", "--max-steps", "1"),
         ("develop", "photo.png", "--sensor", "7", "-o", "photo2.png"),
-        ("forensics", "detect", "photo.png"),
+        ("forensics", "detect", "--fan", "fan-none", "photo.png"),
         ("bench", "--dataset", "photos", "--no-speed", "-c", "dcn-16c"),
     ],
 )

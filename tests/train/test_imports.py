@@ -49,6 +49,6 @@ def test_a_fan_without_the_other_libraries(tmp_path: Path) -> None:
     for i in range(2):
         small = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
         small.resize((128, 128), Image.Resampling.BICUBIC).save(tmp_path / f"{i}.png")
-    choices = ("--finetune", "forensic", "--channel", "none", "--classes", "native,gaussian")
+    choices = ("--finetune", "forensic", "--channel", "none", "--preset", "paper")
     train(tmp_path, tmp_path, *choices)
     assert (tmp_path / "model" / "fan.safetensors").exists()
