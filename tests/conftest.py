@@ -37,8 +37,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what imports torch."""
     if not os.environ.get(WITHOUT_TORCH) or collection_path.suffix != ".py":
         return None
-    needs = re.search(r"^(import torch|from (torch|vr_models))", collection_path.read_text(), re.M)
-    return True if needs else None
+    needs = r"^(import torch|from (torch|vr_models|trace_models|dcncodec\.bench)\b)"
+    return True if re.search(needs, collection_path.read_text(), re.M) else None
 
 
 def pytest_configure() -> None:
