@@ -220,6 +220,7 @@ def test_a_dcn_file_of_another_size(
 
 
 def test_measurements(tmp_path: Path, dcn: Dcn) -> None:
+    pytest.importorskip("torch")
     pytest.importorskip("colour_demosaicing")
     pytest.importorskip("matplotlib")
     pictures = save(tmp_path / "pictures", range(6))

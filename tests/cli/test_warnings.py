@@ -53,6 +53,7 @@ def test_rounding_to_8_bits_is_said(
 def test_commands_that_only_look_at_pixels_say_so_too(
     dcn: Runner, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
+    pytest.importorskip("torch")
     photo = tmp_path / "photo.png"
     pixels = np.dstack((samples.astronaut()[:128, :128], np.full((128, 128), 9, np.uint8)))
     Image.fromarray(pixels).save(photo)
@@ -80,6 +81,7 @@ def test_skipped_files_are_told_by_the_first_object(
 def test_skipped_models_are_told(
     dcn: Runner, deep: Path, tmp_path: Path, tiny_model: Path, damaged_card: str
 ) -> None:
+    pytest.importorskip("torch")
     coded = tmp_path / "a.dcn"
     (tmp_path / "models" / "tiny").symlink_to(tiny_model)
     assert dcn("encode", "-q", "--model", "tiny", deep, coded).code == 0
