@@ -6,6 +6,7 @@ import resource
 import secrets
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,21 @@ SMALL_DISK, LIMIT = "a small disk", "a limit of files"
 DISK = 20_480
 LARGEST = 8192
 """Bytes of a file where its size is limited: more than a command prints."""
+
+
+TOO_LARGE = "the file is too large for this disk"
+
+
+@contextmanager
+def limited(size: bool) -> Iterator[None]:
+    """No file grows beyond ``LARGEST``: only for a while, for the tests' own report may be one."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +72,7 @@ def small(
     folder = tmp_path / "small"
     folder.mkdir()
     if request.param == LIMIT:
-        usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, usual[1]))
-        yield folder, "the file is too large for this disk"
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        yield folder, TOO_LARGE
         return
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
     try:
@@ -118,7 +131,8 @@ def test_the_old_file_stays_and_nothing_else_is_left(
     with old.open("ab") as file:
         values = {"photo": photo, "coded": coded, "small": folder, "number": file.fileno()}
         model = ["--model", str(tiny_model)] if command[0] in {"encode", "decode", "recode"} else []
-        result = dcn(*[word.format(**values) for word in command], *model)
+        with limited(words == TOO_LARGE):
+            result = dcn(*[word.format(**values) for word in command], *model)
     one_line(result, words)
     assert [path.name for path in folder.iterdir()] == [target]
     if "open" not in name:
