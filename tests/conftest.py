@@ -64,6 +64,15 @@ def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
 
 
 @pytest.fixture(scope="session")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model for all rates, which codes photos as their KLT does, named ``my-vr``."""
+    pytest.importorskip("torch")
+    from vr_models import write_vr
+
+    return write_vr(tmp_path_factory.mktemp("models") / "my-vr")
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weight folder with random weights and four latent channels, named ``tiny``."""
     rng = np.random.default_rng(1)

@@ -10,13 +10,6 @@ import pytest
 from commands import Runner, one_line
 from PIL import Image
 from skimage import data as samples
-from vr_models import write_vr
-
-
-@pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
-    return write_vr(folder)
 
 
 @pytest.fixture

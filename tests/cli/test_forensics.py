@@ -7,38 +7,24 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Runner
 from PIL import Image
 from safetensors.torch import save
 from skimage import data
 
-from dcncodec.cli.main import main
 from dcncodec.codec import Codec
 from dcncodec.models.fan import FAN
 from dcncodec.models.registry import open_folder
 
-Dcn = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
-    """Run ``dcn forensics`` in this process: exit code, standard output and error."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dcn", "forensics", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Runs commands of ``dcn forensics``."""
+    return Runner(monkeypatch, capfd, "forensics")
 
 
 @pytest.fixture
@@ -83,7 +69,7 @@ def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-def test_list(fan: Path, dcn: Dcn) -> None:
+def test_list(fan: Path, dcn: Runner) -> None:
     code, text, error = dcn("list")
     assert code == 0, error
     line = next(line for line in text.splitlines() if line.startswith("tiny-fan "))
@@ -94,7 +80,7 @@ def test_list(fan: Path, dcn: Dcn) -> None:
     assert cards["tiny-fan"] == card | {"warnings": []}
 
 
-def test_show(fan: Path, dcn: Dcn) -> None:
+def test_show(fan: Path, dcn: Runner) -> None:
     code, text, error = dcn("show", "tiny-fan")  # a folder without the readable card
     assert code == 0, error
     assert json.loads(text)["name"] == "tiny-fan"
@@ -103,7 +89,7 @@ def test_show(fan: Path, dcn: Dcn) -> None:
     assert json.loads(dcn("show", "tiny-fan", "--json")[1])["patch"] == 64
 
 
-def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
     code, text, error = dcn("evaluate", "tiny-fan", "--data", photos, "-o", out, "--update-card")
@@ -126,7 +112,7 @@ def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
 
 
 def test_a_tuned_codec_beside_its_base(
-    tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn
+    tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Runner
 ) -> None:
     pytest.importorskip("matplotlib")
     for name in ("model.safetensors", "card.json"):
@@ -145,7 +131,7 @@ def test_a_tuned_codec_beside_its_base(
     assert "<h2>Transfer</h2>" in page
 
 
-def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
     """And a tuned codec without the one it began with."""
     pytest.importorskip("matplotlib")
     card = json.loads((fan / "forensic.json").read_text())
@@ -171,7 +157,7 @@ def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: 
     assert "no SSIM change of tiny-fan drawn: it began with an earlier tiny-fan" in error
 
 
-def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Dcn) -> None:
+def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Runner) -> None:
     pixels = data.astronaut()[:144, :160]
     photo = tmp_path / "photo.dcn"
     photo.write_bytes(Codec(tiny_model, device="cpu").encode(pixels))
@@ -205,7 +191,7 @@ def test_detect_in_several_photos(
     tmp_path: Path,
     photos: Path,
     fan: Path,
-    dcn: Dcn,
+    dcn: Runner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     card = json.loads((fan / "forensic.json").read_text())
@@ -243,7 +229,7 @@ def test_detect_in_several_photos(
         (["detect", "nothing.dcn"], 2, "nothing.dcn: no such file"),
     ],
 )
-def test_bad_input(fan: Path, dcn: Dcn, arguments: list[str], code: int, expected: str) -> None:
+def test_bad_input(fan: Path, dcn: Runner, arguments: list[str], code: int, expected: str) -> None:
     found, _, error = dcn(*arguments)
     assert found == code
     assert expected in error
@@ -255,7 +241,7 @@ def with_entries(fan: Path, **entries: object) -> None:
     (fan / "forensic.json").write_text(json.dumps(card | entries))
 
 
-def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
     with_entries(fan, channel="none", codec=None)
     code, text, error = dcn("detect", photos / "0.png", "--fan", fan)
     assert code == 0, error
@@ -288,7 +274,7 @@ def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) 
 
 
 def test_conditions_of_the_paper_s_protocol(
-    tmp_path: Path, photos: Path, fan: Path, dcn: Dcn
+    tmp_path: Path, photos: Path, fan: Path, dcn: Runner
 ) -> None:
     """The first is the protocol as ever, to the last digit."""
     arguments = ("evaluate", fan, "--data", photos, "--limit", "1", "--json", "-o", tmp_path / "o")
@@ -313,7 +299,7 @@ def test_conditions_of_the_paper_s_protocol(
     assert "--outsider tiny-fan: has a channel" in error
 
 
-def test_lattices_and_qualities(tmp_path: Path, photos: Path, fan: Path, dcn: Dcn) -> None:
+def test_lattices_and_qualities(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
     out = tmp_path / "out"
     arguments = ("evaluate", fan, "--data", photos, "--protocol", "wifs2020", "--limit", "1")
     code, _, error = dcn(*arguments, "-o", out)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Runner
 from PIL import Image
 from skimage import data
 from trace_models import write_trace
 
 from dcncodec.cli import forensics_masks
-from dcncodec.cli.main import main
 from dcncodec.forensics.trace.synthesis import KINDS
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:96, 100:220])
-
-Dcn = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +30,12 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
-    """Run ``dcn forensics``: exit code, standard output, standard error."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dcn", "forensics", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Runs commands of ``dcn forensics``."""
+    return Runner(monkeypatch, capfd, "forensics")
 
 
-def test_a_map_and_a_heat_map(dcn: Dcn, model: Path, photo: Path) -> None:
+def test_a_map_and_a_heat_map(dcn: Runner, model: Path, photo: Path) -> None:
     targets = photo.parent / "heat.png", photo.parent / "map.npy"
     options = ["--model", model, "--heatmap", targets[0], "--map", targets[1], "--json"]
     code, out, _ = dcn("localise", photo, *options)
@@ -70,7 +55,7 @@ def test_a_map_and_a_heat_map(dcn: Dcn, model: Path, photo: Path) -> None:
     assert "threshold 0.900; false alarms 5%" in out
 
 
-def test_maps_of_a_folder(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+def test_maps_of_a_folder(dcn: Runner, model: Path, photo: Path, tmp_path: Path) -> None:
     Image.fromarray(PHOTO[::-1].copy()).save(tmp_path / "other.png")
     maps = tmp_path / "maps"
     code, out, _ = dcn("localise", tmp_path, "--model", model, "--map", maps)
@@ -84,7 +69,7 @@ def test_maps_of_a_folder(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) ->
     assert [line.split(":")[0] for line in out.splitlines()] == [str(tmp_path / "other.png")]
 
 
-def test_what_cannot_be_localised(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_localised(dcn: Runner, model: Path, photo: Path, tmp_path: Path) -> None:
     Image.new("RGB", (63, 70)).save(tmp_path / "small.png")
     for arguments, code, text in (
         (
@@ -104,7 +89,7 @@ def test_what_cannot_be_localised(dcn: Dcn, model: Path, photo: Path, tmp_path: 
     assert (np.asarray(Image.open(photo)) == PHOTO).all()
 
 
-def test_forge_and_evaluate(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) -> None:
+def test_forge_and_evaluate(dcn: Runner, model: Path, photo: Path, tmp_path: Path) -> None:
     Image.fromarray(PHOTO[::-1].copy()).save(tmp_path / "other.png")
     forged = tmp_path / "forged"
     arguments = ["forge", tmp_path, "-o", forged, "--kinds", "splice,enhance", "--seed", "3"]
@@ -128,7 +113,7 @@ def test_forge_and_evaluate(dcn: Dcn, model: Path, photo: Path, tmp_path: Path) 
     assert card["results"]["forged"]["auc_all"] == result["kinds"]["all"]["auc"]
 
 
-def test_what_cannot_be_forged(dcn: Dcn, photo: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_forged(dcn: Runner, photo: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     for arguments, text in (
@@ -144,7 +129,7 @@ def test_what_cannot_be_forged(dcn: Dcn, photo: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "f").exists()
 
 
-def test_calibrate(dcn: Dcn, tmp_path: Path) -> None:
+def test_calibrate(dcn: Runner, tmp_path: Path) -> None:
     model = write_trace(tmp_path / "my-trace")
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -5,35 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Runner
 from PIL import Image
 from sensor_shots import gains, shot
 
-from dcncodec.cli.main import main
-
-Dcn = Callable[..., tuple[int, str, str]]
 K = gains(7, 160, 192)
 
 
 @pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
-    """Run ``dcn forensics prnu`` in this process: exit code, standard output and error."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dcn", "forensics", "prnu", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Runs commands of ``dcn forensics prnu``."""
+    return Runner(monkeypatch, capfd, "forensics", "prnu")
 
 
 def save(folder: Path, seeds: range, K: np.ndarray = K) -> Path:
@@ -44,7 +30,7 @@ def save(folder: Path, seeds: range, K: np.ndarray = K) -> Path:
 
 
 @pytest.fixture
-def camera(tmp_path: Path, dcn: Dcn) -> Path:
+def camera(tmp_path: Path, dcn: Runner) -> Path:
     photos = save(tmp_path / "photos", range(20))
     code, _, error = dcn("fingerprint", photos, "-o", tmp_path / "camera", "--processes", "1")
     assert code == 0, error
@@ -63,7 +49,7 @@ def one_line(result: tuple[int, str, str], code: int, expected: str) -> None:
     assert not result[1]
 
 
-def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
+def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     more = save(tmp_path / "more", range(30, 36))
     code, text, error = dcn("predictor", more, "--camera", camera, "--window", "33")
     assert code == 0, error
@@ -103,7 +89,7 @@ def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Dcn) -> N
     assert "the map tells nothing" in error
 
 
-def test_several_cameras_and_crops(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
+def test_several_cameras_and_crops(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     others = save(tmp_path / "others", range(4), gains(9, 160, 192))
     code, text, error = dcn("fingerprint", others, "-o", tmp_path / "second")
     assert code == 0, error
@@ -125,7 +111,7 @@ def test_several_cameras_and_crops(tmp_path: Path, camera: Path, dcn: Dcn) -> No
     assert "third: refused (has 150 x 142 pixels" in text
 
 
-def test_fingerprints_grow(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
+def test_fingerprints_grow(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     more = save(tmp_path / "more", range(20, 24))
     assert dcn("predictor", more, "--camera", camera, "--window", "33")[0] == 0
     code, text, error = dcn("fingerprint", more, "--add", camera, "--json")
@@ -149,7 +135,7 @@ def test_fingerprints_grow(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
     one_line(dcn("fingerprint", camera, "--add", tmp_path / "all"), 2, "24 photos are in both")
 
 
-def test_flat_frames_are_welcome(tmp_path: Path, dcn: Dcn) -> None:
+def test_flat_frames_are_welcome(tmp_path: Path, dcn: Runner) -> None:
     folder = tmp_path / "flat"
     folder.mkdir()
     for seed in range(3):
@@ -159,7 +145,7 @@ def test_flat_frames_are_welcome(tmp_path: Path, dcn: Dcn) -> None:
     assert "3 of 3 photos are flat frames, the best kind" in error
 
 
-def test_photos_of_many_cameras(tmp_path: Path, dcn: Dcn) -> None:
+def test_photos_of_many_cameras(tmp_path: Path, dcn: Runner) -> None:
     folder = tmp_path / "photos"
     for seed in range(4):
         save(folder, range(seed, seed + 1), gains(seed, 160, 192))
@@ -168,7 +154,7 @@ def test_photos_of_many_cameras(tmp_path: Path, dcn: Dcn) -> None:
     assert "two halves of the photos hardly agree" in error
 
 
-def test_bad_input(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
+def test_bad_input(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     target = ("-o", tmp_path / "new")
     one = save(tmp_path / "one", range(1))
     one_line(dcn("fingerprint", one, *target), 1, "a fingerprint needs 2 photos, better 20 or")
@@ -204,7 +190,7 @@ def test_bad_input(tmp_path: Path, camera: Path, dcn: Dcn) -> None:
 
 
 def test_a_dcn_file_of_another_size(
-    tmp_path: Path, camera: Path, dcn: Dcn, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, camera: Path, dcn: Runner, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dcncodec.codec import Codec
 
@@ -219,7 +205,7 @@ def test_a_dcn_file_of_another_size(
     one_line(dcn("match", other, "--camera", camera, "--search"), 1, "cannot be matched")
 
 
-def test_measurements(tmp_path: Path, dcn: Dcn) -> None:
+def test_measurements(tmp_path: Path, dcn: Runner) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("colour_demosaicing")
     pytest.importorskip("matplotlib")

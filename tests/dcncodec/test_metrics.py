@@ -47,6 +47,11 @@ def test_every_image_of_a_batch_by_itself() -> None:
     assert 0.3 < float(ssim(reference, batch)[1]) < 0.95
 
 
+def exact(pixels: torch.Tensor) -> torch.Tensor:
+    """As ``to_unit`` in double precision, in which pictures are compared: (1, 3, H, W)."""
+    return (pixels.double() / 255).movedim(-1, -3)[None]
+
+
 @pytest.mark.parametrize("rows", [1, 5, 6, 7, 8, 40, 1000])
 @pytest.mark.parametrize("size", [(64, 48), (7, 7), (6, 48), (64, 6), (13, 9)])
 def test_pictures_compared_in_strips(
@@ -59,13 +64,13 @@ def test_pictures_compared_in_strips(
     found = quality_of(Picture(clean.numpy()), Picture(padded))
     by_rows = quality_of(Picture(clean.numpy()), lambda top, end: Picture(padded[top:end]))
     assert by_rows == found
-    expected = float(psnr(to_unit(clean)[None], to_unit(noisy)[None]))
-    assert found["psnr"] == pytest.approx(expected, abs=1e-5)
+    expected = float(psnr(exact(clean), exact(noisy)))
+    assert found["psnr"] == pytest.approx(expected, abs=1e-9)
     if min(size) < 7:
         assert found["ssim"] is None
     else:
-        whole = float(ssim(to_unit(clean)[None], to_unit(noisy)[None]))
-        assert found["ssim"] == pytest.approx(whole, abs=1e-6)
+        whole = float(ssim(exact(clean), exact(noisy)))
+        assert found["ssim"] == pytest.approx(whole, abs=1e-9)
     assert quality_of(Picture(clean.numpy()), Picture(clean.numpy()))["psnr"] is None
 
 
@@ -73,8 +78,8 @@ def test_pictures_compared_in_strips(
 def test_ms_ssim_of_pictures_is_that_of_tensors(size: tuple[int, int]) -> None:
     clean, noisy = pair(*size, 12.0)
     found = measure_likeness("msssim", Picture(clean.numpy()), Picture(noisy.numpy()))
-    expected = float(ms_ssim(to_unit(clean)[None], to_unit(noisy)[None]))
-    assert found == pytest.approx(expected, abs=1e-7)
+    expected = float(ms_ssim(exact(clean), exact(noisy)))
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_ssim_needs_a_window() -> None:

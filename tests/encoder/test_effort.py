@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as samples
-from vr_models import write_vr
 
 import dcncodec.pillow_plugin
 from dcncodec.codec import Codec
@@ -31,12 +30,6 @@ PICTURES = {
     "flat": Picture(np.full((20, 20, 3), 99, np.uint8)),
     "one pixel": Picture(PHOTO[:1, :1]),
 }
-
-
-@pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
-    return write_vr(folder)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from skimage import data as samples
-from vr_models import write_vr
 
 from dcncodec.codec import Codec
 from dcncodec.encoder.quality import model_for, only, parse_quality, rate_for
@@ -18,14 +16,6 @@ from dcncodec.formats.picture import Picture
 from dcncodec.likeness import measure_likeness
 from dcncodec.models.registry import find_model
 from dcncodec.oneline import encode
-
-Array = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
-    return write_vr(folder)
 
 
 def test_more_quality_is_a_larger_and_better_file(rated: Path) -> None:

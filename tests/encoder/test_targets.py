@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as samples
-from vr_models import write_vr
 
 import dcncodec.pillow_plugin
 from dcncodec.codec import Codec
@@ -25,12 +24,6 @@ from dcncodec.oneline import encode
 Array = NDArray[np.uint8]
 
 PHOTO: Array = np.ascontiguousarray(samples.astronaut()[:200, 150:381])
-
-
-@pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("models") / "my-vr"
-    return write_vr(folder)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
 from dcncodec.cli.main import main
 
 
-@dataclass
-class Result:
+class Result(NamedTuple):
     """Exit code and output of one command."""
 
     code: int
@@ -20,13 +19,22 @@ class Result:
 
 
 class Runner:
-    """Runs ``main`` with arguments; output is captured where the operating system writes it."""
+    """Runs ``main`` with arguments; output is captured where the operating system writes it.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capfd = monkeypatch, capfd
+    Args:
+        prefix: words between ``dcn`` and the arguments, of a group of commands.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        *prefix: str,
+    ) -> None:
+        self.monkeypatch, self.capfd, self.prefix = monkeypatch, capfd, prefix
 
     def __call__(self, *arguments: object) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["dcn", *map(str, arguments)])
+        self.monkeypatch.setattr(sys, "argv", ["dcn", *self.prefix, *map(str, arguments)])
         self.capfd.readouterr()
         code = 0
         try:

@@ -107,9 +107,7 @@ def test_the_halo_covers_the_receptive_field(blocks: int, analysis: tuple[int, i
     picture, code = window(halo)
     assert torch.allclose(picture, whole[..., 96:104, 96:104], atol=1e-5)
     assert torch.allclose(code, network.analysis(pixels, at(90))[..., 12, 12], atol=1e-4)
-    less = window(halo - 2)
-    same = torch.allclose(less[0], whole[..., 96:104, 96:104], atol=1e-5)
-    assert not (same and torch.allclose(less[1], network.analysis(pixels, at(90))[..., 12, 12]))
+    assert not torch.allclose(window(halo - 2)[0], whole[..., 96:104, 96:104], atol=1e-5)
 
 
 def test_bfloat16_is_close(photo: Tensor) -> None:

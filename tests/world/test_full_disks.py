@@ -65,9 +65,7 @@ def coded(photo: Path, tiny_model: Path) -> Path:
 
 
 @pytest.fixture
-def small(
-    request: pytest.FixtureRequest, tmp_path: Path, photo: Path, coded: Path
-) -> Iterator[tuple[Path, str]]:
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder in which nothing large can be written, and what is said then."""
     folder = tmp_path / "small"
     folder.mkdir()

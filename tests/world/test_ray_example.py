@@ -56,8 +56,10 @@ def test_a_folder_and_a_killed_worker(tmp_path: Path) -> None:
     )
     while not list(coded.rglob("*.dcn")) and process.poll() is None:
         time.sleep(0.02)
-    for worker in list(set(workers_of("MapWorker")) - before)[:1]:
-        os.kill(worker, signal.SIGKILL)
+    assert process.poll() is None
+    workers = set(workers_of("MapWorker")) - before
+    assert workers
+    os.kill(min(workers), signal.SIGKILL)
     out, err = process.communicate(timeout=1000)
     assert process.returncode == 1, err
     assert f"{COUNT} of {COUNT + 1} files" in out

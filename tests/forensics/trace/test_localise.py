@@ -194,7 +194,7 @@ def test_donors_fit() -> None:
     assert (fitted(PHOTO, 50, 60) == PHOTO[:50, :60]).all()
 
 
-def test_a_threshold_is_passed_by_few_clean_photos(photos: Path, judge: Localiser) -> None:
+def test_a_threshold_is_passed_by_few_clean_photos(photos: Path) -> None:
     scores = []
 
     class Listening(Oracle):
