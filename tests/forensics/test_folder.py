@@ -41,7 +41,8 @@ def run_folder(folder: Path, sha256: str = "ab" * 32, **changes: Any) -> Path:
     optimiser = Optimiser(trained, muon=False)
     for parameter in trained.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step(0.0)
+    optimiser.set_rate(0.0)
+    optimiser.update()
     average = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
     origins = {"dcn": {"name": "tiny", "sha256": sha256}} if recipe.channel == "dcn" else {}
     init = "tiny" if origins else ""

@@ -80,11 +80,6 @@ class Optimiser:
             else:
                 group["lr"] = rate * group["share"]
 
-    def step(self, rate: float) -> None:
-        """Update the parameters from their gradients with the learning rate ``rate`` (Adam's)."""
-        self.set_rate(rate)
-        self.update()
-
     def update(self) -> None:
         """One step at the rate that is set.
 

@@ -61,7 +61,7 @@ class RatedCodec(nn.Module):
         side = pixels.shape[-1] // STRIDE
         shape = (len(pixels), self.coding.network.latent_channels, side, side)
         noise = torch.rand(shape, generator=generator).to(pixels.device) - 0.5
-        return self.coding.transmit(pixels, rates.to(pixels.device), noise)
+        return self.coding.transmit(pixels, rates.to(pixels.device), noise)[:2]
 
     def cost(self, pixels: Tensor, received: Tensor, rates: Tensor, bpp: Tensor) -> Tensor:
         """Distortion in the units of the DCN paper, and the rate in its proportion to it.

@@ -51,7 +51,9 @@ class VRLoss(nn.Module):
         super().__init__()
         self.network, self.recipe, self.precision = network, recipe, precision
 
-    def transmit(self, pixels: Tensor, rate: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def transmit(
+        self, pixels: Tensor, rate: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Code and decode.
 
         Args:
@@ -61,14 +63,8 @@ class VRLoss(nn.Module):
                 noise. None for the bits of what is sent, see ``rounded_bits``.
 
         Returns:
-            The picture, and bits per pixel (B,).
+            The picture, bits per pixel (B,), and the latent before it is rounded.
         """
-        return self._transmit(pixels, rate, noise)[:2]
-
-    def _transmit(
-        self, pixels: Tensor, rate: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As ``transmit``, and the latent before it is rounded."""
         mixed = self.precision != torch.float32
         with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
             latent = self.network.analysis(pixels, rate)
@@ -86,7 +82,7 @@ class VRLoss(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As of ``transmit``, to loss, mean squared error and bits per pixel (scalars)."""
         recipe = self.recipe
-        restored, bpp, latent = self._transmit(pixels, rate, noise)
+        restored, bpp, latent = self.transmit(pixels, rate, noise)
         mse = (restored - pixels).square().mean((1, 2, 3))
         rounding = self.rounding_error(latent, rate) / pixels[0].numel()
         ratio = (recipe.lambda_high / recipe.lambda_low) ** (rate / MAX_RATE)
@@ -133,6 +129,8 @@ def rounded_bits(latent: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     it, and at low rates most latents are zeros that cost hardly anything without it.)
     """
     spent = bits(latent.detach().round(), mean, log_scale)
+    if not latent.requires_grad:
+        return spent
     with torch.no_grad():
         slope = bits(latent + 0.5, mean, log_scale) - bits(latent - 0.5, mean, log_scale)
     return spent + (latent - latent.detach()) * slope
@@ -264,7 +262,7 @@ def measure(objective: VRLoss, crops: Tensor) -> np.ndarray[tuple[int, ...], np.
         row = []
         for rate in VALIDATION_RATES:
             rates = torch.full((len(part),), float(rate), device=part.device)
-            restored, bpp = objective.transmit(pixels, rates, None)
+            restored, bpp, _ = objective.transmit(pixels, rates, None)
             quality = psnr(pixels, to_unit(to_bytes(restored)))
             row.append(torch.stack([bpp.double(), quality], -1))
         rows.append(torch.stack(row, 1))

@@ -32,7 +32,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     optimiser = Optimiser(codec, muon=True)
     for parameter in codec.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step(0.0)
+    optimiser.set_rate(0.0)
+    optimiser.update()
     average = {k: v.detach().clone() for k, v in codec.state_dict().items()}
     header = Header(4, RECIPES["fast"], 7, [Source("photos", 3, 1.5)], "dcn-32c", Progress(1, 2.5))
     save_checkpoint(path, codec, average, optimiser, header)

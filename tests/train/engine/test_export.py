@@ -46,7 +46,8 @@ def _stepped(codec: DCN) -> Optimiser:
     optimiser = Optimiser(codec, muon=False)
     for parameter in codec.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step(0.0)
+    optimiser.set_rate(0.0)
+    optimiser.update()
     return optimiser
 
 

@@ -23,7 +23,8 @@ def train(model: nn.Module, optimiser: Optimiser, steps: range) -> float:
         loss = (model(x) - 1).square().mean()
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step(0.01)
+        optimiser.set_rate(0.01)
+        optimiser.update()
     return float(loss.detach())
 
 
@@ -78,7 +79,8 @@ def test_a_part_with_its_share_of_the_rate(muon: bool) -> None:
         optimiser = Optimiser(model, muon, shares)
         x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         (model["fast"](x).square().mean() + model["slow"](x).square().mean()).backward()
-        optimiser.step(1e-3)
+        optimiser.set_rate(1e-3)
+        optimiser.update()
         moved.append({n: (p - before[n]).detach() for n, p in model.named_parameters()})
     for name, step in moved[0].items():
         share = 0.25 if name.startswith("slow.") else 1.0
