@@ -21,10 +21,11 @@ from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.photos import Photos
 from dcncodec.formats.files import atomic_write, make_folder
+from dcncodec.models.card import FAN_CARD
 from dcncodec.models.families.fan import LEARNS_CODEC
 from dcncodec.models.registry import find_model
 from dcncodec.plotting import new_figure
-from dcncodec.train.engine.session import Notify
+from dcncodec.train.engine.session import Notify, unseen
 from dcncodec.train.tasks.forensic_setup import ForensicSettings, train_forensic
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class Sweep:
         make_folder(self.folder)
         for point in points:
             trained = self.folder / "models" / point.name
-            if not (trained / "forensic.json").exists():
+            if not (trained / FAN_CARD).exists():
                 notify(f"{point.name}: training")
-                number = train_forensic(self._settings(point, trained), notify, _unseen)
+                number = train_forensic(self._settings(point, trained), notify, unseen)
                 if number:
                     return number
             results = self.results()
@@ -185,10 +186,6 @@ class Sweep:
     def _save(self, results: Results) -> None:
         with atomic_write(self.folder / RESULTS, overwrite=True) as file:
             file.write((json.dumps(results, indent=2) + "\n").encode())
-
-
-def _unseen(_: dict[str, float]) -> None:
-    pass
 
 
 def trade_offs(results: Results) -> dict[str, Figure]:

@@ -32,7 +32,9 @@ from dcncodec.formats.suffixes import DCN, WRITTEN, is_picture
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
+    from dcncodec.formats.header import Header
     from dcncodec.formats.image import Picture
+    from dcncodec.formats.reader import Reader
     from dcncodec.models.card import ModelFolder
     from dcncodec.notices import Notify
 
@@ -142,8 +144,8 @@ class DecodeWork:
     max_pixels: int
     machine: Machine
 
-    def read(self, job: Job) -> tuple[bytes, ModelFolder]:
-        """See ``Work``; with the model that the file names."""
+    def read(self, job: Job) -> tuple[bytes, Reader | None, ModelFolder]:
+        """See ``Work``: the bytes, the file in them if they are one, and the model it names."""
         from dcncodec.formats import container
         from dcncodec.models.registry import find_by_prefix
 
@@ -152,13 +154,13 @@ class DecodeWork:
             if data.startswith(SIGNATURE):
                 raise UsageError(f"{job.name}: is a .dcn file, no bare stream; leave out --bare")
             assert self.model is not None
-            return data, self.model
+            return data, None, self.model
         file = container.read(data, max_pixels=None)
         if self.region is not None:
             file.header.region(*self.region)
         if self.model is not None:
-            return data, self.model
-        return data, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
+            return data, file, self.model
+        return data, file, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
 
     def load(self, watch: Watch) -> Callable[[Path], Codec]:
         """See ``Work``: a function that opens models."""
@@ -172,20 +174,20 @@ class DecodeWork:
     def convert(
         self,
         job: Job,
-        content: tuple[bytes, ModelFolder],
+        content: tuple[bytes, Reader | None, ModelFolder],
         loaded: Callable[[Path], Codec],
         watch: Watch,
     ) -> dict[str, Any]:
         """See ``Work``."""
-        data, folder = content
+        data, file, folder = content
         begin = time.perf_counter()
         codec = loaded(folder.path)
-        if self.bare:
+        if file is None:
             picture = codec.decode_bare(data)
         else:
-            watch.begin(job.name, _pixels(data, self.region))
+            watch.begin(job.name, _pixels(file.header, self.region))
             limit = self.max_pixels or None
-            picture = codec.decode(data, region=self.region, max_pixels=limit)
+            picture = codec.decode(file, region=self.region, max_pixels=limit)
         seconds = time.perf_counter() - begin
         if self.stripped:
             from dcncodec.formats.srgb import strip
@@ -205,11 +207,8 @@ class DecodeWork:
         }
 
 
-def _pixels(data: bytes, region: Any) -> int:
+def _pixels(header: Header, region: Any) -> int:
     """How many will be decoded."""
-    from dcncodec.formats.reader import read_header
-
-    header = read_header(data)
     left, top, right, bottom = region or (0, 0, header.width, header.height)
     return int((right - left) * (bottom - top))
 

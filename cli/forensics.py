@@ -27,6 +27,7 @@ from dcncodec.formats.sections import SIGNATURE
 from dcncodec.models.roles import Role
 
 if TYPE_CHECKING:
+    from dcncodec.forensics.detect import FanJudge
     from dcncodec.formats.image import Picture
 
 
@@ -137,12 +138,15 @@ def detect_command(
     def load() -> None:
         load_torch(threads)
 
+    judges: dict[Path, FanJudge] = {}
+
     def convert(job: Job, content: bytes | Picture, _: None) -> dict[str, Any]:
         from dcncodec.forensics.detect import FanJudge, open_photo
         from dcncodec.forensics.judge import heat_map
 
         pixels, folder = open_photo(content, job.name, fan, notify=warned)
-        detection = FanJudge(folder, float(false_alarm)).judge(pixels)
+        judge = judges.setdefault(folder.path, FanJudge(folder, float(false_alarm)))
+        detection = judge.judge(pixels)
         if job.target:
             write_output(job.target, heat_map(pixels, detection), force)
         return {"photo": job.name, **detection.as_dict()}

@@ -16,7 +16,6 @@ from dcncodec.errors import ModelError
 from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families import write_graph
-from dcncodec.models.graph import Transform
 from dcncodec.models.registry import QUALITIES, find_all, find_model, list_models
 from dcncodec.models.roles import Role
 
@@ -91,6 +90,8 @@ def export_command(name: str, output_dir: Path, force: bool) -> None:
     NAME-analysis.onnx makes latents of pixels, NAME-synthesis.onnx pixels of latents; their inputs
     and outputs have names, and dimensions that are free in height and width.
     """
+    from dcncodec.models.graph import Transform
+
     folder = find_model(name)
     targets = {t: output_dir / f"{folder.name}-{t.value}.onnx" for t in Transform}
     for target in targets.values():

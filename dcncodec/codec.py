@@ -312,7 +312,5 @@ class Codec:
             decoded = file.latents(number, coder)
             block = file.header.block(number)
             shared = area.grown(0, block)
-            latents[(slice(None), *shared.within(area))] = decoded[
-                (slice(None), *shared.within(block))
-            ]
+            latents[shared.latents_in(area)] = decoded[shared.latents_in(block)]
         return latents

@@ -111,6 +111,10 @@ class Area:
             slice((self.left - outer.left) * scale, (self.right - outer.left) * scale),
         )
 
+    def latents_in(self, outer: Area) -> tuple[slice, slice, slice]:
+        """Slices of this area in latents (N, rows, columns) of ``outer``."""
+        return (slice(None), *self.within(outer))
+
 
 def _spans(start: int, stop: int, side: int) -> Iterator[tuple[int, int]]:
     count = -(-(stop - start) // side)

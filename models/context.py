@@ -16,14 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.models.context_export import NEIGHBOURS, SCALE_RANGE
+from dcncodec.models.context_export import KNOTS, LEAK, NEIGHBOURS, SCALE_RANGE
 
 REACH = 2
 """Rows above and columns beside that neighbours come from."""
-LEAK = 0.125
-"""Slope of the leaky ReLU below zero: a power of two, exact in integers."""
-KNOTS = 8
-"""Rates at which what depends on the rate is kept; between them it is interpolated."""
 SMALL_INIT = 0.1
 
 

@@ -113,10 +113,13 @@ class Features(nn.Module):
         margin: pixels that the output is smaller than the input, on each side.
     """
 
+    srm: Tensor
+
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.plain = nn.Conv2d(3, size.plain, RESIDUAL_SIZE, bias=False)
         self.bayar = ConstrainedConv()
+        self.register_buffer("srm", _srm(), persistent=False)
         channels = size.plain + RESIDUALS
         self.layers = nn.ModuleList()
         for outputs in size.layers:
@@ -140,7 +143,7 @@ class Features(nn.Module):
         # Residuals are small differences of large numbers: bfloat16 would drown them.
         with torch.autocast(pixels.device.type, enabled=False):
             pixels = pixels.float()
-            kernels = torch.cat([_srm(pixels.device), self.bayar.kernel])
+            kernels = torch.cat([self.srm, self.bayar.kernel])
             residuals = RESIDUAL_GAIN * functional.conv2d(pixels, kernels)
             x = functional.relu(torch.cat([self.plain(2 * pixels - 1), residuals], 1))
         for layer in self.layers[:-1]:
@@ -324,11 +327,11 @@ def _line_means(maps: Tensor, windows: Sequence[int], axis: int) -> Iterator[Ten
         yield (last - sums.narrow(axis, before, length)) * (share if axis == 3 else share[:, None])
 
 
-def _srm(device: torch.device) -> Tensor:
+def _srm() -> Tensor:
     """The fixed kernels (9, 3, 5, 5), colour by colour."""
     kernels = torch.stack([torch.tensor(rows) / divisor for divisor, rows in SRM])
     own = torch.eye(3)
-    return torch.einsum("ci,krs->ckirs", own, kernels).flatten(0, 1).to(device)
+    return torch.einsum("ci,krs->ckirs", own, kernels).flatten(0, 1)
 
 
 def _hard_sigmoid(x: Tensor) -> Tensor:

@@ -14,19 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.context import KNOTS, LEAK, ContextModel, at_rate
+from dcncodec.models.context import ContextModel, at_rate
+from dcncodec.models.context_export import KNOTS, LEAK
 from dcncodec.models.network import Network
+from dcncodec.models.vr_graph import (
+    EXPANSION,
+    FEATURES,
+    FINE_BLOCKS,
+    FINE_FEATURES,
+    FINE_WIDTH,
+    WIDTH,
+)
 
-FEATURES = 3 * STRIDE**2
-"""Of a patch."""
-WIDTH = 256
-"""Channels of the networks at stride 8."""
-FINE_WIDTH, FINE_BLOCKS = 96, 2
-"""Channels of both networks at stride 4, and blocks of the synthesis there."""
-FINE_FEATURES = 48
-"""Of a patch of 4 x 4 pixels."""
-EXPANSION = 2
 RESIDUAL_INIT = 0.1
 DEPTHWISE_NOISE = 0.1
 GAIN = 26.9

@@ -8,6 +8,7 @@ import numpy as np
 
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.models.arrays import Weights
+from dcncodec.models.context_export import KNOTS, LEAK
 from dcncodec.models.graph import Graph, Transform
 from dcncodec.models.layers import conv, from_pixels, pixel_shuffle, to_pixels
 
@@ -20,8 +21,15 @@ PARTS = {
 }
 CONTEXT = "context_model."
 """Names of what is exported as integers (``models.context_export``)."""
-FEATURES, WIDTH, FINE_WIDTH, FINE_BLOCKS, FINE_FEATURES, EXPANSION = 192, 256, 96, 2, 48, 2
-KNOTS, LEAK = 8, 0.125
+FEATURES = 3 * STRIDE**2
+"""Of a patch."""
+WIDTH = 256
+"""Channels of the networks at stride 8."""
+FINE_WIDTH, FINE_BLOCKS = 96, 2
+"""Channels of both networks at stride 4, and blocks of the synthesis there."""
+FINE_FEATURES = 48
+"""Of a patch of 4 x 4 pixels."""
+EXPANSION = 2
 
 
 def build(folder: ModelFolder, transform: Transform) -> bytes:

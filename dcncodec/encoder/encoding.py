@@ -59,7 +59,7 @@ class Encoding:
             if latents is None:
                 block = self.transforms.analyse(self.picture.pixels, area, rate)
             else:
-                block = latents[(slice(None), *area.within(header.plane))]
+                block = latents[area.latents_in(header.plane)]
             candidates.add(block)
         blocks, coding = candidates.smallest()
         return container.write(
@@ -77,7 +77,7 @@ class Encoding:
             return search.words(self._blocks)
         latents = np.empty((self.transforms.geometry.channels, plane.rows, plane.columns), np.int16)
         for area in self._blocks:
-            place = (slice(None), *area.within(plane))
+            place = area.latents_in(plane)
             latents[place] = self.transforms.analyse(self.picture.pixels, area, rate)
         return latents
 
@@ -88,7 +88,7 @@ class Encoding:
         plane, channels = self.header.plane, self.transforms.geometry.channels
         exact = np.empty((channels, plane.rows, plane.columns), np.float32)
         for area in self._blocks:
-            place = (slice(None), *area.within(plane))
+            place = area.latents_in(plane)
             exact[place] = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
         return exact
 
@@ -103,7 +103,7 @@ class Encoding:
         assert not isinstance(coder, ChannelCoder)
         words = np.empty(exact.shape, np.int16)
         for area in self._blocks:
-            place = (slice(None), *area.within(self.header.plane))
+            place = area.latents_in(self.header.plane)
             words[place] = coder.quantise(
                 exact[place], curvature, rate, centred=self.effort is None
             )

@@ -72,12 +72,12 @@ class Refinement:
         shape = (self.transforms.geometry.channels, self.plane.rows, self.plane.columns)
         cheap, rounded = np.empty(shape, np.int16), np.empty(shape, np.int16)
         for area in blocks:
-            place = (slice(None), *area.within(self.plane))
+            place = area.latents_in(self.plane)
             exact = self.transforms.analyse_unrounded(self.picture.pixels, area, self.rate)
             rounded[place] = self.transforms.rounded(exact)
             cheap[place] = self.effort.coder.quantise(exact, CURVATURE, self.rate, centred=True)
         for area in blocks:
-            self._improve(rounded, area, cheap[(slice(None), *area.within(self.plane))])
+            self._improve(rounded, area, cheap[area.latents_in(self.plane)])
         return rounded
 
     def _improve(self, words: Latents, area: Area, start: Latents) -> None:
@@ -88,7 +88,7 @@ class Refinement:
             area: the block.
             start: the block's words to begin with, where they are better than those in ``words``.
         """
-        inner = words[(slice(None), *area.within(self.plane))]
+        inner = words[area.latents_in(self.plane)]
         block = _Block(self, words, area)
         random = np.random.default_rng([area.top, area.left])
         best, cost = inner.copy(), block.cost(inner)
@@ -128,8 +128,8 @@ class _Block:
         # What the block changes, and what changes that.
         self._seen = area.grown(halo, plane)
         self._held = self._seen.grown(halo, plane)
-        self._words = words[(slice(None), *self._held.within(plane))].copy()
-        self._inner = (slice(None), *area.within(self._held))
+        self._words = words[self._held.latents_in(plane)].copy()
+        self._inner = area.latents_in(self._held)
 
     def cost(self, words: Latents, gradient: NDArray[np.float32] | None = None) -> float:
         """R + lambda D with these words in the block.

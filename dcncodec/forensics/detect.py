@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Picture, read_image
 from dcncodec.formats.sections import SIGNATURE
+from dcncodec.models.fan import FAN
 from dcncodec.notices import Notice, Notify, warn
 
 SEEN = ("implementations", "grid", "history")
@@ -80,10 +82,10 @@ class Detection:
 
     def tint(self, height: int, width: int) -> Pixels:
         """See ``Finding``; by class, the surer, the stronger. Flat places stay grey."""
-        certainty = self.cells.logs.amax(0).exp().numpy()
+        answers, certainty = self.answers, self.cells.logs.amax(0).exp().numpy()
         tint = np.zeros((*certainty.shape, 4), np.uint8)
         for name, colour in self.legend.items():
-            chosen = self.answers == self.classes.index(name)
+            chosen = answers == self.classes.index(name)
             tint[chosen, :3] = colour
             tint[chosen, 3] = np.rint(255 * certainty[chosen])
         return _spread(tint, height, width)
@@ -167,13 +169,16 @@ def open_photo(
     return codec.decode(data, max_pixels=max_pixels).pixels, folder
 
 
-def detect(pixels: Pixels, folder: ForensicFolder, false_alarm: float = 0.05) -> Detection:
+def detect(
+    pixels: Pixels, folder: ForensicFolder, false_alarm: float = 0.05, fan: FAN | None = None
+) -> Detection:
     """Judge all of a photo, uint8 (H, W, 3), with the FAN of a forensic folder.
 
     Args:
         pixels: uint8 (H, W, 3).
         folder: the FAN; without a calibration its verdict is ``undecided``.
         false_alarm: one of ``verdict.FALSE_ALARMS``.
+        fan: the folder's, where it is loaded already.
 
     Raises:
         ImageError: the photo is smaller than a patch.
@@ -181,7 +186,7 @@ def detect(pixels: Pixels, folder: ForensicFolder, false_alarm: float = 0.05) ->
     """
     if NATIVE not in folder.classes:
         raise ModelError(f"{folder.name}: does not know the class {NATIVE}; choose another --fan")
-    cells = cells_of(folder.load_fan(), pixels, int(folder.card["patch"]))
+    cells = cells_of(fan or folder.load_fan(), pixels, int(folder.card["patch"]))
     scores = scores_of(cells, folder.classes)
     calibration = folder.calibration
     rate = None if calibration is None else false_alarm
@@ -205,6 +210,11 @@ class FanJudge:
     folder: ForensicFolder
     false_alarm: float = 0.05
 
+    @cached_property
+    def fan(self) -> FAN:
+        """Loaded for the first photo."""
+        return self.folder.load_fan()
+
     @property
     def name(self) -> str:
         """Of its forensic folder."""
@@ -216,7 +226,7 @@ class FanJudge:
 
     def judge(self, pixels: Pixels, progress: Progress = unheard) -> Detection:
         """See ``Judge``."""
-        found = detect(pixels, self.folder, self.false_alarm)
+        found = detect(pixels, self.folder, self.false_alarm, self.fan)
         progress(pixels.shape[0] * pixels.shape[1])
         return found
 

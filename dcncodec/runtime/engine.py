@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dcncodec.errors import MissingLibraryError, UsageError
-from dcncodec.models.families import find_codec
+from dcncodec.models.families import has_graphs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,11 +91,6 @@ def choose_runtime(device: str, precision: Precision) -> Literal["onnx", "torch"
     if precision not in {"auto", "bf16", "fp32"}:
         raise UsageError(f"--precision {precision}: choose auto, bf16 or fp32")
     return "torch" if precision == "bf16" or _on_gpu_by_torch(device) else "onnx"
-
-
-def has_graphs(family: str) -> bool:
-    """Whether a family of codecs runs without torch."""
-    return hasattr(find_codec(family), "graph")
 
 
 def open_engine(

@@ -92,14 +92,16 @@ class Gradients:
         def run(window: Area) -> None:
             nonlocal total
             outer = window.grown(halo, held)
-            place = (slice(None), *outer.within(held))
+            place = outer.latents_in(held)
             rows, columns = window.within(ORIGIN, stride)
             part = np.require(pixels[rows, columns], requirements=["C", "W"])
             wanted = to_unit(torch.from_numpy(part).to(self._engine.device))
             with torch.set_grad_enabled(gradient is not None):
                 latent = self._latent(latents[place], gradient is not None)
                 batch = latent[None].contiguous(memory_format=torch.channels_last)
-                shown = self._engine.network.synthesis(batch, self._rates(rate))[0].clamp(0, 1)
+                shown = self._engine.network.synthesis(batch, self._engine.rates(rate))[0].clamp(
+                    0, 1
+                )
                 rows, columns = window.within(outer, stride)
                 shown = shown[:, rows, columns][:, : part.shape[0], : part.shape[1]]
                 if grey:
@@ -133,13 +135,13 @@ class Gradients:
         def run(window: Area) -> None:
             assert twin is not None
             outer = window.grown(REACH, plane)
-            place = (slice(None), *outer.within(plane))
+            place = outer.latents_in(plane)
             with torch.enable_grad():
                 latent = self._latent(latents[place], True)
-                mean, log_scale = twin(latent[None], self._rates(rate))
+                mean, log_scale = twin(latent[None], self._engine.rates(rate))
                 # What a latent itself costs is the coder's to say, in integers.
                 spent = bits(latent.detach()[None], mean, log_scale)[0]
-                counted = spent[(slice(None), *window.within(outer))].sum()
+                counted = spent[window.latents_in(outer)].sum()
             gradient[place] += _gradient(counted, latent)
 
         if twin is not None:
@@ -149,9 +151,6 @@ class Gradients:
     def _latent(self, words: Latents, steep: bool) -> Tensor:
         latent = torch.from_numpy(words.astype(np.float32)).to(self._engine.device)
         return latent.requires_grad_(steep)
-
-    def _rates(self, rate: int) -> Tensor:
-        return torch.full((1,), float(rate)).to(self._engine.device)
 
 
 def _gradient(value: Tensor, latent: Tensor) -> Gradient:

@@ -39,7 +39,7 @@ class TorchEngine:
         writable = np.require(pixels, requirements=["C", "W"])
         batch = to_unit(torch.from_numpy(writable).to(self._device)[None])
         latent: NDArray[np.float32] = (
-            self.network.analysis(batch, self._rates(rate))[0].cpu().numpy()
+            self.network.analysis(batch, self.rates(rate))[0].cpu().numpy()
         )
         return latent
 
@@ -48,7 +48,7 @@ class TorchEngine:
         """See ``Engine``."""
         latent = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)[None].float()
         latent = latent.contiguous(memory_format=torch.channels_last)
-        restored = self.network.synthesis(latent, self._rates(rate))[0]
+        restored = self.network.synthesis(latent, self.rates(rate))[0]
         pixels: NDArray[np.uint8] = to_bytes(restored).cpu().numpy()
         return pixels
 
@@ -62,5 +62,6 @@ class TorchEngine:
         self._device = torch.device("cpu")
         self.network = self.network.to(self._device)
 
-    def _rates(self, rate: int) -> Tensor:
+    def rates(self, rate: int) -> Tensor:
+        """A rate as the networks take it: (1,), on their device."""
         return torch.full((1,), float(rate)).to(self._device)

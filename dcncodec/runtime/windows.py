@@ -103,8 +103,8 @@ class Transforms:
             if below or beside:
                 part = np.pad(part, ((0, below), (0, beside), (0, 0)), mode="edge")
             latent = self.engine.analysis(part, rate)
-            inner = latent[(slice(None), *window.within(outer))]
-            keep(inner, (slice(None), *window.within(area)))
+            inner = latent[window.latents_in(outer)]
+            keep(inner, window.latents_in(area))
 
         self.each_window(area, run)
 
@@ -129,7 +129,7 @@ class Transforms:
 
         def run(window: Area) -> None:
             outer = window.grown(halo, plane)
-            part = latents[(slice(None), *outer.within(plane))]
+            part = latents[outer.latents_in(plane)]
             restored = self.engine.synthesis(part, rate)
             pixels[window.within(area, stride)] = restored[window.within(outer, stride)]
 

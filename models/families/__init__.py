@@ -125,13 +125,17 @@ def find_codec(name: str) -> CodecFamily:
     return cast(CodecFamily, family)
 
 
+def has_graphs(name: str) -> bool:
+    """Whether a family of codecs writes its networks as graphs, and so runs without torch."""
+    return hasattr(find_codec(name), "graph")
+
+
 def write_graph(folder: ModelFolder, transform: Transform) -> bytes:
     """One of a codec's networks as an ONNX model; see ``CodecFamily.graph``.
 
     Raises:
         ModelError: its family writes none, or as there.
     """
-    family = find_codec(folder.family)
-    if not hasattr(family, "graph"):
+    if not has_graphs(folder.family):
         raise ModelError(f"{folder.path}: models of the family {folder.family} have no graphs")
-    return family.graph(folder, transform)
+    return find_codec(folder.family).graph(folder, transform)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dcncodec.forensics.operations import hierarchy
 from dcncodec.forensics.operations.compression import jpeg_anywhere
-from dcncodec.forensics.operations.hierarchy import LEAVES
 from dcncodec.forensics.operations.noise import gaussian_noise
-from dcncodec.forensics.operations.operation import Pixels, opencv, to_pixels
+from dcncodec.forensics.operations.operation import Operation, Pixels, opencv, to_pixels
 from dcncodec.forensics.operations.resampling import OPENCV
 from dcncodec.forensics.trace.shapes import Generator, Mask, random_mask
 
@@ -155,21 +155,11 @@ def _removal(photo: Pixels, _: Pixels, mask: Mask, generator: Generator) -> tupl
 
 def _enhance(photo: Pixels, _: Pixels, __: Mask, generator: Generator) -> tuple[Pixels, str]:
     """The photo processed by one of the 385 manipulations, kinds with equal chance."""
-    leaf = LEAVES[balanced_leaf(generator)]
+    leaf = balanced_leaf(generator)
     return leaf.apply(photo, generator), leaf.name
 
 
-def balanced_leaf(generator: Generator) -> int:
-    """The index of a random leaf, kinds (level 25) with equal chance, then leaves of the kind."""
-    kind = _MEMBERS[generator.integers(len(_MEMBERS))]
-    return int(kind[generator.integers(len(kind))])
-
-
-def _members() -> list[list[int]]:
-    kinds: dict[str, list[int]] = {}
-    for index, leaf in enumerate(LEAVES):
-        kinds.setdefault(f"{leaf.family} {leaf.kind}", []).append(index)
-    return list(kinds.values())
-
-
-_MEMBERS = _members()
+def balanced_leaf(generator: Generator) -> Operation:
+    """A random leaf, kinds (level 25) with equal chance, then leaves of the kind."""
+    kind = hierarchy.KINDS[generator.integers(len(hierarchy.KINDS))]
+    return kind[generator.integers(len(kind))]

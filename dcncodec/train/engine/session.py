@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -29,6 +29,9 @@ from dcncodec.train.engine.run import LOG_FILE, Budget, Report, Run
 Notify = Callable[[str], None]
 
 DEFAULT_PRESET = "fast"
+
+
+R = TypeVar("R", bound=Recipe)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class RunSettings:
         if self.seed is not None:
             return self.seed
         return header.seed if header is not None else 0
+
+    def applied(self, recipe: R) -> R:
+        """A recipe with what the user chose in the place of its own."""
+        steps = {} if self.max_steps is None else {"max_steps": self.max_steps}
+        return replace(recipe, **(self.overrides | steps))
 
     def budget(self, recipe: Recipe) -> Budget:
         """The user's, or the recipe's own number of steps."""
@@ -108,7 +116,7 @@ def _work(
     export: Callable[[Path, Path], str],
 ) -> None:
     """What a process beside the first does: the same, and in silence."""
-    _run(settings, prepare, export, _silent, _unseen)
+    _run(settings, prepare, export, _silent, unseen)
 
 
 def _run(
@@ -144,8 +152,8 @@ def _silent(_: str) -> None:
     pass
 
 
-def _unseen(_: dict[str, float]) -> None:
-    pass
+def unseen(_: dict[str, float]) -> None:
+    """A ``Report`` that nobody reads."""
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -96,9 +96,7 @@ def choose(settings: Settings, header: Header | None) -> tuple[Recipe, int, Budg
     recipe = header.recipe if header is not None else RECIPES[DEFAULT_PRESET]
     if settings.preset is not None:
         recipe = RECIPES[settings.preset]
-    recipe = replace(recipe, **settings.overrides)
-    if settings.max_steps is not None:
-        recipe = replace(recipe, max_steps=settings.max_steps)
+    recipe = settings.applied(recipe)
     if recipe.patch % STRIDE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     channels = settings.latent_channels or DEFAULT_CHANNELS

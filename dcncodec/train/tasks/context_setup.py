@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,7 +25,8 @@ from dcncodec.models.card import (
     write_model_card,
 )
 from dcncodec.models.coders import CONTEXT
-from dcncodec.models.context import KNOTS, ContextModel
+from dcncodec.models.context import ContextModel
+from dcncodec.models.context_export import KNOTS
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import find_by_hash, find_model, open_folder
 from dcncodec.notices import warn
@@ -220,9 +221,7 @@ def choose(settings: ContextSettings, header: Header | None) -> tuple[ContextRec
             raise UsageError(f"--preset {settings.preset}: choose {', '.join(CONTEXT_RECIPES)}")
         recipe = CONTEXT_RECIPES[settings.preset]
     before = recipe.hidden
-    recipe = replace(recipe, **settings.overrides)
-    if settings.max_steps is not None:
-        recipe = replace(recipe, max_steps=settings.max_steps)
+    recipe = settings.applied(recipe)
     if recipe.patch % STRIDE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     if header is not None and recipe.hidden != before:

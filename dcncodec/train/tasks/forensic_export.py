@@ -15,9 +15,7 @@ from dcncodec.models.card import FAN_CARD, FAN_FILE, check_export, write_file, w
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
-from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.registry import TUNED
-from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.export import (
@@ -31,6 +29,7 @@ from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.vr import as_read
 
 FORMAT = "dcn-fan-1"
 
@@ -128,9 +127,6 @@ def _write_tuned(
     if not _is_rated(header):
         return write_codec(folder, weights, header, rows)
     shape = header.origins[LEARNS_CODEC]["architecture"]
-    network = VR(**{name: shape[name] for name in SHAPE})
-    # As they will be read.
-    network.load_state_dict({name: tensor.half().float() for name, tensor in weights.items()})
-    parts = {CONTEXT: (CONTEXT_FILE, context_part(network.context_model))}
+    parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
     description = describe_run(header, rows, CODEC_FIGURES)
     return write_model(folder, weights, shape, description, parts=parts)

@@ -106,9 +106,7 @@ def choose(settings: NipSettings, header: Header | None) -> tuple[NipRecipe, Bud
         recipe = header.recipe
     if settings.preset is not None:
         recipe = replace(NIP_RECIPES[settings.preset], network=recipe.network)
-    recipe = replace(recipe, **settings.overrides)
-    if settings.max_steps is not None:
-        recipe = replace(recipe, max_steps=settings.max_steps)
+    recipe = settings.applied(recipe)
     if recipe.network not in NETWORKS:
         raise UsageError(f"--network {recipe.network}: choose {', '.join(NETWORKS)}")
     if recipe.patch % MULTIPLE:

@@ -136,9 +136,7 @@ def choose(
     if header is not None and settings.preset is None:
         assert isinstance(header.recipe, TraceRecipe)
         recipe = header.recipe
-    recipe = replace(recipe, **settings.overrides)
-    if settings.max_steps is not None:
-        recipe = replace(recipe, max_steps=settings.max_steps)
+    recipe = settings.applied(recipe)
     _check(recipe)
     if header is not None:
         assert isinstance(header.recipe, TraceRecipe)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dcncodec.formats.geometry import MAX_RATE, STRIDE
 from dcncodec.metrics import psnr, to_bytes, to_unit
 from dcncodec.models.context import at_rate, bits
-from dcncodec.models.families.vr import LARGEST
+from dcncodec.models.families.vr import LARGEST, SHAPE
 from dcncodec.models.vr import VR, to_patches
 from dcncodec.train.engine.bpg_curve import bpg_curves
 from dcncodec.train.engine.checkpoint import Header
@@ -143,6 +143,19 @@ def klt_patches(images: ImageSet, seed: int) -> Tensor:
     crops = to_unit(images.crops(KLT_CROPS, side, generator)).cpu() * 2 - 1
     patches = to_patches(crops).movedim(1, -1).flatten(0, 2)
     return patches[torch.randperm(len(patches), generator=generator)[:KLT_PATCHES]]
+
+
+def as_read(weights: Mapping[str, Tensor], shape: Mapping[str, Any]) -> VR:
+    """Networks with weights as a model's file will give them: the coder's tables are made for
+    the latents of the rounded ones.
+
+    Args:
+        weights: of a run, by name.
+        shape: the architecture of the card to be.
+    """
+    network = VR(**{name: shape[name] for name in SHAPE})
+    network.load_state_dict({name: tensor.half().float() for name, tensor in weights.items()})
+    return network
 
 
 @torch.no_grad()

@@ -17,8 +17,9 @@ from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.load import load_vr
 from dcncodec.models.registry import find_model
-from dcncodec.models.vr import FEATURES, VR
+from dcncodec.models.vr import VR
 from dcncodec.models.vr import Block as VRBlock
+from dcncodec.models.vr_graph import FEATURES
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.bpg_curve import FILE as BPG_FILE
 from dcncodec.train.engine.checkpoint import (
@@ -35,7 +36,7 @@ from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
-from dcncodec.train.tasks.vr import VRTrainer, klt_patches, sent_latents
+from dcncodec.train.tasks.vr import VRTrainer, as_read, klt_patches, sent_latents
 
 DECAY_FOLDER = "decay"
 """Sub-folder of a run with the copy of it whose learning rate falls to zero."""
@@ -212,9 +213,7 @@ def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budge
             raise UsageError(f"--preset {settings.preset}: choose {', '.join(VR_RECIPES)}")
         recipe = VR_RECIPES[settings.preset]
     before = recipe
-    recipe = replace(recipe, **settings.overrides)
-    if settings.max_steps is not None:
-        recipe = replace(recipe, max_steps=settings.max_steps)
+    recipe = settings.applied(recipe)
     if recipe.patch % STRIDE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     if recipe.latent_channels > FEATURES:
@@ -254,9 +253,7 @@ def export_vr(run: Path, folder: Path, sources: Sequence[Path] = ()) -> str:
     assert isinstance(recipe, VRRecipe)
     rows = read_log(run / LOG_FILE, VRTrainer.COLUMNS)
     architecture = {"family": "vr"} | shape_of(recipe)
-    network = VR(**shape_of(recipe))
-    # As they will be read: the coder's tables are made for the latents of the rounded weights.
-    network.load_state_dict({name: tensor.half().float() for name, tensor in average.items()})
+    network = as_read(average, architecture)
     blocks: Iterable[Block] = ()
     if sources:
         images = load_images(sources, recipe.patch).training
