@@ -99,5 +99,7 @@ def _validation(figures: dict[str, float]) -> str:
     parts = " ".join(f"{figures[f'validation_bd_{n}']:+.1f}" for n in ("low", "middle", "high"))
     return (
         f"bpp {figures['validation_bpp']:.3f}  PSNR {figures['validation_psnr']:.2f}  "
-        f"BD-rate against BPG {figures['validation_bd']:+.1f}% (low, middle, high {parts})"
+        f"BD-rate against BPG {figures['validation_bd']:+.1f}% (low, middle, high {parts})  "
+        f"SSIM {figures['validation_bd_ssim']:+.1f}%  "
+        f"MS-SSIM {figures['validation_bd_ms_ssim']:+.1f}%"
     )

@@ -205,6 +205,28 @@ class VR(Network):
         deviations = variances.flip(0)[:count].clamp_min(0).sqrt().float()
         self.context_model.start_from(deviations, log_gains)
 
+    @torch.no_grad()
+    def move_rates(self, before: tuple[float, float], after: tuple[float, float]) -> None:
+        """Let the rates stand for other lambdas.
+
+        What depends on the rate is read where the new rates were, and goes on straight beyond the
+        last knots; there it has yet to be trained.
+
+        Args:
+            before, after: lambdas at rates 0 and 255, the first below the second.
+        """
+        low, span = math.log(before[0]), math.log(before[1] / before[0])
+        first, last = ((KNOTS - 1) * (math.log(value) - low) / span for value in after)
+        place = torch.linspace(first, last, KNOTS)
+        index = place.floor().long().clamp(0, KNOTS - 2)
+        for knots in (
+            *(self.gain, self.degain),
+            *(self.analysis_net.rate_bias, self.synthesis_net.rate_bias),
+            *(self.context_model.rate_bias, self.context_model.rate_scale),
+        ):
+            share = (place - index).to(knots)[:, None]
+            knots.copy_(knots[index] + share * (knots[index + 1] - knots[index]))
+
 
 def _fine_stem(blocks: int) -> nn.Sequential:
     """The analysis at stride 4: the mirror of the synthesis' tail."""

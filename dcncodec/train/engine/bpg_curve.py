@@ -1,4 +1,4 @@
-"""BPG on a training's validation crops: what its BD-rates are measured against.
+"""BPG on a training's validation crops: what its BD-rates are measured against, in three metrics.
 
 The curves are made once and kept in the run's folder, for they take a while.
 """
@@ -18,14 +18,31 @@ from numpy.typing import NDArray
 from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.files import atomic_write
 from dcncodec.formats.peers import bpg
+from dcncodec.likeness import MS_SSIM_SIDE, ms_ssim, ssim
 
 FILE = "bpg.json"
 QPS = range(14, 50, 3)
 RANGES = {"all": (0.1, 2.5), "low": (0.1, 0.5), "middle": (0.5, 1.2), "high": (1.2, 2.5)}
 """Bits per pixel of BPG between which curves are compared."""
 
+METRICS = ("psnr", "ssim", "ms_ssim")
+LEAST_LOSS = 1e-10
+"""Of a likeness, as in ``likenesses``."""
+
 Curve = NDArray[np.float64]
-"""Rows of bits per pixel and PSNR in dB, rising."""
+"""Rows of bits per pixel and the likenesses of ``METRICS`` in dB, rising."""
+
+
+def likenesses(picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, ...]:
+    """PSNR, SSIM and MS-SSIM of pictures (H, W, 3), all in dB: -10 log10 of the mean squared error
+    and of what the others lack of 1. MS-SSIM is NaN where a side is below 161 pixels."""
+    x, y = picture / 255, decoded / 255
+    losses = (
+        float(((x - y) ** 2).mean()),
+        1 - ssim(x, y),
+        1 - ms_ssim(x, y) if min(x.shape[:2]) >= MS_SSIM_SIDE else math.nan,
+    )
+    return tuple(-10 * math.log10(max(loss, LEAST_LOSS)) for loss in losses)
 
 
 @dataclass(frozen=True)
@@ -35,15 +52,19 @@ class BpgCurves:
     curves: list[Curve]
 
     def bd_rates(self, measured: Curve) -> dict[str, float]:
-        """Mean BD-rates of PSNR in percent, by the names of ``RANGES``; NaN where none overlap.
+        """Mean BD-rates in percent: of PSNR by the names of ``RANGES``, then of the other
+        ``METRICS`` over the whole range. NaN where no curves overlap.
 
         Args:
-            measured: (crops, rates, 2), bits per pixel and PSNR at each rate.
+            measured: (crops, rates, 4), rows as those of ``Curve`` at each rate.
         """
+        asked = [(name, 0, limits) for name, limits in RANGES.items()]
+        asked += [(name, index, RANGES["all"]) for index, name in enumerate(METRICS) if index]
         result = {}
-        for name, limits in RANGES.items():
+        for name, metric, limits in asked:
+            columns = [0, 1 + metric]
             found = (
-                _log_ratio(anchor, own, limits)
+                _log_ratio(anchor[:, columns], own[:, columns], limits)
                 for anchor, own in zip(self.curves, measured, strict=True)
             )
             ratios = [ratio for ratio in found if ratio is not None]
@@ -52,11 +73,13 @@ class BpgCurves:
 
 
 def _log_ratio(anchor: Curve, test: Curve, limits: tuple[float, float]) -> float | None:
-    """Mean over PSNR of the logarithm of the rates' ratio; None where the curves do not overlap."""
+    """Mean over dB of the logarithm of the rates' ratio; None where the curves do not overlap."""
     # Not at the top: training alone must not need scipy.
     from scipy.interpolate import PchipInterpolator
 
-    test = _rising(test)
+    if np.isnan(anchor).any() or np.isnan(test).any():
+        return None
+    anchor, test = _rising(anchor), _rising(test)
     within = np.clip(np.log(limits), *np.log(anchor[[0, -1], 0]))
     ends = PchipInterpolator(np.log(anchor[:, 0]), anchor[:, 1])(within)
     if len(test) < 2:
@@ -72,7 +95,7 @@ def _log_ratio(anchor: Curve, test: Curve, limits: tuple[float, float]) -> float
 
 
 def _rising(curve: Curve) -> Curve:
-    """Without points that cost more for less."""
+    """Pairs of bits and dB, without those that cost more for less."""
     kept: list[Curve] = []
     for point in curve[np.argsort(curve[:, 0])]:
         if not kept or (point > kept[-1]).all():
@@ -95,8 +118,10 @@ def bpg_curves(crops: NDArray[np.uint8], folder: Path) -> BpgCurves | None:
     try:
         known = json.loads(path.read_text())
         if known["crops"] == digest:
-            return BpgCurves([np.array(curve, np.float64) for curve in known["curves"]])
-    except (OSError, ValueError, KeyError, TypeError):
+            curves = [np.array(curve, np.float64) for curve in known["curves"]]
+            if all(curve.shape[1] == 1 + len(METRICS) for curve in curves):
+                return BpgCurves(curves)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         pass  # none yet, or of other data
     try:
         curves = [_curve(crop) for crop in crops]
@@ -112,7 +137,6 @@ def _curve(crop: NDArray[np.uint8]) -> Curve:
     points = []
     for qp in QPS:
         data = bpg.encode(crop, qp)
-        error = float(np.mean((bpg.decode(data).astype(np.float64) - crop) ** 2))
         bpp = 8 * bpg.picture_data_size(data) / (crop.shape[0] * crop.shape[1])
-        points.append((bpp, 10 * math.log10(255**2 / max(error, 1e-4))))
-    return _rising(np.array(points))
+        points.append((bpp, *likenesses(crop, bpg.decode(data))))
+    return np.array(points)

@@ -20,7 +20,7 @@ LAMBDA_H = 250.0
 FAST_LAMBDA_H, FAST_LAMBDA_SSIM = 600.0, 10_000.0
 """1 - SSIM then counts about as much as L2: the same rate and PSNR give a higher SSIM."""
 
-LAMBDA_LOW, LAMBDA_HIGH = 0.0005, 0.16
+LAMBDA_LOW, LAMBDA_HIGH = 0.0015, 0.5
 """Weights of 255^2 mean squared error against bits per pixel at rates 0 and 255."""
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from dcncodec.formats.geometry import MAX_RATE, STRIDE
-from dcncodec.metrics import psnr, to_bytes, to_unit
+from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.context import at_rate, bits
 from dcncodec.models.families.vr import LARGEST, SHAPE
 from dcncodec.models.vr import VR, to_patches
-from dcncodec.train.engine.bpg_curve import bpg_curves
+from dcncodec.train.engine.bpg_curve import METRICS, RANGES, bpg_curves, likenesses
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.context_part import Block
 from dcncodec.train.engine.data import Dataset, ImageSet, on_device, sent
@@ -196,6 +196,7 @@ class VRTrainer(Run):
         *("step", "seconds", "learning_rate", "loss", "bpp", "psnr"),
         *("validation_bpp", "validation_psnr"),
         *("validation_bd", "validation_bd_low", "validation_bd_middle", "validation_bd_high"),
+        *("validation_bd_ssim", "validation_bd_ms_ssim"),
     )
     SAME_DRAWS: ClassVar = True
 
@@ -253,7 +254,7 @@ class VRTrainer(Run):
             "validation_psnr": float(points[..., 1].mean()),
         }
         found = self.anchor.bd_rates(points) if self.anchor is not None else {}
-        for name in ("all", "low", "middle", "high"):
+        for name in (*RANGES, *METRICS[1:]):
             column = "validation_bd" + ("" if name == "all" else f"_{name}")
             figures[column] = found.get(name, float("nan"))
         return figures
@@ -268,7 +269,7 @@ def validation_crops(images: ImageSet) -> Tensor:
 
 @torch.no_grad()
 def measure(objective: VRLoss, crops: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Bits per pixel (estimate) and PSNR in dB of every crop at every rate: (n, rates, 2)."""
+    """Bits per pixel (estimate) and ``likenesses`` of every crop at every rate: (n, rates, 4)."""
     rows = []
     for part in torch.split(crops, VALIDATION_BATCH):
         pixels = to_unit(part).contiguous(memory_format=torch.channels_last)
@@ -276,7 +277,8 @@ def measure(objective: VRLoss, crops: Tensor) -> np.ndarray[tuple[int, ...], np.
         for rate in VALIDATION_RATES:
             rates = torch.full((len(part),), float(rate), device=part.device)
             restored, bpp, _ = objective.transmit(pixels, rates, None)
-            quality = psnr(pixels, to_unit(to_bytes(restored)))
-            row.append(torch.stack([bpp.double(), quality], -1))
-        rows.append(torch.stack(row, 1))
-    return torch.cat(rows).cpu().numpy()
+            pairs = zip(part.cpu().numpy(), to_bytes(restored).cpu().numpy(), strict=True)
+            found = [likenesses(picture, decoded) for picture, decoded in pairs]
+            row.append(np.column_stack([bpp.double().cpu().numpy(), found]))
+        rows.append(np.stack(row, 1))
+    return np.concatenate(rows)

@@ -38,6 +38,8 @@ from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.vr import VRTrainer, as_read, klt_patches, sent_latents
 
+LAMBDAS = LOW, HIGH = "lambda_low", "lambda_high"
+BACKWARDS = "--lambda-low: choose less than --lambda-high"
 DECAY_FOLDER = "decay"
 """Sub-folder of a run with the copy of it whose learning rate falls to zero."""
 DECAY_AVERAGE = 0.99
@@ -167,7 +169,8 @@ def shape_of(recipe: VRRecipe) -> dict[str, int]:
 def grown(start: ModelFolder, settings: VRSettings, recipe: VRRecipe) -> tuple[VR, VRRecipe]:
     """A model's networks, with more parts where the user asks for them, and the recipe to match.
 
-    New blocks begin as the identity, so that the larger network computes what the smaller did.
+    New blocks begin as the identity, so that the larger network computes what the smaller did. Its
+    lambdas are the model's own; where the user asks for others its rates move (``move_rates``).
 
     Raises:
         UsageError: the user asks for fewer blocks than the model has, or other channels.
@@ -186,7 +189,14 @@ def grown(start: ModelFolder, settings: VRSettings, recipe: VRRecipe) -> tuple[V
     network = VR(**shape)
     silence_new_blocks(network, set(weights))
     network.load_state_dict(network.state_dict() | weights)
-    return network, replace(recipe, **shape)
+    own = {name: start.card["recipe"].get(name, getattr(recipe, name)) for name in LAMBDAS}
+    asked = own | {name: settings.overrides[name] for name in LAMBDAS if name in settings.overrides}
+    before, after = ((float(pair[LOW]), float(pair[HIGH])) for pair in (own, asked))
+    if after[0] >= after[1]:
+        raise UsageError(BACKWARDS)
+    if after != before:
+        network.move_rates(before, after)
+    return network, replace(recipe, **shape, **asked)
 
 
 @torch.no_grad()
@@ -219,7 +229,7 @@ def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budge
     if recipe.latent_channels > FEATURES:
         raise UsageError(f"--channels {recipe.latent_channels}: choose at most {FEATURES}")
     if recipe.lambda_low >= recipe.lambda_high:
-        raise UsageError("--lambda-low: choose less than --lambda-high")
+        raise UsageError(BACKWARDS)
     if header is not None:
         for name in SHAPE:
             was, wanted = getattr(before, name), getattr(recipe, name)

@@ -315,6 +315,28 @@ def test_starting_from_a_model(tmp_path: Path, pictures: Path, dataset: Dataset)
     assert (header.init, header.recipe.latent_channels, header.recipe.hidden) == ("my-vr", 6, 12)
 
 
+def test_other_lambdas_move_the_rates_of_a_model(tmp_path: Path, dataset: Dataset) -> None:
+    """The same function at the same lambda; its own lambdas where none are asked for."""
+    run = trainer(tmp_path / "run", dataset, replace(TINY, lambda_low=0.001, lambda_high=0.128))
+    run.run(Budget(2), ignore)
+    export_vr(tmp_path / "run", tmp_path / "my-vr")
+    start = open_folder(tmp_path / "my-vr")
+    same, recipe = grown(start, settings(tmp_path / "a", tmp_path, overrides={}), TINY)
+    assert (recipe.lambda_low, recipe.lambda_high) == (0.001, 0.128)
+    assert torch.equal(same.gain, load_vr(start).gain)
+    twice = {"lambda_low": 0.002, "lambda_high": 0.256}  # one knot further
+    moved, recipe = grown(start, settings(tmp_path / "b", tmp_path, overrides=twice), TINY)
+    assert (recipe.lambda_low, recipe.lambda_high) == (0.002, 0.256)
+    pixels, knot = torch.rand(1, 3, 32, 32), 255 / 7
+    for old, new in ((2 * knot, knot), (255.0, 255 - knot)):
+        before = same.analysis(pixels, torch.tensor([old]))
+        assert torch.allclose(moved.analysis(pixels, torch.tensor([new])), before, atol=1e-4)
+    assert torch.allclose(moved.gain[-1], 2 * same.gain[-1] - same.gain[-2], atol=1e-5)
+    backwards = settings(tmp_path / "c", tmp_path, overrides={"lambda_low": 0.2})
+    with pytest.raises(UsageError, match="--lambda-low: choose less than --lambda-high"):
+        grown(start, backwards, TINY)
+
+
 def test_growing_from_a_model(tmp_path: Path, dataset: Dataset) -> None:
     """More blocks, and the same function to begin with."""
     run = trainer(tmp_path / "run", dataset, replace(TINY, analysis_fine_blocks=0))
@@ -378,5 +400,6 @@ def test_rates_of_the_validation(tmp_path: Path, dataset: Dataset) -> None:
     """More bits and a better picture at every higher rate, from the start."""
     run = trainer(tmp_path / "run", dataset)
     points: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = vr.measure(run.objective, run.crops)  # type: ignore[arg-type]
-    assert points.shape == (2, 6, 2)
-    assert bool((np.diff(points.mean(0), axis=0) > 0).all())
+    assert points.shape == (2, 6, 4)
+    assert bool((np.diff(points[..., :2].mean(0), axis=0) > 0).all())
+    assert bool(np.isnan(points[..., 3]).all())  # crops too small for MS-SSIM
