@@ -25,7 +25,7 @@ from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.registry import QUALITIES, find_model, list_models
+from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.runtime.engine import Precision, choose_runtime
 
@@ -282,7 +282,7 @@ def specs(
     """The codecs of a run.
 
     Args:
-        names: baselines, ``dcn`` (the models low, medium and high), names or folders of models,
+        names: baselines, ``dcn`` (the paper's models), names or folders of models,
             of those for all rates also with a level of effort (``dcn-vr@6``); none means dcn, every
             other installed model and ``DEFAULT_BASELINES``.
         device, precision: of dcn's networks.
@@ -291,9 +291,9 @@ def specs(
         UsageError: there is no codec or model of a name.
     """
     installed = {model.name: model for model in list_models()}
-    ladder = [installed[name] for name in QUALITIES.values() if name in installed]
+    ladder = [installed[name] for name in PAPER_MODELS if name in installed]
     if not names:
-        others = [name for name in installed if name not in QUALITIES.values()]
+        others = [name for name in installed if name not in PAPER_MODELS]
         names = [*([LADDER] if ladder else []), *others, *DEFAULT_BASELINES]
     found: dict[str, Spec] = {}
     for name in names:

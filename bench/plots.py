@@ -68,6 +68,24 @@ def rate_distortion(results: Results, metric: str) -> Figure:
     """Mean quality over mean rate of every setting, one line a codec."""
     figure = new_figure(7, 4.6)
     axes = figure.add_subplot()
+    _draw(axes, results, metric)
+    axes.set_xlabel("payload, bits per pixel")
+    axes.set_title(f"{results.dataset}, mean of {len(results.images)} images")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def overview(results: Results, metrics: Sequence[str]) -> Figure:
+    """The same side by side for some metrics, with one legend."""
+    figure = new_figure(4 * len(metrics) + 1.2, 3.8)
+    for number, metric in enumerate(metrics):
+        _draw(axes := figure.add_subplot(1, len(metrics), number + 1), results, metric)
+    figure.supxlabel("payload, bits per pixel", fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def _draw(axes: Axes, results: Results, metric: str) -> None:
     total = len(results.images)
     for codec, style in styles(list(results.titles)).items():
         points = [point for point in results.points if point.codec == codec]
@@ -77,11 +95,7 @@ def rate_distortion(results: Results, metric: str) -> Figure:
             part = "" if images == total else f" ({images}/{total})"
             axes.plot(rates, values, label=results.title(codec) + part, **style)
     finish(axes)
-    axes.set_xlabel("payload, bits per pixel")
     axes.set_ylabel(_axis(metric))
-    axes.set_title(f"{results.dataset}, mean of {total} images")
-    axes.legend(fontsize=8)
-    return figure
 
 
 def per_image(results: Results, metric: str) -> Figure:

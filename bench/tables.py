@@ -97,7 +97,7 @@ def fitted(results: Results) -> Table:
         curves = [curve for (name, _), curve in found.items() if name == codec]
         if curves:
             values = fits.mean_curve(curves, np.array(RATES))
-            cells = (_number(None if np.isnan(value) else value, ".4f") for value in values)
+            cells = (number(None if np.isnan(value) else value, ".4f") for value in values)
             error = f"{median(curve.error for curve in curves):.4f}"
             rows.append((results.title(codec), f"{len(curves)}", error, *cells))
     head = ("codec", "images", "median error", *(f"{rate:g} bpp" for rate in RATES))
@@ -120,9 +120,9 @@ def points_of(results: Results, codecs: Sequence[str]) -> Table:
                     row.setting,
                     f"{row.bpp:.3f}",
                     f"{row.bpp_file:.3f}",
-                    _number(row.psnr, ".2f"),
-                    _number(row.ssim, ".4f"),
-                    _number(row.msssim, ".4f"),
+                    number(row.psnr, ".2f"),
+                    number(row.ssim, ".4f"),
+                    number(row.msssim, ".4f"),
                     "–" if row.jpeg_ratio is None else f"{row.jpeg_ratio * 100:.0f} %",
                 )
             )
@@ -144,7 +144,7 @@ def at_own_rates(results: Results, codecs: Sequence[str], metric: str = "ssim") 
         for row in summaries(results.points):
             own = getattr(row, metric)
             if row.codec == codec and own is not None:
-                cells = (_number(reached[other].get(row.setting), ".4f") for other in others)
+                cells = (number(reached[other].get(row.setting), ".4f") for other in others)
                 rows.append((row.setting, f"{row.bpp:.3f}", f"{own:.4f}", *cells))
     name = METRICS[metric].removesuffix(", dB")
     return Table(
@@ -216,5 +216,6 @@ def ratios(results: Results) -> Table:
     return Table("Speed as a multiple of a peer's", head, rows, "Above 1: dcn is faster.")
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A figure as text; a dash for none."""
     return "–" if value is None else format(value, form)

@@ -15,7 +15,7 @@ from dcncodec.bench import metrics
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Item, Pixels
 from dcncodec.errors import DcnError
-from dcncodec.models.registry import QUALITIES
+from dcncodec.models.registry import PAPER_MODELS
 
 COUNT = 2
 """Images in a report: each adds about 4 MB for each rate."""
@@ -84,11 +84,11 @@ def scenes(
 
 
 def reference(specs: Sequence[Spec]) -> tuple[DcnCodec, str] | None:
-    """The model of medium quality, or the middle one of the first dcn codec."""
+    """The middle one of the paper's models, or of the first dcn codec."""
     codecs = [codec for spec in specs if isinstance(codec := spec.open(), DcnCodec)]
     for codec in codecs:
-        if QUALITIES["medium"] in codec.settings:
-            return codec, QUALITIES["medium"]
+        if PAPER_MODELS[1] in codec.settings:
+            return codec, PAPER_MODELS[1]
     return (codecs[0], codecs[0].settings[len(codecs[0].settings) // 2]) if codecs else None
 
 

@@ -67,7 +67,7 @@ def command(
     dcn bench speed --size 1920x1080
     dcn bench compare before/ after/
 
-    Codecs: dcn (the models low, medium and high), the name or folder of any model, also with a
+    Codecs: dcn (the paper's models), the name or folder of any model, also with a
     level of effort (dcn-vr@6; --anchor dcn-vr shows what that gains), jpeg, jpeg420, jpeg2000,
     webp, avif, avif-iq, jxl, bpg, x265, and bpgenc where that program is on PATH. Runs
     are cached: what was measured before is not measured again.
@@ -227,7 +227,7 @@ def figure6_command(
 ) -> None:
     """Figure 6 of the paper: a dcn model beside JPEG of its SSIM and JPEG of its bits per pixel.
 
-    The model is the first of --codec, by default that of medium quality.
+    The model is the first of --codec, by default dcn-32c.
     """
     items = find_items(dataset, data_dir, crop or PAPER_CROP, limit, codecs)
     from dcncodec.bench import plots, viewer

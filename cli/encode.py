@@ -24,17 +24,19 @@ from dcncodec.cli.kinds import check_dcn_target
 from dcncodec.cli.plan import Job, Kind, make_plan
 from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
 from dcncodec.encoder.effort import MAX_EFFORT, check_effort, passes_of
-from dcncodec.encoder.quality import NAMED, aim_of, model_for, only, parse_quality
+from dcncodec.encoder.quality import DEFAULT_NAME, NAMED, aim_of, only, parse_quality
 from dcncodec.encoder.target import PASSES, TARGETS
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, RAW
+from dcncodec.models.registry import DEFAULT_MODEL, PAPER_MODELS, find_model
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
     from dcncodec.formats.image import Picture
     from dcncodec.models.card import ModelFolder
 
+BARE_MODEL = PAPER_MODELS[1]
 SMALL_BYTES = 4 * 2**20
 """Of files whose pictures are small."""
 
@@ -62,8 +64,8 @@ class _Quality(click.ParamType[Any]):
     "--quality",
     type=_Quality(),
     metavar="low|medium|high|0..100",
-    help="A bundled model by its quality, or any quality of a model for all rates.  "
-    "[default: medium]",
+    help=f"{', '.join(f'{name}: {number}' for name, number in NAMED.items())}.  "
+    f"[default: {DEFAULT_NAME}]",
 )
 @click.option("--target-size", type=int, metavar="BYTES", help="The best file that is not larger.")
 @click.option("--target-bpp", type=float, metavar="B", help="The same in bits per pixel.")
@@ -77,13 +79,13 @@ class _Quality(click.ParamType[Any]):
     type=click.IntRange(0, MAX_EFFORT),
     default=0,
     show_default=True,
-    help="More work for fewer bits at the same quality; of models for all rates.",
+    help="More work for fewer bits at the same quality.",
 )
 @click.option(
     "--model",
     metavar="NAME|PATH",
-    help="Another model, by name or weight folder. Numbers, targets and effort take one for all "
-    "rates, by default dcn-vr.",
+    help="Another model, by name or weight folder. Those of one rate have no qualities, targets "
+    f"and effort.  [default: {DEFAULT_MODEL}; {BARE_MODEL} for --bare]",
 )
 @entropy_option
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
@@ -127,19 +129,18 @@ def command(
     given = {"quality": quality} | targets
     asked = only({f"--{name.replace('_', '-')}": value for name, value in given.items()})
     searching = asked is not None and quality is None
-    if bare and (searching or isinstance(quality, float)):
-        assert asked is not None
+    if bare and asked is not None:
         raise UsageError(f"--bare has no rates; leave out {asked[0]}")
     if bare and effort:
         raise UsageError("--bare has no effort; leave out --effort")
     if bare and entropy not in {None, "channel"}:
         raise UsageError(f"--bare has one entropy mode, channel; leave out --entropy {entropy}")
     plan = make_plan(paths, output_dir, recursive, force, KIND)
-    from dcncodec.models.registry import find_model
-
     folder = None
     if plan.jobs:
-        folder = find_model(model_for(model, quality, rated=searching or effort > 0))
+        if model is None:
+            model = BARE_MODEL if bare else DEFAULT_MODEL
+        folder = find_model(model)
         # What the model does not have is said before the first picture is read.
         aim_of(folder, quality, None, targets)
         check_effort(effort, folder)

@@ -16,7 +16,7 @@ from dcncodec.errors import ModelError
 from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families import write_graph
-from dcncodec.models.registry import QUALITIES, find_all, find_model, list_models
+from dcncodec.models.registry import DEFAULT_MODEL, find_all, find_model, list_models
 from dcncodec.models.roles import Role
 
 
@@ -36,7 +36,8 @@ def list_command(as_json: bool, quiet: bool) -> None:
             say(json_line(facts | {"warnings": take_warnings()}))
         else:
             say(
-                f"{folder.name:<18} {facts['quality'] or '':<7} {facts['kind']:<18}  "
+                f"{folder.name:<18} {'default' if facts['default'] else '':<7} "
+                f"{facts['kind']:<18}  "
                 f"{folder.sha256[:16]}  {folder.path}"
             )
 
@@ -108,7 +109,7 @@ def _facts(folder: ModelFolder) -> dict[str, object]:
     return {
         "name": folder.name,
         "family": folder.family,
-        "quality": next((q for q, name in QUALITIES.items() if name == folder.name), None),
+        "default": folder.name == DEFAULT_MODEL,
         "latent_channels": channels,
         "kind": folder.role.value if channels is None else f"{channels:3d} channels",
         "sha256": folder.sha256,

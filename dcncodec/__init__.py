@@ -7,8 +7,8 @@ The stable interface::
     part = dcncodec.decode(data, region=(0, 0, 256, 256))
     facts = dcncodec.info(data)                    # size, model, sections, blocks
 
-    codec = dcncodec.Codec("dcn-32c")              # one model for many images
-    data = codec.encode(image)
+    codec = dcncodec.Codec()                       # one model for many images
+    data = codec.encode(image, quality=80)         # 0 to 100, or target_size, min_psnr, ...
     picture = codec.decode(data)
 
     channels = dcncodec.decode_channels(data, [0, 5])   # latents, without a model

@@ -24,7 +24,7 @@ from dcncodec.formats.coder import ChannelCoder, from_indices
 from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
 from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.registry import QUALITIES, find_model
+from dcncodec.models.registry import DEFAULT_MODEL, find_model
 from dcncodec.notices import Notice, Notify, warn
 from dcncodec.runtime.engine import Precision, choose_threads, load_torch, open_engine
 from dcncodec.runtime.windows import Transforms
@@ -65,7 +65,7 @@ class Codec:
 
     def __init__(
         self,
-        model: str | Path | ModelFolder = "dcn-32c",
+        model: str | Path | ModelFolder = DEFAULT_MODEL,
         *,
         device: str = "auto",
         precision: Precision = "auto",
@@ -105,14 +105,15 @@ class Codec:
                 ``formats.image.from_array``), a Pillow image or a ``Picture``.
             entropy: how latents are coded, ``channel``, ``global`` or ``context``; ``auto`` takes
                 what gives the smallest file.
-            quality: 0 (the fewest bits) to 100, or ``low``, ``medium`` or ``high``, for models with
-                rates; of one rate: the name that stands for the model.
+            quality: 0 (the fewest bits) to 100, or ``low``, ``medium`` (the default) or ``high``,
+                for models with rates.
             rate: the same as 0 to 255; models of one rate ignore it.
             target_size: bytes of the file at most; the best file that is not larger.
             target_bpp: the same in bits per pixel.
             min_psnr: dB at least, above 0 to 100; the lowest rate that has it, or the one after.
             min_ssim, min_msssim: the same, above 0 to 1; pictures have at least 7 x 7 and 161 x 161
-                pixels. One of these seven may be given, and for targets the model has rates.
+                pixels. One of these seven may be given, and all but ``rate`` take a model with
+                rates.
             effort: 0 to 9, how much work is done for a smaller file at the same quality; from 1 on
                 by models that say what bits are worth, as those with rates do. Decoders are the
                 same, and on one machine so are the files.
@@ -133,7 +134,7 @@ class Codec:
         # What only encoding needs is loaded here: decoding is to start at once.
         from dcncodec.encoder.effort import check_effort
         from dcncodec.encoder.encoding import Encoding
-        from dcncodec.encoder.quality import aim_of
+        from dcncodec.encoder.quality import NAMED, aim_of
         from dcncodec.encoder.search import reach
         from dcncodec.encoder.target import TARGETS, Target
         from dcncodec.formats.image import as_picture, strip
@@ -146,7 +147,7 @@ class Codec:
         if not keep_metadata:
             picture = strip(picture)
         self._tell(picture)
-        header = self.header(picture)
+        header = self.header(picture, str(quality) if quality in NAMED else "")
         encoding = Encoding(self.transforms, coders, header, picture, self.effort(effort))
         data = reach(aim, encoding) if isinstance(aim, Target) else encoding.file(aim)
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
@@ -183,15 +184,19 @@ class Codec:
         for notice in picture.notices:
             self._notify(notice)
 
-    def header(self, picture: Picture) -> container.Header:
-        """What a file of a picture says about it."""
+    def header(self, picture: Picture, quality: str = "") -> container.Header:
+        """What a file of a picture says about it.
+
+        Args:
+            quality: the name that was asked for, of ``encoder.quality.NAMED``; empty for none.
+        """
         height, width = picture.pixels.shape[:2]
         return container.Header(
             width=width,
             height=height,
             grey=picture.grey,
             alpha=picture.alpha is not None,
-            quality=next((q for q, name in QUALITIES.items() if name == self.model.name), ""),
+            quality=quality,
             model=self.model.name,
             model_hash=self.model.prefix,
         )

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.codec import Codec, Region
-from dcncodec.encoder.quality import Quality, model_for, parse_quality
-from dcncodec.encoder.target import TARGETS
 from dcncodec.formats import container
 from dcncodec.formats.files import atomic_write, content_of
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Source, to_array, to_pil
 from dcncodec.models.card import ModelFolder
-from dcncodec.models.registry import find_by_prefix, find_model
+from dcncodec.models.registry import DEFAULT_MODEL, find_by_prefix, find_model
 from dcncodec.runtime.engine import Precision
 
 if TYPE_CHECKING:
@@ -40,8 +38,7 @@ def encode(
     image: object,
     path: str | os.PathLike[str] | None = None,
     *,
-    quality: Quality | None = None,
-    model: str | Path | None = None,
+    model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     precision: Precision = "auto",
     overwrite: bool = False,
@@ -51,24 +48,17 @@ def encode(
 
     Args:
         path: also write the file there.
-        quality: ``low``, ``medium`` (the default) or ``high``: which bundled model encodes, or
-            with which quality a ``model`` with rates does; or a number from 0 to 100.
-        model: another model, by name or weight folder. Without one, numbers, targets and effort
-            take ``dcn-vr``.
+        model: what encodes, by name or weight folder.
         overwrite: whether ``path`` may replace a file.
 
     Returns:
         The .dcn file's bytes.
 
     Raises:
-        UsageError: an unknown quality, one that ``model`` does not have, or ``path`` exists.
+        UsageError: ``path`` exists.
         DcnError: as ``Codec`` and ``Codec.encode``.
     """
-    if quality is not None:
-        quality = parse_quality(quality)
-    rated = any(options.get(name) is not None for name in TARGETS) or bool(options.get("effort"))
-    codec = _shared_codec(find_model(model_for(model, quality, rated=rated)), device, precision)
-    data = codec.encode(image, quality=quality, **options)
+    data = _shared_codec(find_model(model), device, precision).encode(image, **options)
     if path is not None:
         with atomic_write(Path(path), overwrite=overwrite) as file:
             file.write(data)

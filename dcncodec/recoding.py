@@ -12,7 +12,7 @@ from dcncodec.errors import UsageError
 from dcncodec.formats import container, exif, xmp
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.files import content_of
-from dcncodec.formats.geometry import DEFAULT_RATE, MAX_PIXELS, STRIDE
+from dcncodec.formats.geometry import MAX_PIXELS, SINGLE_RATE, STRIDE
 from dcncodec.formats.header import Header
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.profiles import colour_space
@@ -71,7 +71,7 @@ def recode(
     header = file.header
     decoder, coders = _coders(file, entropy, model, threads or len(os.sched_getaffinity(0)))
     # Only a coding says a rate; without one the model has a single one.
-    rate = DEFAULT_RATE if file.coding is None else file.rate
+    rate = SINGLE_RATE if file.coding is None else file.rate
     kept = _metadata(file, strip, metadata, notify)
     alpha = file.packed_alpha
     candidates = Candidates(coders, file.latent_channels, rate)

@@ -22,8 +22,8 @@ MAX_SIDE = 255
 
 MAX_RATE = 255
 """Of models with variable rate; 0 is the fewest bits."""
-DEFAULT_RATE = 128
-"""Where none is asked for."""
+SINGLE_RATE = 128
+"""What stands for the rate of models that have one; nothing depends on it."""
 
 MAX_DIMENSION = 2**24 - 1
 """Pixels per side of an image: 4 bytes as a varint, and a product that fits 48 bits."""

@@ -23,8 +23,10 @@ from dcncodec.notices import Notice, Notify, warn
 # Resolved: in an editable installation the package's files may be links.
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 SEARCH_VARIABLE = "DCN_MODELS"
-QUALITIES = {"low": "dcn-16c", "medium": "dcn-32c", "high": "dcn-64c"}
-"""The model behind each quality: more latent channels, more bits."""
+DEFAULT_MODEL = "dcn-vr"
+"""What encodes where no model is named."""
+PAPER_MODELS = ("dcn-16c", "dcn-32c", "dcn-64c")
+"""The paper's models of one rate each, from the fewest bits to the most."""
 TUNED = "nip"
 """Sub-folder of a forensic folder with the camera pipeline that was tuned with its FAN."""
 PLACES = (CARD_FILE, FAN_CARD, f"{TUNED}/{CARD_FILE}")

@@ -1,4 +1,4 @@
-"""Qualities from 0 to 100: which model they take, and which rate of a model with rates.
+"""Qualities from 0 to 100: which rate of a model with rates they stand for.
 
 The mapping is linear, because rates are even steps already: the logarithm of lambda is linear in
 the rate, and so, nearly, are PSNR and MS-SSIM in dB. Nothing here imports torch.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import index
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcncodec.encoder.target import Target
 from dcncodec.errors import UsageError
-from dcncodec.formats.geometry import DEFAULT_RATE, MAX_RATE
-from dcncodec.models.registry import QUALITIES
+from dcncodec.formats.geometry import MAX_RATE, SINGLE_RATE
+from dcncodec.models.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from dcncodec.models.card import ModelFolder
@@ -24,11 +23,9 @@ Quality = float | str
 """0 to 100, or one of ``NAMED``."""
 
 MAX_QUALITY = 100
-NAMED = {"low": 25, "medium": 50, "high": 75}
-"""Names as qualities of a model with rates."""
+NAMED = {"low": 50, "medium": 70, "high": 90}
+"""Names of qualities: with ``dcn-vr`` about the bits of the paper's three models."""
 DEFAULT_NAME = "medium"
-RATED_MODEL = "dcn-vr"
-"""What encodes where rates are needed and no model is named."""
 CHOICES = f"{', '.join(NAMED)} or a number from 0 to {MAX_QUALITY}"
 
 
@@ -65,25 +62,8 @@ def parse_quality(value: Quality) -> Quality:
     return number
 
 
-def model_for(
-    model: str | Path | None, quality: Quality | None, *, rated: bool = False
-) -> str | Path:
-    """What encodes.
-
-    Args:
-        model: that a user has named.
-        quality: from ``parse_quality``; without a model, names stand for bundled ones.
-        rated: whether something is asked for that takes a model with rates.
-    """
-    if model is not None:
-        return model
-    if rated or isinstance(quality, float):
-        return RATED_MODEL
-    return QUALITIES[quality or DEFAULT_NAME]
-
-
 def rate_for(quality: Quality, folder: ModelFolder) -> int:
-    """The rate that stands for a quality, 0..255; 0 where the name stands for the model itself.
+    """The rate that stands for a quality, 0..255.
 
     Args:
         quality: from ``parse_quality``.
@@ -92,17 +72,9 @@ def rate_for(quality: Quality, folder: ModelFolder) -> int:
     Raises:
         UsageError: the model has one rate.
     """
-    if folder.geometry.rates:
-        number = NAMED[quality] if isinstance(quality, str) else quality
-        return round(number * MAX_RATE / MAX_QUALITY)
-    if not isinstance(quality, str):
-        check_rates(folder, f"quality {quality:g}")
-    elif folder.name != QUALITIES.get(quality):
-        raise UsageError(
-            f"quality {quality} names {QUALITIES[quality]}, but the model is {folder.name}, which "
-            "has one rate; give one of them"
-        )
-    return 0
+    number = NAMED[quality] if isinstance(quality, str) else quality
+    check_rates(folder, f"quality {quality if isinstance(quality, str) else format(quality, 'g')}")
+    return round(number * MAX_RATE / MAX_QUALITY)
 
 
 def check_rates(folder: ModelFolder, asked: str) -> None:
@@ -118,7 +90,7 @@ def check_rates(folder: ModelFolder, asked: str) -> None:
     if not folder.geometry.rates:
         raise UsageError(
             f"{asked}: model {folder.name} has one rate; leave it out, or take a model with rates "
-            f"such as {RATED_MODEL}"
+            f"such as {DEFAULT_MODEL}"
         )
 
 
@@ -132,7 +104,7 @@ def aim_of(
 
     Args:
         folder: of the model that encodes.
-        quality: 0 to 100, or a name.
+        quality: 0 to 100, or a name; the default where nothing is asked for.
         rate: 0 to 255; models of one rate ignore it.
         targets: of ``target.TARGETS``; None stands for nothing.
 
@@ -152,7 +124,7 @@ def aim_of(
             raise UsageError(f"rate {rate!r}: choose a whole number from 0 to {MAX_RATE}")
         return whole
     if asked is None:
-        return DEFAULT_RATE
+        return rate_for(DEFAULT_NAME, folder) if folder.geometry.rates else SINGLE_RATE
     name, value = asked
     target = Target(name, value)
     check_rates(folder, target.label)

@@ -17,7 +17,7 @@ from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec, spe
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.peers.baselines import BASELINES
-from dcncodec.models.registry import QUALITIES
+from dcncodec.models.registry import PAPER_MODELS
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:176, 130:322])
 
@@ -109,7 +109,7 @@ def test_all_codecs_by_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     assert {"jpeg", "jpeg420", "jpeg2000", "webp", "avif", "jxl", "bpg"} <= set(found)
     if "dcn" in found:
         settings = found["dcn"].open().settings
-        assert list(settings) == [name for name in QUALITIES.values() if name in settings]
+        assert list(settings) == [name for name in PAPER_MODELS if name in settings]
 
 
 def test_unknown_codecs_and_models(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_what_is_asked_for_is_there(dcn: Runner, photo: Path, rated: Path) -> No
         facts: dict[str, float] = json.loads(result.out)
         return facts
 
-    sizes = [encode("--quality", value)["bytes"] for value in ("low", 40, "62.5", "high", 100)]
+    sizes = [encode("--quality", value)["bytes"] for value in (12, "low", "62.5", "high", 100)]
     assert sizes == sorted(set(sizes))
     assert 860 < encode("--target-size", 900)["bytes"] <= 900
     assert encode("--target-bpp", 1)["bytes"] <= 640
@@ -53,6 +53,7 @@ def test_what_is_asked_for_is_there(dcn: Runner, photo: Path, rated: Path) -> No
         (("--quality", 50, "--target-size", 9), ("--quality and --target-size",), 2),
         (("--bare", "--target-size", 9), ("--bare has no rates; leave out --target-size",), 2),
         (("--bare", "--quality", 9), ("leave out --quality",), 2),
+        (("--bare", "--quality", "high"), ("leave out --quality",), 2),
         (("--quality", "101"), ("choose low, medium, high or a number from 0 to 100",), 2),
     ],
 )

@@ -190,7 +190,7 @@ def test_streams_of_other_channels(codec: Codec) -> None:
 
 def test_another_model_is_named(codec: Codec, pixels: Array) -> None:
     data = encode(pixels)
-    with pytest.raises(ModelError, match="encoded with model dcn-32c"):
+    with pytest.raises(ModelError, match="encoded with model dcn-vr"):
         codec.decode(data)
     with pytest.raises(ModelError, match="needs model tiny"):
         decode(codec.encode(pixels))

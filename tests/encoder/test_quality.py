@@ -9,12 +9,12 @@ import pytest
 from skimage import data as samples
 
 from dcncodec.codec import Codec
-from dcncodec.encoder.quality import model_for, only, parse_quality, rate_for
+from dcncodec.encoder.quality import NAMED, only, parse_quality, rate_for
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.picture import Picture
 from dcncodec.likeness import measure_likeness
-from dcncodec.models.registry import find_model
+from dcncodec.models.registry import DEFAULT_MODEL, find_model
 from dcncodec.oneline import encode
 
 
@@ -23,7 +23,7 @@ def test_more_quality_is_a_larger_and_better_file(rated: Path) -> None:
     for pixels in (samples.astronaut()[60:157, 200:321], samples.coffee()[:80, 100:220]):
         picture = Picture(np.ascontiguousarray(pixels))
         sizes, likeness = [], []
-        for quality in (0, 10, 37.5, 50, "high", 90, 100):
+        for quality in (0, 10, 37.5, 60, "medium", 80, "high", 100):
             data = codec.encode(picture, quality=quality)
             sizes.append(len(data))
             likeness.append(measure_likeness("psnr", picture, codec.decode(data)) or 0)
@@ -37,21 +37,24 @@ def test_the_mapping(rated: Path, tiny_model: Path) -> None:
     assert rates[0] == 0
     assert rates[100] == 255
     assert set(np.diff(rates)) == {2, 3}
-    names = {name: rate_for(name, folder) for name in ("low", "medium", "high")}
-    assert names == {"low": rates[25], "medium": rates[50], "high": rates[75]}
+    names = {name: rate_for(name, folder) for name in NAMED}
+    assert names == {"low": rates[50], "medium": rates[70], "high": rates[90]}
     image = np.zeros((9, 9, 3), np.uint8)
-    for quality, rate in (("55", 140), (55, 140), (None, 128)):
-        assert container.read(encode(image, quality=quality, model=rated)).rate == rate
+    # What a file says of its quality is the name that was asked for.
+    asked = (("55", 140, ""), (55, 140, ""), (None, 178, ""), ("high", 230, "high"))
+    for quality, rate, name in asked:
+        file = container.read(encode(image, quality=quality, model=rated))
+        assert (file.rate, file.header.quality) == (rate, name)
     with pytest.raises(UsageError, match="quality 55: model tiny has one rate; leave it out, or"):
         encode(image, quality=55, model=tiny_model)
-    with pytest.raises(UsageError, match="quality high names dcn-64c, but the model is tiny"):
+    with pytest.raises(UsageError, match="quality high: model tiny has one rate; leave it out"):
         encode(image, quality="high", model=tiny_model)
 
 
-def test_the_model() -> None:
-    assert model_for(None, None) == model_for(None, "medium") == "dcn-32c"
-    assert model_for(None, 20.0) == model_for(None, None, rated=True) == "dcn-vr"
-    assert model_for("mine", 20.0) == "mine"
+def test_the_default_model_has_rates() -> None:
+    assert find_model(DEFAULT_MODEL).geometry.rates
+    header = container.read_header(encode(np.zeros((9, 9, 3), np.uint8), quality="low"))
+    assert (header.model, header.quality) == (DEFAULT_MODEL, "low")
 
 
 @pytest.mark.parametrize("value", ["best", "", -1, 101, "nan", float("inf")])

@@ -113,9 +113,9 @@ def test_likeness(codec: Codec, name: str, target: dict[str, Any]) -> None:
 
 
 def test_several_blocks(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    def header(picture: Picture) -> Header:
+    def header(picture: Picture, quality: str) -> Header:
         prefix = codec.model.prefix
-        return Header(picture.width, picture.height, "my-vr", prefix, False, False, "", 16, 16)
+        return Header(picture.width, picture.height, "my-vr", prefix, False, False, quality, 16, 16)
 
     monkeypatch.setattr(codec, "header", header)
     data = codec.encode(PHOTO, target_size=6000)
@@ -153,11 +153,12 @@ def test_what_cannot_be(codec: Codec, tiny_model: Path) -> None:
 def test_pillow(rated: Path) -> None:
     image = Image.fromarray(PHOTO)
     files = []
-    for options in ({"quality": 75}, {"quality": "high"}, {"target_size": 5000}):
+    for options in ({"quality": 90}, {"quality": "high"}, {"target_size": 5000}):
         file = io.BytesIO()
         image.save(file, dcncodec.pillow_plugin.FORMAT, model=rated, **options)
         files.append(file.getvalue())
-    assert files[0] == files[1]
+    rates = [container.read(file).rate for file in files]
+    assert rates[0] == rates[1] == 230
     assert 4950 <= len(files[2]) <= 5000
     with pytest.raises(OSError, match="the least is"):
         image.save(io.BytesIO(), "DCN", model=rated, target_size=50)

@@ -20,7 +20,7 @@ from dcncodec.forensics.prnu.photos import STANDARD
 from dcncodec.forensics.prnu.residual import Pixels
 from dcncodec.forensics.prnu.simulate import Camera, Numbered, Split
 from dcncodec.formats.peers.baselines import BASELINES
-from dcncodec.models.registry import QUALITIES, find_model, list_models
+from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
 
 if TYPE_CHECKING:
     from dcncodec.forensics.transmission import Transmission
@@ -84,7 +84,7 @@ class Row:
     @property
     def curve(self) -> str:
         """What it is drawn with: its codec's settings, or the bundled models."""
-        return LADDER if self.codec in QUALITIES.values() else self.codec
+        return LADDER if self.codec in PAPER_MODELS else self.codec
 
 
 @dataclass(frozen=True)
