@@ -48,13 +48,15 @@ asan:
 	$(MAKE) -C csrc/fse asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/context asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/jpeg asan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/net asan SECONDS=$(FUZZ_SECONDS)
 
 # Coverage-guided, where clang is installed.
 fuzz:
 	@if command -v clang >/dev/null; then \
 	    $(MAKE) -C csrc/fse fuzz SECONDS=$(FUZZ_SECONDS) && \
 	    $(MAKE) -C csrc/context fuzz SECONDS=$(FUZZ_SECONDS) && \
-	    $(MAKE) -C csrc/jpeg fuzz SECONDS=$(FUZZ_SECONDS); \
+	    $(MAKE) -C csrc/jpeg fuzz SECONDS=$(FUZZ_SECONDS) && \
+	    $(MAKE) -C csrc/net fuzz SECONDS=$(FUZZ_SECONDS); \
 	else \
 	    echo "fuzz: clang is not installed, skipped"; \
 	fi
@@ -65,5 +67,5 @@ $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/*.[ch] 
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c dcncodec/_jpeg.c
+	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c dcncodec/_jpeg.c dcncodec/_net.c
 	find . -name __pycache__ -prune -exec rm -rf {} +

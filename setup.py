@@ -7,5 +7,6 @@ setup(
         "csrc/fse/build_ffi.py:ffibuilder",
         "csrc/context/build_ffi.py:ffibuilder",
         "csrc/jpeg/build_ffi.py:ffibuilder",
+        "csrc/net/build_ffi.py:ffibuilder",
     ]
 )

@@ -28,6 +28,7 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.runtime.engine import Precision, choose_runtime
+from dcncodec.runtime.native_engine import core_has_bf16
 
 Pixels = NDArray[np.uint8]
 
@@ -189,8 +190,11 @@ class DcnCodec:
 
 def _runtime(device: str, precision: Precision) -> str:
     """What runs networks, its version, where and in which number format."""
-    if choose_runtime(device, precision) == "onnx":
+    runtime = choose_runtime(device, precision)
+    if runtime == "onnx":
         return f"onnxruntime {metadata.version('onnxruntime')}, {device}"
+    if runtime == "native":
+        return f"native, {'bf16' if precision != 'fp32' and core_has_bf16() else 'fp32'}"
     chosen = choose_device(device)
     return f"torch {torch.__version__}, {chosen.type}, {choose_precision(precision, chosen)}"
 

@@ -79,8 +79,8 @@ def machine_options(command: Command) -> Command:
             type=click.Choice(["auto", "bf16", "fp32"]),
             default="auto",
             show_default=True,
-            help="Number format of the networks; bf16 needs torch. auto is fp32, but on GPUs that "
-            "have bf16.",
+            help="Number format of the networks. auto is bf16 on processors and GPUs that multiply "
+            "it, else fp32.",
         ),
         threads_option,
         click.option(

@@ -91,7 +91,7 @@ def export_command(name: str, output_dir: Path, force: bool) -> None:
     NAME-analysis.onnx makes latents of pixels, NAME-synthesis.onnx pixels of latents; their inputs
     and outputs have names, and dimensions that are free in height and width.
     """
-    from dcncodec.models.graph import Transform
+    from dcncodec.models.program import Transform
 
     folder = find_model(name)
     targets = {t: output_dir / f"{folder.name}-{t.value}.onnx" for t in Transform}

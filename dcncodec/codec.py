@@ -46,10 +46,11 @@ class Codec:
 
     Args:
         model: name of an installed model, a weight folder, or an opened one.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``. ONNX Runtime
-            works on CPUs, torch, where it is installed, on GPUs.
-        precision: ``auto`` (float32; on GPUs bfloat16 where they have it), ``bf16``, which needs
-            torch, or ``fp32``. Decoded pixels differ between the two by rounding; latents never do.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``. GPUs need
+            torch or, without it, ONNX Runtime for them.
+        precision: ``auto`` (bfloat16 on processors and GPUs that multiply it, else float32),
+            ``bf16``, which needs torch on other processors, or ``fp32``. Decoded pixels differ
+            between the two by rounding; latents never do.
         threads: on the CPU, at most one a core; None for as many.
         notify: called with what is dropped from a picture, converted or doubtful, with results
             larger than the file that they are made of, and when memory runs out and the work goes

@@ -104,11 +104,21 @@ class Area:
             for left, right in _spans(self.left, self.right, side):
                 yield Area(top, left, bottom, right)
 
+    def seen_from(self, outer: Area) -> Area:
+        """The same area where the first latent of ``outer`` is at 0, 0."""
+        return Area(
+            self.top - outer.top,
+            self.left - outer.left,
+            self.bottom - outer.top,
+            self.right - outer.left,
+        )
+
     def within(self, outer: Area, scale: int = 1) -> tuple[slice, slice]:
         """Slices of this area in an array that holds ``outer``, ``scale`` elements a latent."""
+        area = self.seen_from(outer)
         return (
-            slice((self.top - outer.top) * scale, (self.bottom - outer.top) * scale),
-            slice((self.left - outer.left) * scale, (self.right - outer.left) * scale),
+            slice(area.top * scale, area.bottom * scale),
+            slice(area.left * scale, area.right * scale),
         )
 
     def latents_in(self, outer: Area) -> tuple[slice, slice, slice]:

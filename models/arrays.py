@@ -1,26 +1,26 @@
-"""Weights as NumPy arrays, for what runs networks without torch."""
+"""The weights of a model, for what runs networks without torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+import math
+import struct
+from typing import TYPE_CHECKING
 
 from dcncodec.errors import ModelError
+from dcncodec.formats.tensors import Tensor, read_tensors
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dcncodec.models.card import ModelFolder
 
-Array = NDArray[np.float32]
-
-FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
-"""Types of safetensors that are NumPy's, too."""
+FLOATS = ("F32", "F16", "BF16")
+"""Types that weights may have."""
 
 
 class Weights:
-    """The weights of a model, taken one by one by who builds a graph of a part of them.
+    """The weights of a model, taken one by one by who describes a part of its networks.
 
     Args:
         folder: where they come from.
@@ -37,8 +37,8 @@ class Weights:
     ) -> None:
         self._folder = folder
         try:
-            found = dict(deserialize(folder.content))  # type: ignore[no-untyped-call]
-        except SafetensorError:
+            found = read_tensors(folder.content)
+        except ValueError:
             raise ModelError(
                 f"{folder.weights}: damaged weights; install the model again"
             ) from None
@@ -46,28 +46,36 @@ class Weights:
         if any(not name.startswith(parts + others) for name in found):
             raise self._misfit()
 
-    def take(self, name: str, *shape: int) -> Array:
-        """An array of a shape, as float32.
+    def take(self, name: str, *shape: int) -> Tensor:
+        """A tensor of floating point.
 
         Raises:
-            ModelError: there is none, or it is not of finite numbers of floating point.
+            ModelError: there is none, of that shape and such a type.
         """
         tensor = self._left.pop(name, None)
-        if tensor is None or tuple(tensor["shape"]) != shape:
+        if tensor is None or tensor.shape != shape:
             raise self._misfit()
-        array = _floats(tensor)
-        if array is None or not np.isfinite(array).all():
-            raise ModelError(
-                f"{self._folder.weights}: weights {name} are not all finite numbers of floating "
-                "point; train it anew"
-            )
-        return array.reshape(shape)
+        if tensor.kind not in FLOATS:
+            raise not_finite(self._folder, tensor)
+        return tensor
+
+    def take_number(self, name: str) -> float:
+        """A number by itself.
+
+        Raises:
+            ModelError: as ``take``, or it is not finite.
+        """
+        tensor = self.take(name)
+        value = _number(tensor)
+        if not math.isfinite(value):
+            raise not_finite(self._folder, tensor)
+        return value
 
     def check_all_taken(self) -> None:
         """Tell whether something is left.
 
         Raises:
-            ModelError: it is, so the network is another one than the graph.
+            ModelError: it is, so the network is another one than it was taken for.
         """
         if self._left:
             raise self._misfit()
@@ -78,12 +86,31 @@ class Weights:
         )
 
 
-def _floats(tensor: dict[str, Any]) -> Array | None:
-    """The numbers of a tensor; None if they are not of floating point."""
-    kind, content = tensor["dtype"], tensor["data"]
-    if kind == "BF16":
+def not_finite(folder: ModelFolder, tensor: Tensor) -> ModelError:
+    """What is raised for weights that cannot be calculated with."""
+    return ModelError(
+        f"{folder.weights}: weights {tensor.name} are not all finite numbers of floating point; "
+        "train it anew"
+    )
+
+
+def _number(tensor: Tensor) -> float:
+    content = bytes(tensor.data)
+    if tensor.kind == "BF16":
         # The upper half of a float32.
-        return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)
-    if kind not in FLOATS:
-        return None
-    return np.asarray(np.frombuffer(content, FLOATS[kind]), np.float32)
+        content = b"\0\0" + content
+    value: float
+    (value,) = struct.unpack("<e" if tensor.kind == "F16" else "<f", content)
+    return value
+
+
+def as_floats(tensor: Tensor) -> NDArray[np.float32]:
+    """A tensor of floating point as an array."""
+    import numpy as np
+
+    if tensor.kind == "BF16":
+        # The upper half of a float32.
+        array = (np.frombuffer(tensor.data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    else:
+        array = np.frombuffer(tensor.data, {"F32": "<f4", "F16": "<f2"}[tensor.kind])
+    return array.astype(np.float32).reshape(tensor.shape)

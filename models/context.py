@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.models.context_export import KNOTS, LEAK, NEIGHBOURS, SCALE_RANGE
+from dcncodec.models.context_export import NEIGHBOURS, SCALE_RANGE
+from dcncodec.models.program import KNOTS, LEAK
 
 REACH = 2
 """Rows above and columns beside that neighbours come from."""

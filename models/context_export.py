@@ -23,10 +23,6 @@ from dcncodec.formats.context import FRACTIONS, PRECISION, ContextModel
 Float = NDArray[np.float64]
 Tensors = dict[str, NDArray[Any]]
 
-LEAK = 0.125
-"""Slope of the leaky ReLU below zero: a power of two, exact in integers."""
-KNOTS = 8
-"""Rates at which what depends on the rate is kept; between them it is interpolated."""
 NEIGHBOURS = ((-1, 0), (0, -1), (-1, -1), (-1, 1), (-2, 0), (0, -2))
 """Row and column of N, W, NW, NE, NN, WW from the place that is predicted."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -23,22 +22,6 @@ Message = Sequence[Buffer]
 """A piece of protobuf, in parts that are joined once: weights are large."""
 Dimension = int | str
 """Of an input or output: a number, or the name of one that is known when the graph runs."""
-
-
-class Transform(Enum):
-    """Which of a codec's networks.
-
-    Inputs and outputs of their graphs, H and W multiples of the stride, h and w those in latents::
-
-        ANALYSIS    "pixels" uint8 (1, H, W, 3), "rate" float32 (1,) -> "latent" float32
-                    (1, N, h, w), in units of the quantiser's step
-        SYNTHESIS   "latent" float32 (1, N, h, w), code words, "rate" -> "pixels" uint8 (1, H, W, 3)
-
-    Networks of one rate have no input "rate".
-    """
-
-    ANALYSIS = "analysis"
-    SYNTHESIS = "synthesis"
 
 
 class Graph:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcncodec.models.context import ContextModel, at_rate
-from dcncodec.models.context_export import KNOTS, LEAK
 from dcncodec.models.network import Network
-from dcncodec.models.vr_graph import (
+from dcncodec.models.program import KNOTS, LEAK
+from dcncodec.models.vr_layers import (
     EXPANSION,
     FEATURES,
     FINE_BLOCKS,

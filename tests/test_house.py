@@ -138,7 +138,7 @@ def declared(extra: str | None = None) -> set[str]:
 
 LEAN = re.compile(
     r"dcncodec\.(cli|formats|models\.families|encoder|codec|oneline|pillow_plugin|recoding"
-    r"|models\.(\w+_graph|registry)|runtime\.(onnx_engine|windows))\b.*"
+    r"|models\.(\w+_layers|program_graph|registry)|runtime\.(engine|native_engine|windows))\b.*"
 )
 """Modules that are loaded where no extra is installed, with all that they import."""
 

@@ -20,7 +20,6 @@ main()
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("encode", "--precision", "bf16", "photo.png", "photo.dcn"),
         ("train", "photos", "--out", "run", "--max-steps", "1"),
         ("train", "vr", "photos", "--out", "run", "--max-steps", "1"),
         ("develop", "photo.png", "--sensor", "7", "-o", "photo2.png"),

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dcncodec.errors import MissingLibraryError, UsageError
-from dcncodec.models.families import has_graphs
+from dcncodec.models.families import has_programs
+from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dcncodec.formats.geometry import Area
     from dcncodec.models.card import ModelFolder
 
 Precision = Literal["auto", "bf16", "fp32"]
+Runtime = Literal["native", "onnx", "torch"]
 
 DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -51,8 +54,18 @@ class Engine(Protocol):
         """
         ...
 
-    def synthesis(self, latents: NDArray[np.int16], rate: int) -> NDArray[np.uint8]:
-        """Pixels (stride * h, stride * w, 3) of code words (N, h, w).
+    def synthesis(
+        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+    ) -> NDArray[np.uint8]:
+        """Pixels of code words.
+
+        Args:
+            latents: (N, h, w).
+            rate: as in ``analysis``.
+            part: of these latents, the first one at 0, 0; None for all.
+
+        Returns:
+            The part's pixels, (stride * rows, stride * columns, 3).
 
         Raises:
             MemoryError, RuntimeError: as ``analysis``.
@@ -80,17 +93,22 @@ def is_busy() -> bool:
     return os.getloadavg()[0] > len(os.sched_getaffinity(0)) / 2
 
 
-def choose_runtime(device: str, precision: Precision) -> Literal["onnx", "torch"]:
-    """What runs networks: torch on GPUs, where it is installed, and in bfloat16.
+def choose_runtime(device: str, precision: Precision) -> Runtime:
+    """What runs networks: on GPUs torch, or ONNX Runtime where that is not installed; on CPUs the
+    product's own C core, or torch in bfloat16 on processors that the core has no instructions for.
 
     Raises:
+        MissingLibraryError: the C core is not built.
         UsageError: there is no such device or precision.
     """
     if DEVICES.fullmatch(device) is None:
         raise UsageError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
     if precision not in {"auto", "bf16", "fp32"}:
         raise UsageError(f"--precision {precision}: choose auto, bf16 or fp32")
-    return "torch" if precision == "bf16" or _on_gpu_by_torch(device) else "onnx"
+    gpu = _runtime_of_gpu(device)
+    if gpu is not None:
+        return "torch" if precision == "bf16" else gpu
+    return "torch" if precision == "bf16" and not core_has_bf16() else "native"
 
 
 def open_engine(
@@ -101,7 +119,8 @@ def open_engine(
     Args:
         model: a codec.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto``, ``bf16`` or ``fp32``; auto is float32 on CPUs.
+        precision: ``auto``, ``bf16`` or ``fp32``; auto is bfloat16 where the processor or GPU
+            multiplies it.
         threads: on the CPU, at most one a core; None for as many.
 
     Raises:
@@ -109,16 +128,23 @@ def open_engine(
         ModelError: the weights are missing, damaged, or do not fit the card.
         UsageError: there is no such device or precision.
     """
-    graphs = has_graphs(model.family)
-    if choose_runtime(device, precision) == "torch" or not graphs:
+    runtime = choose_runtime(device, precision)
+    programs = has_programs(model.family)
+    if runtime == "torch" or not programs:
         try:
             return _with_torch(model, device, precision, threads)
         except MissingLibraryError as error:
-            what = "bfloat16" if graphs else f"{model.path}: family {model.family} has no graphs"
+            what = (
+                "bfloat16" if programs else f"{model.path}: family {model.family} has no programs"
+            )
             raise MissingLibraryError(f"{what}: {error}") from None
-    from dcncodec.runtime.onnx_engine import OnnxEngine
+    if runtime == "onnx":
+        from dcncodec.runtime.onnx_engine import OnnxEngine
 
-    return OnnxEngine(model, device, choose_threads(threads))
+        return OnnxEngine(model, device, choose_threads(threads))
+    return NativeEngine(
+        model, choose_threads(threads), bf16=precision != "fp32" and core_has_bf16()
+    )
 
 
 def has_gpu() -> bool:
@@ -126,16 +152,23 @@ def has_gpu() -> bool:
     return any(Path(file).exists() for file in GPU_FILES)
 
 
-def _on_gpu_by_torch(device: str) -> bool:
-    if device == "cpu" or find_spec("torch") is None:
-        return False
-    if device != "auto":
-        return True
-    if not has_gpu():
-        return False
-    import torch
+def _runtime_of_gpu(device: str) -> Literal["onnx", "torch"] | None:
+    """What would use a GPU that is asked for, or there; None for the CPU."""
+    if device == "cpu" or (device == "auto" and not has_gpu()):
+        return None
+    if find_spec("torch") is not None:
+        if device != "auto":
+            return "torch"
+        import torch
 
-    return torch.cuda.is_available()
+        return "torch" if torch.cuda.is_available() else None
+    if device != "auto":
+        return "onnx"
+    if find_spec("onnxruntime") is None:
+        return None
+    from dcncodec.runtime.onnx_engine import has_cuda
+
+    return "onnx" if has_cuda() else None
 
 
 def load_torch(threads: int | None = None) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.errors import MissingLibraryError, UsageError, is_out_of_memory
+from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.models.families import write_graph
-from dcncodec.models.graph import Transform
+from dcncodec.models.program import Transform
 from dcncodec.runtime.engine import is_busy
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dcncodec.models.card import ModelFolder
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+WHOLE = Area(0, 0, 0, 0)
+"""Where parts of a window are counted from."""
 SILENT = 4
 """Of the levels on which ONNX Runtime writes to standard error; what fails is raised, too."""
 
@@ -58,11 +61,13 @@ class OnnxEngine:
         latent: NDArray[np.float32] = self._run(Transform.ANALYSIS, feed, rate)
         return latent
 
-    def synthesis(self, latents: NDArray[np.int16], rate: int) -> NDArray[np.uint8]:
+    def synthesis(
+        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+    ) -> NDArray[np.uint8]:
         """See ``Engine``."""
         feed = {"latent": latents[None].astype(np.float32, order="C")}
         pixels: NDArray[np.uint8] = self._run(Transform.SYNTHESIS, feed, rate)
-        return pixels
+        return pixels if part is None else pixels[part.within(WHOLE, STRIDE)]
 
     def release(self) -> None:
         """See ``Engine``: sessions keep memory for later."""
@@ -114,11 +119,16 @@ def _library() -> Any:
     return onnxruntime
 
 
+def has_cuda() -> bool:
+    """Whether ONNX Runtime, which is installed, can use a GPU."""
+    return CUDA in _library().get_available_providers()
+
+
 def _choose(device: str) -> str:
-    has_cuda = device != "cpu" and CUDA in _library().get_available_providers()
+    there = device != "cpu" and has_cuda()
     if device == "auto":
-        return "cuda:0" if has_cuda else "cpu"
-    if device != "cpu" and not has_cuda:
+        return "cuda:0" if there else "cpu"
+    if device != "cpu" and not there:
         raise UsageError(
             f"--device {device}: neither torch nor onnxruntime-gpu is installed; use --device cpu, "
             "or pip install 'dcncodec[train]'"

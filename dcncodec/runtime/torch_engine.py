@@ -7,8 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.network import Network
+
+WHOLE = Area(0, 0, 0, 0)
+"""Where parts of a window are counted from."""
 
 
 class TorchEngine:
@@ -44,11 +48,15 @@ class TorchEngine:
         return latent
 
     @torch.inference_mode()
-    def synthesis(self, latents: NDArray[np.int16], rate: int) -> NDArray[np.uint8]:
+    def synthesis(
+        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+    ) -> NDArray[np.uint8]:
         """See ``Engine``."""
         latent = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)[None].float()
         latent = latent.contiguous(memory_format=torch.channels_last)
         restored = self.network.synthesis(latent, self.rates(rate))[0]
+        if part is not None:
+            restored = restored[:, *part.within(WHOLE, STRIDE)]
         pixels: NDArray[np.uint8] = to_bytes(restored).cpu().numpy()
         return pixels
 

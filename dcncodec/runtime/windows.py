@@ -130,8 +130,8 @@ class Transforms:
         def run(window: Area) -> None:
             outer = window.grown(halo, plane)
             part = latents[outer.latents_in(plane)]
-            restored = self.engine.synthesis(part, rate)
-            pixels[window.within(area, stride)] = restored[window.within(outer, stride)]
+            restored = self.engine.synthesis(part, rate, window.seen_from(outer))
+            pixels[window.within(area, stride)] = restored
 
         self.each_window(area, run)
         return pixels

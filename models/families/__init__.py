@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
-    from dcncodec.models.graph import Transform
     from dcncodec.models.network import Network
+    from dcncodec.models.program import Program, Transform
 
 
 class Family(Protocol):
@@ -75,8 +75,8 @@ class CodecFamily(Family, Protocol):
         """See ``Family``."""
         ...
 
-    def graph(self, folder: ModelFolder, transform: Transform) -> bytes:
-        """One of the networks with its weights, as an ONNX model; see ``Transform``.
+    def program(self, folder: ModelFolder, transform: Transform) -> Program:
+        """One of the networks with its weights, as layers.
 
         Families without this function run in torch alone.
 
@@ -125,17 +125,19 @@ def find_codec(name: str) -> CodecFamily:
     return cast(CodecFamily, family)
 
 
-def has_graphs(name: str) -> bool:
-    """Whether a family of codecs writes its networks as graphs, and so runs without torch."""
-    return hasattr(find_codec(name), "graph")
+def has_programs(name: str) -> bool:
+    """Whether a family of codecs describes its networks as layers, and so runs without torch."""
+    return hasattr(find_codec(name), "program")
 
 
 def write_graph(folder: ModelFolder, transform: Transform) -> bytes:
-    """One of a codec's networks as an ONNX model; see ``CodecFamily.graph``.
+    """One of a codec's networks as an ONNX model; see ``Transform``.
 
     Raises:
-        ModelError: its family writes none, or as there.
+        ModelError: its family has no programs, or as ``CodecFamily.program``.
     """
-    if not has_graphs(folder.family):
+    if not has_programs(folder.family):
         raise ModelError(f"{folder.path}: models of the family {folder.family} have no graphs")
-    return find_codec(folder.family).graph(folder, transform)
+    from dcncodec.models.program_graph import to_onnx
+
+    return to_onnx(find_codec(folder.family).program(folder, transform))

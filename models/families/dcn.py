@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.dcn import DCN
-    from dcncodec.models.graph import Transform
+    from dcncodec.models.program import Program, Transform
 
 ROLE = Role.CODEC
 TITLE = "codec"
@@ -72,8 +72,8 @@ def coder(folder: ModelFolder) -> ModelCoder | None:
     return load_context(folder)
 
 
-def graph(folder: ModelFolder, transform: Transform) -> bytes:
+def program(folder: ModelFolder, transform: Transform) -> Program:
     """See ``CodecFamily``."""
-    from dcncodec.models.dcn_graph import build
+    from dcncodec.models.dcn_layers import build
 
     return build(folder, transform)

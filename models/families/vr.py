@@ -18,7 +18,7 @@ from dcncodec.models.roles import Role
 if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
-    from dcncodec.models.graph import Transform
+    from dcncodec.models.program import Program, Transform
     from dcncodec.models.vr import VR
 
 ROLE = Role.CODEC
@@ -91,8 +91,8 @@ def coder(folder: ModelFolder) -> ModelCoder | None:
     return load_context(folder)
 
 
-def graph(folder: ModelFolder, transform: Transform) -> bytes:
+def program(folder: ModelFolder, transform: Transform) -> Program:
     """See ``CodecFamily``."""
-    from dcncodec.models.vr_graph import build
+    from dcncodec.models.vr_layers import build
 
     return build(folder, transform)

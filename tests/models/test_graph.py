@@ -13,7 +13,8 @@ from onnx import numpy_helper
 from dcncodec.errors import ModelError
 from dcncodec.models import families
 from dcncodec.models.families import write_graph
-from dcncodec.models.graph import Graph, Transform
+from dcncodec.models.graph import Graph
+from dcncodec.models.program import Transform
 from dcncodec.models.registry import find_model, list_models
 
 

@@ -26,8 +26,8 @@ from dcncodec.models.card import (
 )
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.context import ContextModel
-from dcncodec.models.context_export import KNOTS
 from dcncodec.models.load import load_codec
+from dcncodec.models.program import KNOTS
 from dcncodec.models.registry import find_by_hash, find_model, open_folder
 from dcncodec.notices import warn
 from dcncodec.runtime.devices import choose_precision

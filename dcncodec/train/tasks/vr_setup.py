@@ -19,7 +19,7 @@ from dcncodec.models.load import load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.vr import VR
 from dcncodec.models.vr import Block as VRBlock
-from dcncodec.models.vr_graph import FEATURES
+from dcncodec.models.vr_layers import FEATURES
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.bpg_curve import FILE as BPG_FILE
 from dcncodec.train.engine.checkpoint import (

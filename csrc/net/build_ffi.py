@@ -1,0 +1,65 @@
+"""Builds the extension ``dcncodec._net`` (cffi, API mode) when the package is installed."""
+
+from cffi import FFI
+
+FOLDER = "csrc/net"
+SOURCES = ["net_model.c", "net_run.c", "net_plain.c", "net_avx2.c", "net_avx512.c"]
+
+ffibuilder = FFI()
+ffibuilder.cdef(
+    """
+    int dcn_net_is_error(size_t result);
+    typedef enum { DCN_NET_OK, DCN_NET_NOT_FINITE, ... } dcn_net_error;
+    dcn_net_error dcn_net_error_code(size_t result);
+    const char *dcn_net_error_name(dcn_net_error code);
+    typedef enum { DCN_NET_AUTO, DCN_NET_PLAIN, DCN_NET_AVX2, DCN_NET_AVX512 } dcn_net_path;
+    int dcn_net_has_bf16(void);
+    typedef enum { DCN_NET_F32, DCN_NET_F16, DCN_NET_BF16 } dcn_net_type;
+
+    typedef struct { const void *data; size_t count; uint32_t type; } dcn_net_tensor;
+    typedef struct { uint32_t channels, scale, local; } dcn_net_buffer;
+    typedef struct {
+        uint32_t input, output, add, depthwise, side, stride, padding, shuffle, leaky, wide;
+        uint32_t outputs, inputs;
+        const uint32_t *input_map, *output_map;
+        dcn_net_tensor weight, bias, rate_bias;
+        ...;
+    } dcn_net_layer;
+    typedef struct {
+        uint32_t layer_count, buffer_count;
+        const dcn_net_layer *layers;
+        const dcn_net_buffer *buffers;
+        uint32_t synthesis, channels, stride;
+        float slope, gain;
+        dcn_net_tensor log_gains;
+        uint32_t knots, bf16;
+        ...;
+    } dcn_net_parameters;
+    typedef struct dcn_net dcn_net;
+
+    int dcn_net_is_finite(const dcn_net_tensor *tensor);
+    size_t dcn_net_size(const dcn_net_parameters *parameters, dcn_net_path path);
+    size_t dcn_net_init(const dcn_net **net, void *memory, size_t size,
+                        const dcn_net_parameters *parameters, dcn_net_path path);
+    size_t dcn_net_workspace_size(const dcn_net *net, size_t rows, size_t columns,
+                                  unsigned threads);
+    typedef struct { size_t top, left, rows, columns; } dcn_net_part;
+    size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch,
+                              dcn_net_part part, const int16_t *latents, size_t channel_step,
+                              size_t row_step, size_t rows, size_t columns, unsigned rate,
+                              unsigned threads, void *workspace, size_t workspace_size);
+    size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels,
+                           size_t pitch, size_t rows, size_t columns, unsigned rate,
+                           unsigned threads, void *workspace, size_t workspace_size);
+    """
+)
+ffibuilder.set_source(
+    "dcncodec._net",
+    '#include "net.h"',
+    sources=[f"{FOLDER}/{name}" for name in SOURCES],
+    include_dirs=[FOLDER],
+    depends=[f"{FOLDER}/{name}.h" for name in ("net", "net_common", "net_kernels")],
+    libraries=["m"],
+    extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+    extra_link_args=["-pthread"],
+)
