@@ -6,6 +6,8 @@ piece and given up as soon as they exceed that size, so that none can be a bomb.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,8 +62,8 @@ def pack_metadata(block: bytes, what: str) -> bytes:
             f"{what} metadata of {len(block)} bytes, a file holds 1 to {MAX_METADATA}; "
             "encode without metadata"
         )
-    frame = _zstandard().ZstdCompressor(level=_LEVEL).compress(block)
-    return pack_varint(len(block)) + bytes(frame)
+    frame: bytes = _zstd().compress(block, level=_LEVEL)
+    return pack_varint(len(block)) + frame
 
 
 def metadata_length(payload: Buffer, what: str) -> tuple[int, int]:
@@ -92,7 +94,9 @@ def pack_alpha(alpha: Plane) -> bytes:
     Each row is predicted by what makes the sum of absolute residuals smallest.
     """
     height, width = alpha.shape
-    compressor = _zstandard().ZstdCompressor(level=_LEVEL).compressobj(size=height * (width + 1))
+    compressor = _zstd().ZstdCompressor(level=_LEVEL)
+    if hasattr(compressor, "set_pledged_input_size"):  # Python 3.14's own does not have it
+        compressor.set_pledged_input_size(height * (width + 1))
     rows = max(1, _ROWS_BYTES // width)
     pieces = [
         compressor.compress(_predicted(alpha, top, min(top + rows, height)))
@@ -176,15 +180,16 @@ def _expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
     Raises:
         FormatError: it is not exactly one frame of exactly that size.
     """
-    zstandard = _zstandard()
-    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+    zstd = _zstd()
+    limit = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW.bit_length() - 1}
+    decompressor = zstd.ZstdDecompressor(options=limit)
     produced = 0
     for start in range(0, len(frame), _PIECE):
         if decompressor.eof:
             raise FormatError(f"bytes follow the frame of the {what}")
         try:
             piece = decompressor.decompress(frame[start : start + _PIECE])
-        except zstandard.ZstdError as error:
+        except zstd.ZstdError as error:
             raise FormatError(f"{what} is not a zstandard frame that can be read") from error
         produced += len(piece)
         if produced > size:
@@ -199,11 +204,11 @@ def _expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
         raise FormatError(f"{what} has {produced} bytes, {size} are announced")
 
 
-def _zstandard() -> ModuleType:
+def _zstd() -> ModuleType:
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
     try:
-        import zstandard
+        return importlib.import_module(name)
     except ImportError as error:
         raise MissingLibraryError(
-            "metadata and alpha need the library zstandard; pip install zstandard"
+            f"metadata and alpha need the library {name}; pip install {name}"
         ) from error
-    return zstandard

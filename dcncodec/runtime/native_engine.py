@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -211,14 +210,10 @@ class _Net:
 
 
 def _memory(size: int) -> mmap.mmap:
-    """Fresh memory in as large pages as there are: a window's thousands of small ones would take
-    longer to get than a small network to run."""
+    """Fresh memory, all of it at once: page by page, as they are touched, takes twice as long, a
+    third of what a small window's network takes."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
     try:
-        memory = mmap.mmap(-1, size)
+        return mmap.mmap(-1, size, flags=flags)
     except OSError as error:
         raise MemoryError(str(error)) from None
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        # Kernels may be built without them.
-        with suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-BLOCKED = "cffi _cffi_backend dcncodec._fse zstandard skimage scipy matplotlib rawpy av"
+BLOCKED = "cffi _cffi_backend dcncodec._fse backports skimage scipy matplotlib rawpy av"
 
 SCRIPT = """
 import sys
