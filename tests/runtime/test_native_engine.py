@@ -165,7 +165,7 @@ def test_too_little_memory(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) ->
     notices: list[Any] = []
     own.notify = notices.append
 
-    def none(*_: Any) -> Any:
+    def none(*_: Any, **__: Any) -> Any:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(native_engine.mmap, "mmap", none)
