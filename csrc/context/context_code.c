@@ -4,7 +4,10 @@
 enum { VARINT_BYTES = 5 };
 
 /* One more stream for so many non-zero latents: about 6 kB each, of which a stream costs 8. */
-enum { NON_ZERO_PER_STREAM = 8192, MOST_STREAMS = 8 };
+#ifndef NON_ZERO_PER_STREAM
+#define NON_ZERO_PER_STREAM 8192
+#endif
+enum { MOST_STREAMS = 8 };
 
 /* --- encoding --------------------------------------------------------------------------------- */
 
@@ -150,15 +153,19 @@ size_t dcn_context_encode(const dcn_context *model, uint8_t *dst, size_t capacit
 
 /* --- decoding --------------------------------------------------------------------------------- */
 
-static void decode_row(void *argument, worker *w, entry *lists, size_t y)
+static void decode_task(void *argument, worker *w, entry *lists, size_t task)
 {
     job *const j = argument;
     block *const b = &j->block;
     (void)lists;
-    if (y >= b->streams && !dcn_context_wait(b, y - b->streams, (uint32_t)b->columns)) {
+    const size_t y = task * j->rows_at_once;
+    const size_t count = y + j->rows_at_once < b->rows ? j->rows_at_once : b->rows - y;
+    const size_t last = y + count - 1;
+    /* A stream goes on behind its last row; with that of the last one, those above are known. */
+    if (last >= b->streams && !dcn_context_wait(b, last - b->streams, (uint32_t)b->columns)) {
         return;
     }
-    const dcn_context_error error = b->model->kernels->decode_row(b, w, y);
+    const dcn_context_error error = b->model->kernels->decode_rows(b, w, y, count);
     if (error != DCN_CONTEXT_OK) {
         int none = 0;
         __atomic_compare_exchange_n(&b->failed, &none, (int)error, 0, __ATOMIC_RELAXED,
@@ -243,8 +250,11 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
     b->list_rows = dcn_context_list_rows(rows);
     b->coded = j.streams;
     memset(b->progress, 0, rows * sizeof *b->progress);
-    /* More threads than streams would only wait. */
-    dcn_context_share_out(&j, decode_row, rows, threads < b->streams ? threads : b->streams);
+    /* More threads than streams would only wait; with fewer each takes several rows at once. */
+    threads = dcn_context_threads(threads);
+    threads = threads < b->streams ? threads : b->streams;
+    j.rows_at_once = b->streams / threads < TOGETHER ? b->streams / threads : TOGETHER;
+    dcn_context_share_out(&j, decode_task, (rows + j.rows_at_once - 1) / j.rows_at_once, threads);
     if (b->failed) {
         return CONTEXT_ERROR(b->failed);
     }

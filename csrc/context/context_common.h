@@ -36,6 +36,13 @@ enum { STATE_BITS = 24, STATE_BYTES = 5, WORD_BITS = 16 };
  * between two latents, so that the length is 0..15. */
 enum { LENGTH_BITS = 4 };
 
+/* Places of the row above that are known before a place is decoded, from the one above it on:
+ * neighbours lie at most two columns to the right. */
+enum { LAG = 3 };
+
+/* Rows that a thread decodes at once: while one waits for a result, the others go on. */
+enum { TOGETHER = 4 };
+
 /* Of means, in 1/16 code words: of latents of 16 bits. */
 enum { LEAST_MEAN = INT16_MIN * 16, MOST_MEAN = INT16_MAX * 16 + 15 };
 
@@ -53,40 +60,42 @@ typedef struct {
     uint8_t padding[5];
 } table;
 
+/* What LANES units in a row, of several channels, are added to; in rows, multiples of LANES. */
+typedef struct {
+    uint16_t hidden_begin; /* the first unit of the first one's channel */
+    uint16_t output_begin,
+        output_end; /* outputs of the first one's channel, and behind the last's */
+} span;
+
 struct dcn_context {
     uint32_t channels, hidden, neighbours, knots, scales;
     int32_t limit; /* largest magnitude that makes a difference: squash_size - 1 */
     const struct kernels *kernels;
     int8_t offsets[DCN_CONTEXT_MAX_NEIGHBOURS][2];
-    /* Channel c has the units units[c]..units[c + 1] - 1 and, in the arrays of pairs, the columns
-     * pairs[c]..pairs[c + 1] - 1; an odd unit is paired with zeros. */
-    uint16_t units[DCN_CONTEXT_MAX_CHANNELS + 1];
-    uint16_t pairs[DCN_CONTEXT_MAX_CHANNELS + 1];
+    uint16_t units[DCN_CONTEXT_MAX_CHANNELS + 1]; /* channel c has units[c]..units[c + 1] - 1 */
+    span spans[PADDED(DCN_CONTEXT_MAX_HIDDEN) / LANES];
     size_t unit_rows, output_rows, linear_rows; /* padded H, 2 N and N */
-    const int16_t *squash;
-    const int16_t *neighbour_columns, *before_columns;               /* (inputs, unit_rows) */
-    const int16_t *linear_neighbour_columns, *linear_before_columns; /* (inputs, linear_rows) */
-    const int16_t *hidden_pairs;                                     /* (pairs, unit_rows, 2) */
-    const int16_t *output_pairs; /* (pairs, output_rows, 2): rows are mean 0, scale 0, mean 1... */
-    const int32_t *first_bias;   /* (knots, unit_rows) */
-    const int32_t *hidden_bias;  /* (unit_rows) */
-    const int32_t *output_bias;  /* (knots, output_rows) */
+    const int16_t *squash;                      /* of -limit..limit */
+    /* Columns of two inputs that follow each other, (pairs of inputs, rows, 2), an odd one beside
+     * zeros: of the channels of every neighbour and then of the place itself; of hidden units. Rows
+     * of output_pairs are mean 0, scale 0, mean 1 and so on. */
+    size_t channel_pairs; /* of a neighbour: half of N, rounded up */
+    const int16_t *first_pairs, *linear_pairs, *hidden_pairs, *output_pairs;
+    const int32_t *first_bias;  /* (knots, unit_rows) */
+    const int32_t *hidden_bias; /* (unit_rows) */
+    const int32_t *output_bias; /* (knots, output_rows) */
     const uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
     const table *tables; /* (scales, fractions) */
     const uint16_t *cumulative;
     const uint8_t *hints; /* (scales, fractions, 1 << HINT_BITS) */
 };
 
+/* Two latents of channels 2 i and 2 i + 1, not both 0, as inputs of 16 bits: the first one in the
+ * lower half. Of a place, `pair` is i; a list of them begins with an entry whose `pair` is their
+ * number, and has room for all. Of all inputs of a place, `pair` counts through the neighbours. */
 typedef struct {
-    uint16_t column;
-    int16_t squashed, clamped;
-} input;
-
-/* A non-zero latent of a place. A list of them begins with an entry whose channel is their
- * number, and has room for one in every channel. */
-typedef struct {
-    uint16_t channel;
-    int16_t value;
+    uint32_t pair;
+    int32_t squashed, clamped;
 } entry;
 
 /* The sums of one place. */
@@ -123,7 +132,7 @@ typedef struct {
 /* What a thread needs for itself. */
 typedef struct {
     sums sums;
-    input inputs[DCN_CONTEXT_MAX_NEIGHBOURS * DCN_CONTEXT_MAX_CHANNELS];
+    entry inputs[(DCN_CONTEXT_MAX_NEIGHBOURS + 1) * (DCN_CONTEXT_MAX_CHANNELS + 1) / 2];
     int32_t means[DCN_CONTEXT_MAX_CHANNELS];
     uint8_t scales[DCN_CONTEXT_MAX_CHANNELS];
 } worker;
@@ -137,8 +146,9 @@ typedef struct kernels {
     dcn_context_path path;
     /* Means and scales of the active channels of a place whose latents are all known. */
     void (*predict_place)(const block *b, worker *w, const surroundings *around, size_t x);
-    /* Decode a row; wait for the row above where another thread decodes it. Returns an error. */
-    dcn_context_error (*decode_row)(block *b, worker *w, size_t y);
+    /* Decode up to TOGETHER rows from y on, of different streams, each with a worker of its own;
+     * wait for the row above where another thread decodes it. Returns an error. */
+    dcn_context_error (*decode_rows)(block *b, worker *w, size_t y, size_t count);
     /* Choose the latents of a row, with the same wait. */
     void (*quantise_row)(block *b, worker *w, size_t y);
 } kernels;
@@ -158,6 +168,25 @@ int dcn_context_wait(const block *b, size_t row, uint32_t needed);
 static inline int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
     return value < low ? low : value > high ? high : value;
+}
+
+/* A value of 16 bits as the first or the second one of a pair. */
+static inline int32_t half(int32_t value, unsigned second)
+{
+    return (int32_t)(((uint32_t)value & 0xffff) << 16 * second);
+}
+
+/* Add the latent of channel c, not 0, to the list of its place, which knows those before it. */
+static inline void append(const dcn_context *m, entry *list, unsigned c, int32_t latent)
+{
+    const int32_t value = clamp(latent, -m->limit, m->limit);
+    const uint32_t count = list->pair;
+    if (count == 0 || list[count].pair != c / 2) {
+        list[++list->pair] = (entry){c / 2, 0, 0};
+    }
+    entry *const last = list + list->pair;
+    last->squashed |= half(m->squash[value], c % 2);
+    last->clamped |= half(value, c % 2);
 }
 
 /* Shifts of negative numbers round down, as the specification has it. */

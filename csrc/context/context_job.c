@@ -16,7 +16,7 @@ typedef struct {
     size_t size;
 } parts;
 
-static unsigned threads_of(unsigned threads)
+unsigned dcn_context_threads(unsigned threads)
 {
     return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
 }
@@ -35,8 +35,8 @@ static parts divide(const dcn_context *m, uint8_t *memory, size_t rows, size_t c
 #define PART(field, count)                                                                         \
     p.field = memory == NULL ? NULL : (void *)(memory + used);                                     \
     used += ((count) * sizeof *p.field + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
-    const size_t row_entries = columns * ((size_t)m->channels + 1);
-    PART(workers, threads);
+    const size_t row_entries = columns * (m->channel_pairs + 1);
+    PART(workers, TOGETHER * threads);
     PART(lists, threads * 3 * row_entries);
     PART(ring, dcn_context_list_rows(rows) * row_entries);
     PART(progress, rows);
@@ -59,7 +59,7 @@ size_t dcn_context_workspace_size(const dcn_context *m, size_t rows, size_t colu
     if (!block_fits(rows, columns)) {
         return CONTEXT_ERROR(DCN_CONTEXT_BLOCK_WRONG);
     }
-    return divide(m, NULL, rows, columns, threads_of(threads)).size;
+    return divide(m, NULL, rows, columns, dcn_context_threads(threads)).size;
 }
 
 /* A latent takes at most 15 + 1 + 4 + 15 + 15 bits; the streams' states and sizes come on top, and
@@ -92,7 +92,7 @@ size_t dcn_context_prepare(job *j, const dcn_context *m, size_t rows, size_t col
     if (!block_fits(rows, columns) || rate > 255) {
         return CONTEXT_ERROR(DCN_CONTEXT_BLOCK_WRONG);
     }
-    threads = threads_of(threads);
+    threads = dcn_context_threads(threads);
     if (size < divide(m, NULL, rows, columns, threads).size) {
         return CONTEXT_ERROR(DCN_CONTEXT_MEMORY_TOO_SMALL);
     }
@@ -101,7 +101,7 @@ size_t dcn_context_prepare(job *j, const dcn_context *m, size_t rows, size_t col
     memset(j, 0, sizeof *j);
     j->workers = p.workers;
     j->lists = p.lists;
-    j->row_entries = columns * ((size_t)m->channels + 1);
+    j->row_entries = columns * (m->channel_pairs + 1);
     block *const b = &j->block;
     b->model = m;
     b->rows = rows;
@@ -109,7 +109,7 @@ size_t dcn_context_prepare(job *j, const dcn_context *m, size_t rows, size_t col
     b->first_bias = p.first_bias;
     b->output_bias = p.output_bias;
     b->lists = p.ring;
-    b->list_stride = (size_t)m->channels + 1;
+    b->list_stride = m->channel_pairs + 1;
     b->progress = p.progress;
     interpolate(p.first_bias, m->first_bias, m->unit_rows, m->knots, rate);
     interpolate(p.output_bias, m->output_bias, m->output_rows, m->knots, rate);
@@ -125,7 +125,7 @@ static void run_tasks(job *j, unsigned number)
         if (task >= j->tasks) {
             return;
         }
-        j->work(j, j->workers + number, j->lists + number * 3 * j->row_entries, task);
+        j->work(j, j->workers + TOGETHER * number, j->lists + number * 3 * j->row_entries, task);
     }
 }
 
@@ -143,7 +143,7 @@ void dcn_context_share_out(job *j, void (*work)(void *, worker *, entry *, size_
 {
     pthread_t handles[MAX_THREADS];
     unsigned started = 0;
-    threads = threads_of(threads);
+    threads = dcn_context_threads(threads);
     j->work = work;
     j->tasks = tasks;
     while (started + 1 < threads && started + 1 < tasks &&
@@ -175,14 +175,13 @@ static void list_row(const job *j, entry *lists, size_t y)
 {
     const block *const b = &j->block;
     for (size_t x = 0; x < b->columns; x++) {
-        lists[x * b->list_stride].channel = 0;
+        lists[x * b->list_stride].pair = 0;
     }
     for (unsigned c = 0; c < b->active; c++) {
         const int16_t *const row = j->latents + (c * b->rows + y) * b->columns;
         for (size_t x = 0; x < b->columns; x++) {
             if (row[x] != 0) {
-                entry *const list = lists + x * b->list_stride;
-                list[++list->channel] = (entry){(uint16_t)c, row[x]};
+                append(b->model, lists + x * b->list_stride, c, row[x]);
             }
         }
     }

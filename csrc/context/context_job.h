@@ -24,9 +24,10 @@ typedef struct {
     block block;
     void (*work)(void *job, worker *w, entry *lists, size_t task);
     size_t tasks;
-    size_t next; /* the first task that no thread has taken */
-    worker *workers;
-    entry *lists; /* three rows for each thread */
+    size_t rows_at_once; /* decoding: of each task */
+    size_t next;         /* the first task that no thread has taken */
+    worker *workers;     /* TOGETHER for each thread */
+    entry *lists;        /* three rows for each thread */
     size_t row_entries;
     unsigned threads_started;
     const int16_t *latents;
@@ -40,6 +41,9 @@ typedef struct {
 /* Set up a job with its parts of the workspace. Returns 0 or an error. */
 size_t dcn_context_prepare(job *j, const dcn_context *m, size_t rows, size_t columns, unsigned rate,
                            unsigned threads, void *workspace, size_t size);
+
+/* How many threads of those that the caller allows. */
+unsigned dcn_context_threads(unsigned threads);
 
 /* Work on all tasks with up to `threads` threads, the calling one among them. It would finish
  * them all by itself if no other could be started. */

@@ -44,6 +44,11 @@ static size_t symbols(const dcn_context_parameters *p, size_t scale)
     return 2 * (size_t)p->radius[scale] + 2;
 }
 
+static size_t channel_pairs(const dcn_context_parameters *p)
+{
+    return (p->channels + 1) / 2;
+}
+
 /* Hands out parts of the memory, or only counts them where there is none. */
 typedef struct {
     uint8_t *memory;
@@ -61,8 +66,7 @@ static void *take(arena *a, size_t count, size_t size)
 /* The arrays of a model, before they are constant. */
 typedef struct {
     dcn_context *model;
-    int16_t *squash, *neighbour_columns, *before_columns;
-    int16_t *linear_neighbour_columns, *linear_before_columns, *hidden_pairs, *output_pairs;
+    int16_t *squash, *first_pairs, *linear_pairs, *hidden_pairs, *output_pairs;
     int32_t *first_bias, *hidden_bias, *output_bias;
     uint8_t *first_shift, *hidden_shift, *output_shift, *linear_shift;
     table *tables;
@@ -91,27 +95,20 @@ static size_t sizes_fit(const dcn_context_parameters *p)
 
 static void lay_out(arrays *r, arena *a, const dcn_context_parameters *p)
 {
-    const size_t inputs = (size_t)p->neighbours * p->channels;
+    const size_t inputs = (p->neighbours + 1) * channel_pairs(p) * 2;
     const size_t unit_rows = PADDED(p->hidden), output_rows = PADDED(2 * p->channels);
     const size_t linear_rows = PADDED(p->channels);
-    size_t pairs = 0;
-    for (unsigned c = 0; c < p->channels; c++) {
-        pairs += (first_unit(p, c + 1) - first_unit(p, c) + 1) / 2;
-    }
     r->model = take(a, 1, sizeof *r->model);
-    r->squash = take(a, p->squash_size, sizeof *r->squash);
-    r->neighbour_columns = take(a, inputs * unit_rows, sizeof *r->neighbour_columns);
-    r->before_columns = take(a, p->channels * unit_rows, sizeof *r->before_columns);
-    r->linear_neighbour_columns =
-        take(a, inputs * linear_rows, sizeof *r->linear_neighbour_columns);
-    r->linear_before_columns = take(a, p->channels * linear_rows, sizeof *r->linear_before_columns);
-    r->hidden_pairs = take(a, pairs * unit_rows * 2, sizeof *r->hidden_pairs);
-    r->output_pairs = take(a, pairs * output_rows * 2, sizeof *r->output_pairs);
+    r->squash = take(a, 2 * p->squash_size - 1, sizeof *r->squash);
+    r->first_pairs = take(a, inputs * unit_rows, sizeof *r->first_pairs);
+    r->linear_pairs = take(a, inputs * linear_rows, sizeof *r->linear_pairs);
+    r->hidden_pairs = take(a, unit_rows * unit_rows, sizeof *r->hidden_pairs);
+    r->output_pairs = take(a, unit_rows * output_rows, sizeof *r->output_pairs);
     r->first_bias = take(a, p->knots * unit_rows, sizeof *r->first_bias);
     r->hidden_bias = take(a, unit_rows, sizeof *r->hidden_bias);
     r->output_bias = take(a, p->knots * output_rows, sizeof *r->output_bias);
-    r->first_shift = take(a, p->hidden, 1);
-    r->hidden_shift = take(a, p->hidden, 1);
+    r->first_shift = take(a, unit_rows, 1);
+    r->hidden_shift = take(a, unit_rows, 1);
     r->output_shift = take(a, 2 * p->channels, 1);
     r->linear_shift = take(a, p->channels, 1);
     r->tables = take(a, p->scales * DCN_CONTEXT_FRACTIONS, sizeof *r->tables);
@@ -309,60 +306,81 @@ static int fill_tables(arrays *r, const dcn_context_parameters *p)
     return 1;
 }
 
-static void transpose(int16_t *columns, size_t stride, const int16_t *weights, size_t rows,
-                      size_t count)
+/* Columns `begin`..`begin + count - 1` of weights (rows, columns) as pairs (pairs, stride, 2). */
+static void fill_pairs(int16_t *pairs, size_t stride, const int16_t *weights, size_t rows,
+                       size_t columns, size_t begin, size_t count)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t i = 0; i < count; i++) {
-            columns[i * stride + r] = weights[r * count + i];
+            pairs[(i / 2 * stride + r) * 2 + i % 2] = weights[r * columns + begin + i];
         }
     }
 }
 
-static void fill_pairs(arrays *r, const dcn_context_parameters *p)
+/* What the channels of all neighbours and of the place itself are multiplied with. */
+static void fill_inputs(int16_t *pairs, size_t stride, const int16_t *neighbours,
+                        const int16_t *before, size_t rows, const dcn_context_parameters *p)
 {
-    const dcn_context *const m = r->model;
+    const size_t N = p->channels, size = channel_pairs(p) * stride * 2;
+    for (size_t k = 0; k < p->neighbours; k++, pairs += size) {
+        fill_pairs(pairs, stride, neighbours, rows, p->neighbours * N, k * N, N);
+    }
+    fill_pairs(pairs, stride, before, rows, N, 0, N);
+}
+
+/* Rows of both weights in turn. */
+static void fill_outputs(int16_t *pairs, size_t stride, const dcn_context_parameters *p)
+{
     const size_t H = p->hidden;
-    for (unsigned c = 0; c < p->channels; c++) {
-        for (size_t u = m->units[c]; u < m->units[c + 1]; u++) {
-            const size_t column = m->pairs[c] + (u - m->units[c]) / 2, half = (u - m->units[c]) % 2;
-            int16_t *const hidden = r->hidden_pairs + column * m->unit_rows * 2 + half;
-            int16_t *const output = r->output_pairs + column * m->output_rows * 2 + half;
-            for (size_t row = 0; row < H; row++) {
-                hidden[2 * row] = p->hidden_weight[row * H + u];
-            }
-            for (size_t row = 0; row < p->channels; row++) {
-                output[4 * row] = p->mean_weight[row * H + u];
-                output[4 * row + 2] = p->scale_weight[row * H + u];
-            }
-        }
+    for (size_t c = 0; c < p->channels; c++) {
+        fill_pairs(pairs + 4 * c, stride, p->mean_weight + c * H, 1, H, 0, H);
+        fill_pairs(pairs + 4 * c + 2, stride, p->scale_weight + c * H, 1, H, 0, H);
+    }
+}
+
+static void fill_spans(dcn_context *m)
+{
+    for (size_t u = 0; u < m->hidden; u += LANES) {
+        /* Behind the last unit channels may follow that have none. */
+        const size_t begin = u * m->channels / m->hidden;
+        const size_t end =
+            u + LANES <= m->hidden ? (u + LANES - 1) * m->channels / m->hidden : m->channels - 1;
+        m->spans[u / LANES] = (span){
+            .hidden_begin = (uint16_t)(m->units[begin] / LANES * LANES),
+            .output_begin = (uint16_t)(2 * begin / LANES * LANES),
+            .output_end = (uint16_t)PADDED(2 * (end + 1)),
+        };
     }
 }
 
 static void fill(arrays *r, const dcn_context_parameters *p)
 {
     dcn_context *const m = r->model;
-    const size_t N = p->channels, H = p->hidden, inputs = p->neighbours * N;
+    const size_t N = p->channels, H = p->hidden;
     m->channels = p->channels;
     m->hidden = p->hidden;
     m->neighbours = p->neighbours;
     m->knots = p->knots;
     m->scales = p->scales;
     m->limit = (int32_t)p->squash_size - 1;
+    m->channel_pairs = channel_pairs(p);
     m->unit_rows = PADDED(H);
     m->output_rows = PADDED(2 * N);
     m->linear_rows = PADDED(N);
     memcpy(m->offsets, p->offsets, 2 * (size_t)p->neighbours);
-    for (unsigned c = 1; c <= N; c++) { /* of channel 0 both are 0 */
+    for (unsigned c = 0; c <= N; c++) {
         m->units[c] = (uint16_t)first_unit(p, c);
-        m->pairs[c] = (uint16_t)(m->pairs[c - 1] + (m->units[c] - m->units[c - 1] + 1) / 2);
     }
-    memcpy(r->squash, p->squash, p->squash_size * sizeof *r->squash);
-    transpose(r->neighbour_columns, m->unit_rows, p->neighbour_weight, H, inputs);
-    transpose(r->before_columns, m->unit_rows, p->before_weight, H, N);
-    transpose(r->linear_neighbour_columns, m->linear_rows, p->linear_neighbour_weight, N, inputs);
-    transpose(r->linear_before_columns, m->linear_rows, p->linear_before_weight, N, N);
-    fill_pairs(r, p);
+    fill_spans(m);
+    for (int32_t i = 0; i <= m->limit; i++) {
+        r->squash[m->limit + i] = p->squash[i];
+        r->squash[m->limit - i] = (int16_t)-p->squash[i];
+    }
+    fill_inputs(r->first_pairs, m->unit_rows, p->neighbour_weight, p->before_weight, H, p);
+    fill_inputs(r->linear_pairs, m->linear_rows, p->linear_neighbour_weight,
+                p->linear_before_weight, N, p);
+    fill_pairs(r->hidden_pairs, m->unit_rows, p->hidden_weight, H, H, 0, H);
+    fill_outputs(r->output_pairs, m->output_rows, p);
     memcpy(r->hidden_bias, p->hidden_bias, H * sizeof *r->hidden_bias);
     memcpy(r->first_shift, p->first_shift, H);
     memcpy(r->hidden_shift, p->hidden_shift, H);
@@ -378,11 +396,9 @@ static void fill(arrays *r, const dcn_context_parameters *p)
         r->output_shift[2 * c] = p->mean_shift[c];
         r->output_shift[2 * c + 1] = p->scale_shift[c];
     }
-    m->squash = r->squash;
-    m->neighbour_columns = r->neighbour_columns;
-    m->before_columns = r->before_columns;
-    m->linear_neighbour_columns = r->linear_neighbour_columns;
-    m->linear_before_columns = r->linear_before_columns;
+    m->squash = r->squash + m->limit;
+    m->first_pairs = r->first_pairs;
+    m->linear_pairs = r->linear_pairs;
     m->hidden_pairs = r->hidden_pairs;
     m->output_pairs = r->output_pairs;
     m->first_bias = r->first_bias;

@@ -3,31 +3,57 @@
 
 #define TARGET
 
-static inline void push(int32_t *sum, const int16_t *column, int32_t value, size_t first,
-                        size_t last)
+INLINE void push(int32_t *sum, const int16_t *pairs, int32_t value, size_t first, size_t last)
 {
-    for (size_t r = first; r < last; r++) {
-        sum[r] += column[r] * value;
-    }
-}
-
-static inline void push_pair(int32_t *sum, const int16_t *pairs, int32_t a, int32_t b, size_t first,
-                             size_t last)
-{
+    const int16_t a = (int16_t)value, b = (int16_t)(value >> 16);
     for (size_t r = first; r < last; r++) {
         sum[r] += pairs[2 * r] * a + pairs[2 * r + 1] * b;
     }
 }
 
-static inline void push_inputs(int32_t *sum, const int16_t *columns, size_t stride,
-                               const input *inputs, size_t count, size_t last, int linear)
+/* Activations of LANES units. */
+typedef struct {
+    int16_t lanes[LANES];
+} values;
+
+INLINE values activations(const int32_t *sum, const uint8_t *shift, unsigned from, unsigned to)
+{
+    values v = {{0}};
+    for (unsigned i = from; i < to; i++) {
+        const int32_t value = sum[i] >> shift[i];
+        v.lanes[i] = (int16_t)clamp(value > value >> 3 ? value : value >> 3, INT16_MIN, INT16_MAX);
+    }
+    return v;
+}
+
+INLINE values plus(values a, values b)
+{
+    for (size_t i = 0; i < LANES; i++) {
+        a.lanes[i] = (int16_t)clamp(a.lanes[i] + b.lanes[i], INT16_MIN, INT16_MAX);
+    }
+    return a;
+}
+
+INLINE void push_pairs(int32_t *const *sum, size_t places, const int16_t *pairs, size_t stride,
+                       const values *v, unsigned begin, unsigned end, size_t first, size_t last)
+{
+    for (size_t p = 0; p < places; p++) {
+        for (unsigned i = begin; i < end; i++) {
+            const int32_t value = half(v[p].lanes[2 * i], 0) | half(v[p].lanes[2 * i + 1], 1);
+            push(sum[p], pairs + i * stride, value, first, last);
+        }
+    }
+}
+
+INLINE void push_inputs(int32_t *sum, const int16_t *pairs, size_t stride, const entry *inputs,
+                        size_t count, size_t last, int linear)
 {
     for (size_t i = 0; i < count; i++) {
-        push(sum, columns + inputs[i].column * stride,
-             linear ? inputs[i].clamped : inputs[i].squashed, 0, last);
+        push(sum, pairs + inputs[i].pair * stride, linear ? inputs[i].clamped : inputs[i].squashed,
+             0, last);
     }
 }
 
 #include "context_row.h"
 
-const kernels dcn_context_plain = {DCN_CONTEXT_PLAIN, predict_place, decode_row, quantise_row};
+const kernels dcn_context_plain = {DCN_CONTEXT_PLAIN, predict_place, decode_rows, quantise_row};

@@ -1,18 +1,29 @@
-/* Evaluating the network, decoding and quantising a row: included once for each set of
- * instructions, after TARGET, push (sums += column * value), push_pair (sums += two columns * two
- * values) and push_inputs (sums += columns * values) have been defined for it. All three work on
- * whole vectors of LANES rows, `first` and `last` being multiples of it. */
+/* Evaluating the network, decoding and quantising rows: included once for each set of
+ * instructions, after TARGET and these have been defined for it:
+ *
+ *   values       activations of LANES units, 16 bits each
+ *   activations  leaky ReLU with slope 1/8 of sums, each shifted right first, in lanes `from` to
+ *                `to` - 1, elsewhere 0
+ *   plus         sums of values, saturated
+ *   push         sums += a pair of columns * a pair of values
+ *   push_pairs   the sums of up to TOGETHER places += the same for some of LANES values
+ *   push_inputs  sums += the same for a list of inputs
+ *
+ * All of them work on whole vectors of LANES rows: `first` and `last` are multiples of it. */
 
-/* Leaky ReLU with slope 1/8 of a sum, as an activation of 16 bits. */
-TARGET INLINE int32_t activation(int32_t sum, unsigned shift)
+/* Append a place's list to all inputs; `first` is the number of its channel 0. */
+INLINE size_t add_inputs(entry *inputs, size_t count, const entry *list, size_t first)
 {
-    const int32_t value = sum >> shift;
-    /* The larger of both is the right one; a branch on the sign would be wrong half of the time. */
-    return clamp(value > value >> 3 ? value : value >> 3, INT16_MIN, INT16_MAX);
+    for (uint32_t i = 1; i <= list->pair; i++) {
+        inputs[count] = list[i];
+        inputs[count++].pair += (uint32_t)first;
+    }
+    return count;
 }
 
-/* The neighbours' share of all sums. */
-TARGET INLINE void begin_place(const block *b, worker *w, const surroundings *around, size_t x)
+/* The neighbours' share of all sums, and that of the place's own latents where they are known. */
+TARGET INLINE void begin_place(const block *b, worker *w, const surroundings *around, size_t x,
+                               const entry *own)
 {
     const dcn_context *const m = b->model;
     const size_t units = PADDED(m->units[b->active]);
@@ -26,51 +37,22 @@ TARGET INLINE void begin_place(const block *b, worker *w, const surroundings *ar
     for (unsigned k = 0; k < m->neighbours; k++) {
         const entry *list = around->rows[-m->offsets[k][0]];
         const size_t column = x + (size_t)(ptrdiff_t)m->offsets[k][1];
-        if (list == NULL || column >= b->columns) {
-            continue;
-        }
-        list += column * b->list_stride;
-        for (unsigned i = 1; i <= list->channel; i++) {
-            const int32_t value = clamp(list[i].value, -m->limit, m->limit);
-            input *const in = &w->inputs[count++];
-            in->column = (uint16_t)(k * m->channels + list[i].channel);
-            in->clamped = (int16_t)value;
-            in->squashed = (int16_t)(value < 0 ? -m->squash[-value] : m->squash[value]);
+        if (list != NULL && column < b->columns) {
+            count =
+                add_inputs(w->inputs, count, list + column * b->list_stride, k * m->channel_pairs);
         }
     }
-    push_inputs(s->first, m->neighbour_columns, m->unit_rows, w->inputs, count, units, 0);
-    push_inputs(s->linear, m->linear_neighbour_columns, m->linear_rows, w->inputs, count, linear,
-                1);
+    if (own != NULL) {
+        count = add_inputs(w->inputs, count, own, m->neighbours * m->channel_pairs);
+    }
+    push_inputs(s->first, m->first_pairs, 2 * m->unit_rows, w->inputs, count, units, 0);
+    push_inputs(s->linear, m->linear_pairs, 2 * m->linear_rows, w->inputs, count, linear, 1);
 }
 
-/* Mean and scale of channel c, once all channels before it are known. */
-TARGET INLINE int32_t step(const block *b, worker *w, unsigned c, uint8_t *scale)
+TARGET INLINE int32_t mean_and_scale(const block *b, const worker *w, unsigned c, uint8_t *scale)
 {
     const dcn_context *const m = b->model;
-    sums *const s = &w->sums;
-    const size_t first = m->units[c], end = m->units[c + 1];
-    const size_t units = PADDED(m->units[b->active]);
-    const size_t outputs = PADDED(2 * b->active);
-    size_t pair = m->pairs[c];
-    int32_t values[2 * (DCN_CONTEXT_MAX_HIDDEN / 2 + 1)];
-    for (size_t u = first; u < end; u += 2, pair++) {
-        int32_t *const v = values + (u - first);
-        v[0] = activation(s->first[u], m->first_shift[u]);
-        v[1] = u + 1 < end ? activation(s->first[u + 1], m->first_shift[u + 1]) : 0;
-        push_pair(s->second, m->hidden_pairs + pair * m->unit_rows * 2, v[0], v[1],
-                  first / LANES * LANES, units);
-    }
-    pair = m->pairs[c];
-    for (size_t u = first; u < end; u += 2, pair++) {
-        const int32_t *const v = values + (u - first);
-        int32_t h[2] = {0, 0};
-        for (size_t i = 0; i < 2 && u + i < end; i++) {
-            h[i] = clamp(v[i] + activation(s->second[u + i], m->hidden_shift[u + i]), INT16_MIN,
-                         INT16_MAX);
-        }
-        push_pair(s->output, m->output_pairs + pair * m->output_rows * 2, h[0], h[1],
-                  2 * c / LANES * LANES, outputs);
-    }
+    const sums *const s = &w->sums;
     const int64_t mean = ((int64_t)(s->output[2 * c] >> m->output_shift[2 * c]) +
                           (s->linear[c] >> m->linear_shift[c])) >>
                          4;
@@ -79,29 +61,119 @@ TARGET INLINE int32_t step(const block *b, worker *w, unsigned c, uint8_t *scale
     return (int32_t)(mean < LEAST_MEAN ? LEAST_MEAN : mean > MOST_MEAN ? MOST_MEAN : mean);
 }
 
+/* The columns of LANES units from u on. */
+INLINE const int16_t *hidden_of(const dcn_context *m, size_t u)
+{
+    return m->hidden_pairs + u * m->unit_rows;
+}
+
+INLINE const int16_t *output_of(const dcn_context *m, size_t u)
+{
+    return m->output_pairs + u * m->output_rows;
+}
+
+/* What the units `from` to `to` - 1 behind u give at a place: in the first layer, and with the
+ * second one added. */
+TARGET INLINE values first_values(const dcn_context *m, const worker *w, size_t u, unsigned from,
+                                  unsigned to)
+{
+    return activations(w->sums.first + u, m->first_shift + u, from, to);
+}
+
+TARGET INLINE values hidden_values(const dcn_context *m, const worker *w, size_t u, unsigned from,
+                                   unsigned to)
+{
+    return plus(first_values(m, w, u, from, to),
+                activations(w->sums.second + u, m->hidden_shift + u, from, to));
+}
+
+/* Mean and scale of channel c at up to TOGETHER places, each with a worker of its own, once all
+ * channels before it are known there. They share every load of a weight.
+ *
+ * What stands on the way to the next channel is kept short: a channel's units are added at once
+ * only to sums in the same vector, or that the channel itself needs; to all others later, together
+ * with the rest of their vector. */
+TARGET INLINE void step(const block *b, worker *w, size_t places, unsigned c, int32_t *means,
+                        uint8_t *scales)
+{
+    const dcn_context *const m = b->model;
+    const size_t first = m->units[c], end = m->units[c + 1], begin = first / LANES * LANES;
+    const size_t units = PADDED(m->units[b->active]), outputs = PADDED(2 * b->active);
+    int32_t *second[TOGETHER], *output[TOGETHER];
+    values v[TOGETHER];
+    for (size_t p = 0; p < places; p++) {
+        second[p] = w[p].sums.second;
+        output[p] = w[p].sums.output;
+    }
+    for (size_t u = begin; u < end; u += LANES) {
+        const unsigned from = (unsigned)(first > u ? first - u : 0);
+        const unsigned to = (unsigned)(end - u < LANES ? end - u : LANES);
+        for (size_t p = 0; p < places; p++) {
+            v[p] = first_values(m, w + p, u, from, to);
+        }
+        push_pairs(second, places, hidden_of(m, u), 2 * m->unit_rows, v, from / 2, (to + 1) / 2,
+                   begin, u + LANES);
+        if (to == LANES) {
+            for (size_t p = 0; p < places; p++) {
+                v[p] = first_values(m, w + p, u, 0, LANES);
+            }
+            push_pairs(second, places, hidden_of(m, u), 2 * m->unit_rows, v, 0, LANES / 2,
+                       u + LANES, units);
+        }
+    }
+    for (size_t u = begin; u < end; u += LANES) {
+        const unsigned from = (unsigned)(first > u ? first - u : 0);
+        const unsigned to = (unsigned)(end - u < LANES ? end - u : LANES);
+        const size_t middle = m->spans[u / LANES].output_end;
+        for (size_t p = 0; p < places; p++) {
+            v[p] = hidden_values(m, w + p, u, from, to);
+        }
+        push_pairs(output, places, output_of(m, u), 2 * m->output_rows, v, from / 2, (to + 1) / 2,
+                   2 * c / LANES * LANES, middle < outputs ? middle : outputs);
+        if (to == LANES) {
+            for (size_t p = 0; p < places; p++) {
+                v[p] = hidden_values(m, w + p, u, 0, LANES);
+            }
+            push_pairs(output, places, output_of(m, u), 2 * m->output_rows, v, 0, LANES / 2, middle,
+                       outputs);
+        }
+    }
+    for (size_t p = 0; p < places; p++) {
+        means[p] = mean_and_scale(b, w + p, c, &scales[p]);
+    }
+}
+
 /* Tell the channels behind c that its latent is `latent`, not 0. */
 TARGET INLINE void known(const block *b, worker *w, unsigned c, int32_t latent)
 {
     const dcn_context *const m = b->model;
     sums *const s = &w->sums;
     const int32_t value = clamp(latent, -m->limit, m->limit);
-    push(s->first, m->before_columns + c * m->unit_rows,
-         value < 0 ? -m->squash[-value] : m->squash[value], m->units[c + 1] / LANES * LANES,
-         PADDED(m->units[b->active]));
-    push(s->linear, m->linear_before_columns + c * m->linear_rows, value, (c + 1) / LANES * LANES,
-         PADDED(b->active));
+    const size_t pair = m->neighbours * m->channel_pairs + c / 2;
+    push(s->first, m->first_pairs + pair * m->unit_rows * 2, half(m->squash[value], c % 2),
+         m->units[c + 1] / LANES * LANES, PADDED(m->units[b->active]));
+    push(s->linear, m->linear_pairs + pair * m->linear_rows * 2, half(value, c % 2),
+         (c + 1) / LANES * LANES, PADDED(b->active));
 }
 
 TARGET static void predict_place(const block *b, worker *w, const surroundings *around, size_t x)
 {
-    begin_place(b, w, around, x);
-    const entry *const list = around->rows[0] + x * b->list_stride;
-    unsigned next = 1;
+    const dcn_context *const m = b->model;
+    const size_t units = PADDED(m->units[b->active]), outputs = PADDED(2 * b->active);
+    int32_t *const second = w->sums.second, *const output = w->sums.output;
+    begin_place(b, w, around, x, around->rows[0] + x * b->list_stride);
+    for (size_t u = 0; u < units; u += LANES) {
+        const values v = first_values(m, w, u, 0, LANES);
+        push_pairs(&second, 1, hidden_of(m, u), 2 * m->unit_rows, &v, 0, LANES / 2,
+                   m->spans[u / LANES].hidden_begin, units);
+    }
+    for (size_t u = 0; u < units; u += LANES) {
+        const values h = hidden_values(m, w, u, 0, LANES);
+        push_pairs(&output, 1, output_of(m, u), 2 * m->output_rows, &h, 0, LANES / 2,
+                   m->spans[u / LANES].output_begin, outputs);
+    }
     for (unsigned c = 0; c < b->active; c++) {
-        w->means[c] = step(b, w, c, &w->scales[c]);
-        if (next <= list->channel && list[next].channel == c) {
-            known(b, w, c, list[next++].value);
-        }
+        w->means[c] = mean_and_scale(b, w, c, &w->scales[c]);
     }
 }
 
@@ -195,7 +267,7 @@ INLINE surroundings ring_rows(const block *b, size_t y)
 /* Wait for what place x of a row sees in the row above; 0 if decoding has failed meanwhile. */
 INLINE int wait_above(const block *b, size_t y, size_t x)
 {
-    const size_t needed = x + 3 < b->columns ? x + 3 : b->columns;
+    const size_t needed = x + LAG < b->columns ? x + LAG : b->columns;
     return y == 0 || dcn_context_wait(b, y - 1, (uint32_t)needed);
 }
 
@@ -204,36 +276,95 @@ TARGET INLINE void keep(block *b, worker *w, entry *list, unsigned c, size_t y, 
                         int32_t latent)
 {
     known(b, w, c, latent);
-    list[++list->channel] = (entry){(uint16_t)c, (int16_t)latent};
+    append(b->model, list, c, latent);
     b->latents[(c * b->rows + y) * b->columns + x] = (int16_t)latent;
 }
 
-TARGET static dcn_context_error decode_row(block *b, worker *w, size_t y)
+/* A row that is being decoded, up to place x. */
+typedef struct {
+    stream stream;
+    surroundings around;
+    size_t y, x;
+} open_row;
+
+TARGET INLINE open_row open_at(const block *b, size_t y)
 {
-    stream s = b->coded[y % b->streams]; /* a copy, because only what has no address is quick */
-    const surroundings around = ring_rows(b, y);
-    entry *list = ring_row(b, y);
-    for (size_t x = 0; x < b->columns; x++, list += b->list_stride) {
-        if (!wait_above(b, y, x)) {
-            return DCN_CONTEXT_OK; /* another thread has the error */
-        }
-        begin_place(b, w, &around, x);
-        list->channel = 0;
-        for (unsigned c = 0; c < b->active; c++) {
-            uint8_t scale;
-            int32_t latent;
-            const int32_t mean = step(b, w, c, &scale);
-            const dcn_context_error error = read_latent(b->model, &s, mean, scale, &latent);
+    return (open_row){b->coded[y % b->streams], ring_rows(b, y), y, 0};
+}
+
+/* Decode the next place of up to TOGETHER rows. */
+TARGET INLINE dcn_context_error decode_places(block *b, worker *w, open_row *rows, size_t places)
+{
+    stream streams[TOGETHER]; /* copies, because only what has no address is quick */
+    entry *lists[TOGETHER];
+    for (size_t p = 0; p < places; p++) {
+        begin_place(b, w + p, &rows[p].around, rows[p].x, NULL);
+        streams[p] = rows[p].stream;
+        lists[p] = ring_row(b, rows[p].y) + rows[p].x * b->list_stride;
+        lists[p]->pair = 0;
+    }
+    for (unsigned c = 0; c < b->active; c++) {
+        int32_t means[TOGETHER], latent;
+        uint8_t scales[TOGETHER];
+        step(b, w, places, c, means, scales);
+        for (size_t p = 0; p < places; p++) {
+            const dcn_context_error error =
+                read_latent(b->model, &streams[p], means[p], scales[p], &latent);
             if (error != DCN_CONTEXT_OK) {
                 return error;
             }
             if (latent != 0) {
-                keep(b, w, list, c, y, x, latent);
+                keep(b, w + p, lists[p], c, rows[p].y, rows[p].x, latent);
             }
         }
-        __atomic_store_n(&b->progress[y], (uint32_t)x + 1, __ATOMIC_RELEASE);
     }
-    b->coded[y % b->streams] = s;
+    for (size_t p = 0; p < places; p++) {
+        rows[p].stream = streams[p];
+        rows[p].x++;
+        __atomic_store_n(&b->progress[rows[p].y], (uint32_t)rows[p].x, __ATOMIC_RELEASE);
+    }
+    return DCN_CONTEXT_OK;
+}
+
+/* With a number of places that the compiler knows. */
+TARGET static dcn_context_error decode_some(block *b, worker *w, open_row *rows, size_t places)
+{
+    dcn_context_error error = DCN_CONTEXT_OK;
+    if (places == TOGETHER) {
+        return decode_places(b, w, rows, TOGETHER);
+    }
+    if (places >= 2) {
+        error = decode_places(b, w, rows, 2);
+    }
+    if (places % 2 == 1 && error == DCN_CONTEXT_OK) {
+        error = decode_places(b, w + places - 1, rows + places - 1, 1);
+    }
+    return error;
+}
+
+TARGET static dcn_context_error decode_rows(block *b, worker *w, size_t y, size_t count)
+{
+    open_row rows[TOGETHER];
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = open_at(b, y + i);
+    }
+    for (size_t first = 0, last = 0; first < count;) {
+        /* Each row is LAG places behind the one above. */
+        while (last + 1 < count && (rows[last].x >= LAG || rows[last].x == b->columns)) {
+            last++;
+        }
+        if (first == 0 && !wait_above(b, y, rows[0].x)) {
+            return DCN_CONTEXT_OK; /* another thread has the error */
+        }
+        const dcn_context_error error = decode_some(b, w + first, rows + first, last - first + 1);
+        if (error != DCN_CONTEXT_OK) {
+            return error;
+        }
+        first += rows[first].x == b->columns;
+    }
+    for (size_t i = 0; i < count; i++) {
+        b->coded[(y + i) % b->streams] = rows[i].stream;
+    }
     return DCN_CONTEXT_OK;
 }
 
@@ -243,11 +374,12 @@ TARGET static void quantise_row(block *b, worker *w, size_t y)
     entry *list = ring_row(b, y);
     for (size_t x = 0; x < b->columns; x++, list += b->list_stride) {
         (void)wait_above(b, y, x); /* nothing fails here */
-        begin_place(b, w, &around, x);
-        list->channel = 0;
+        begin_place(b, w, &around, x, NULL);
+        list->pair = 0;
         for (unsigned c = 0; c < b->active; c++) {
+            int32_t mean;
             uint8_t scale;
-            const int32_t mean = step(b, w, c, &scale);
+            step(b, w, 1, c, &mean, &scale);
             const float target = b->targets[(c * b->rows + y) * b->columns + x];
             const int32_t latent = dcn_context_choose(b, mean, scale, target, b->weights[c]);
             if (latent != 0) {
