@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,12 +32,6 @@ def cut(pixels: NDArray[np.uint8], side: int) -> tuple[Tensor, list[tuple[int, i
         ImageError: the photo is smaller.
     """
     rows, columns = (range(0, length - side + 1, side) for length in pixels.shape[:2])
-    return _squares(pixels, side, rows, columns)
-
-
-def _squares(
-    pixels: NDArray[np.uint8], side: int, rows: Sequence[int], columns: Sequence[int]
-) -> tuple[Tensor, list[tuple[int, int]]]:
     places = [(top, left) for top in rows for left in columns]
     if not places:
         height, width = pixels.shape[:2]

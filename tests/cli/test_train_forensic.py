@@ -74,7 +74,7 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
     code, error = dcn(*arguments, "--max-steps", "1", "--lambda-c", "0.005")
     assert code == 0, error
     assert "validation: accuracy " in error
-    assert "--export DIR' exports it" in error
+    assert f"'dcn train forensic --out {tmp_path / 'run'} --export DIR' exports it" in error
     code, error = dcn(*arguments, "--max-steps", "2", "--export", tmp_path / "my-forensic")
     assert code == 0, error
     assert "resuming" in error

@@ -138,24 +138,6 @@ def labels(classes: int) -> tuple[int, ...]:
     return tuple(i for i, group in enumerate(_groups(classes)) for _ in group)
 
 
-@cache
-def titles(classes: int) -> tuple[str, ...]:
-    """What the classes of a level are called: by family, kind, or first and last leaf.
-
-    Raises:
-        UsageError: as ``labels``.
-    """
-    groups = _groups(classes)
-    if classes == LEVELS[0]:
-        return tuple(group[0].family for group in groups)
-    if classes == LEVELS[1]:
-        return tuple(group[0].kind for group in groups)
-    return tuple(
-        group[0].name if len(group) == 1 else f"{group[0].name} to {group[-1].name}"
-        for group in groups
-    )
-
-
 def _groups(classes: int) -> list[tuple[Operation, ...]]:
     if classes not in LEVELS:
         raise UsageError(

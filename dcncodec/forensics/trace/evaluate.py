@@ -16,7 +16,7 @@ from dcncodec.forensics.judge import Floats, Judge, Pixels, read_photo
 from dcncodec.forensics.trace.forging import LIST_FILE
 from dcncodec.forensics.trace.scores import Mask, auc, best_f1, f1
 from dcncodec.formats.files import read_bytes
-from dcncodec.formats.guard import images_in
+from dcncodec.formats.guard import files_in, images_in
 from dcncodec.formats.suffixes import DCN
 
 ALL = "all"
@@ -119,8 +119,7 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    coded = {file for file in folder.iterdir() if file.suffix.lower() == DCN}
-    files = sorted({*images_in(folder), *coded})
+    files = sorted({*images_in(folder), *files_in(folder, {DCN})})
     if not files:
         raise UsageError(f"{folder}: holds no photos")
     return files

@@ -151,6 +151,13 @@ def read_average(path: Path, recipe: type[Recipe] = Recipe) -> tuple[dict[str, T
     return _part(tensors, "average."), header
 
 
+def _other_format(found: str | None, recipe: type[Recipe]) -> str:
+    for other in (Recipe, *Recipe.__subclasses__()):
+        if found == other.CHECKPOINT:
+            return f"a checkpoint of '{other.COMMAND}', not of '{recipe.COMMAND}'; use that command"
+    return "not a training checkpoint of this version of dcn"
+
+
 def _read(
     path: Path, recipe: type[Recipe], *, tensors: bool = True
 ) -> tuple[dict[str, Tensor], Header]:
@@ -164,7 +171,7 @@ def _read(
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from None
     if metadata.get("format") != recipe.CHECKPOINT:
-        raise TrainingError(f"{path}: not a training checkpoint of this version of dcn")
+        raise TrainingError(f"{path}: {_other_format(metadata.get('format'), recipe)}")
     try:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in content.values()):
             raise ValueError("weights that are not finite")

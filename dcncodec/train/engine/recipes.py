@@ -50,6 +50,8 @@ class Recipe:
 
     CHECKPOINT: ClassVar = "dcn-checkpoint-1"
     """The format of the checkpoints of such runs."""
+    COMMAND: ClassVar = "dcn train"
+    """What trains by such recipes, and goes on with their runs or exports them."""
 
     batch: int
     patch: int
@@ -152,6 +154,7 @@ class ForensicRecipe(Recipe):
     """
 
     CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-2"
+    COMMAND: ClassVar = "dcn train forensic"
 
     channel: str = "dcn"
     downsample: bool = False
@@ -195,6 +198,7 @@ class NipRecipe(Recipe):
     """
 
     CHECKPOINT: ClassVar = "dcn-nip-checkpoint-1"
+    COMMAND: ClassVar = "dcn train nip"
 
     network: str = "dnet"
     to_srgb: tuple[tuple[float, ...], ...] = ()
@@ -231,6 +235,7 @@ class VRRecipe(Recipe):
     """
 
     CHECKPOINT: ClassVar = "dcn-vr-checkpoint-2"
+    COMMAND: ClassVar = "dcn train vr"
 
     latent_channels: int = 96
     blocks: int = 3
@@ -267,6 +272,7 @@ class ContextRecipe(Recipe):
     """
 
     CHECKPOINT: ClassVar = "dcn-context-checkpoint-1"
+    COMMAND: ClassVar = "dcn train context"
 
     hidden: int = 192
     crops: int = 1200
@@ -288,6 +294,7 @@ class TraceRecipe(Recipe):
     """
 
     CHECKPOINT: ClassVar = "dcn-trace-checkpoint-1"
+    COMMAND: ClassVar = "dcn train trace"
 
     stage: str = "features"
     size: str = "8"

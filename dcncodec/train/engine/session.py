@@ -211,4 +211,5 @@ def _finish(
         sha256 = export(folder, settings.export)
         notify(f"{settings.export}: exported, SHA-256 {sha256[:16]}")
     else:
-        notify(f"finished at step {step:,}; 'dcn train --out {folder} --export DIR' exports it")
+        command = run.recipe.COMMAND
+        notify(f"finished at step {step:,}; '{command} --out {folder} --export DIR' exports it")

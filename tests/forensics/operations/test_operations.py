@@ -15,7 +15,7 @@ from skimage import data
 from dcncodec.errors import MissingLibraryError, UsageError
 from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.forensics.operations import compression, filters, noise, resampling
-from dcncodec.forensics.operations.hierarchy import KINDS, LEAVES, LEVELS, labels, titles
+from dcncodec.forensics.operations.hierarchy import KINDS, LEAVES, LEVELS, labels
 from dcncodec.forensics.operations.operation import Operation
 from dcncodec.forensics.operations.variants import VARIANTS
 
@@ -33,7 +33,6 @@ def test_the_levels_have_the_numbers_of_classes_of_the_paper() -> None:
     assert LEVELS == (7, 25, 49, 96, 185, 385)
     for classes in LEVELS:
         assert sorted(set(labels(classes))) == list(range(classes))
-        assert len(titles(classes)) == len(set(titles(classes))) == classes
         assert len(labels(classes)) == len(LEAVES) == 385
 
 

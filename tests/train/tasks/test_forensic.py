@@ -224,7 +224,7 @@ def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
     assert header.recipe == JOINT
     assert (header.init, header.latent_channels, header.seed) == ("tiny", 4, 5)
     assert header.origins == ORIGINS
-    with pytest.raises(TrainingError, match="not a training checkpoint"):
+    with pytest.raises(TrainingError, match="of 'dcn train forensic', not of 'dcn train'"):
         read_header(tmp_path / "run" / FILE, Recipe)
 
 
