@@ -18,7 +18,7 @@ def digest(compiler: str, folder: Path, *flags: str, emulator: tuple[str, ...] =
     subprocess.run(
         [
             compiler,
-            *("-std=c11", "-O2", "-DDCN_CONTEXT_STANDALONE", *flags),
+            *("-std=c11", "-O2", "-DDCN_CONTEXT_STANDALONE", "-DNON_ZERO_PER_STREAM=8", *flags),
             *sorted(SOURCES.glob("*.c")),
             *("-pthread", "-lm", "-o", program),
         ],

@@ -152,7 +152,8 @@ def read_average(path: Path, recipe: type[Recipe] = Recipe) -> tuple[dict[str, T
 
 
 def _other_format(found: str | None, recipe: type[Recipe]) -> str:
-    for other in (Recipe, *Recipe.__subclasses__()):
+    kinds: list[type[Recipe]] = [Recipe, *Recipe.__subclasses__()]
+    for other in kinds:
         if found == other.CHECKPOINT:
             return f"a checkpoint of '{other.COMMAND}', not of '{recipe.COMMAND}'; use that command"
     return "not a training checkpoint of this version of dcn"
