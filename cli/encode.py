@@ -27,6 +27,7 @@ from dcncodec.encoder.effort import MAX_EFFORT, check_effort, passes_of
 from dcncodec.encoder.quality import DEFAULT_NAME, NAMED, aim_of, only, parse_quality
 from dcncodec.encoder.target import PASSES, TARGETS
 from dcncodec.errors import ImageError, UsageError
+from dcncodec.formats.container import read
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, RAW
 from dcncodec.models.registry import DEFAULT_MODEL, PAPER_MODELS, find_model
@@ -225,7 +226,8 @@ class EncodeWork:
                 return codec.decode(data, region=region, max_pixels=None)
 
             figures = quality_of(picture, codec.decode_bare(data) if self.bare else rows)
-            if (notice := poor_quality(figures, picture.source)) is not None:
+            rate = read(data, max_pixels=None).rate if codec.geometry.rates else 0
+            if (notice := poor_quality(figures, picture.source, rate)) is not None:
                 watch.notice(notice)
             result |= figures
         return result

@@ -22,8 +22,9 @@ Image = NDArray[np.float64]
 """(H, W, 3) in [0, 1]."""
 
 SSIM_WINDOW = 7
-POOR_PSNR = 20.0
-"""Photos have more than 24 dB with the models for low quality."""
+POOR_PSNR, LEAST_PSNR = 28.0, 20.0
+"""Photos of Kodak have 29 dB and more at ``GOOD_RATE``, and 21 dB and more at all rates."""
+GOOD_RATE = 146
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 BAND_ROWS = 2040
 """Rows that are decoded at a time to be compared: with those that SSIM needs below, two windows."""
@@ -122,10 +123,18 @@ def decibel(value: float) -> float:
     return -10 * math.log10(max(1 - value, 1e-10))
 
 
-def poor_quality(figures: dict[str, float | None], source: str = "") -> Notice | None:
-    """A notice if ``quality_of`` gave a PSNR that no photo gets: of patterns, mostly."""
+def poor_quality(
+    figures: dict[str, float | None], source: str = "", rate: int = 0
+) -> Notice | None:
+    """A notice if ``quality_of`` gave a PSNR that no photo gets: of text and patterns, mostly.
+
+    Args:
+        figures: of a decoded picture.
+        source: of the picture.
+        rate: of its file; 0 for models of one rate.
+    """
     psnr = figures["psnr"]
-    if psnr is None or psnr >= POOR_PSNR:
+    if psnr is None or psnr >= (POOR_PSNR if rate >= GOOD_RATE else LEAST_PSNR):
         return None
     text = f"only {psnr:.1f} dB: the model was made for photos, and this is unlike any"
     return Notice("quality", text, source)

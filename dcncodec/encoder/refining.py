@@ -1,18 +1,18 @@
 """The search for code words with less bits for their distortion, see ``effort``.
 
-First every latent takes the word that is best by the coder's bits, given those before it. Then come
-steps with the gradient of the picture's error. With R the bits, D the squared error and lambda from
-the model's training, one step
+With R the bits, D the squared error and lambda from the model's training, one step
 
     t = q - gradient(R + lambda D) / (2 H)
     q = the words that are least in bits(q) + H (q - t)^2, in the order of coding
 
-goes from words q to others that are better by the quadratic model of R + lambda D with curvature H.
-R in the gradient is what q changes in the bits of others, by the coder's model in floating point;
-bits(q) are its own, in integers. Neighbours correct the same error; so a step moves a part of the
-latents, drawn at random, and is taken back, with a larger H, where R + lambda D, with the bits in
-integers and the picture decoded, has not fallen. With steps, words are thus never worse than
-rounded ones in R + lambda D.
+goes from words q, at first rounded ones, to others that are better by the quadratic model of
+R + lambda D with curvature H. R in the gradient is what q changes in the bits of others, by the
+coder's model in floating point; bits(q) are its own, in integers. Neighbours correct the same
+error; so a step moves a part of the latents, drawn at random, and is kept only where R + lambda D,
+with the bits in integers and the picture decoded, has fallen around a place. What is kept is
+measured once more, and taken back where it is worse together: so words are never worse than rounded
+ones in R + lambda D. H rises from step to step, because words that move much first, few at a time,
+end better than those that settle at once; a search of few steps has no time for that.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture
 from dcncodec.runtime.windows import Latents, Transforms
 
-CURVATURE = 15.0
-"""Bits for a squared distance of one code word. Quantisers that are trained for rate and distortion
-have about this one, whatever the model and rate; steps adapt it."""
-WIDER, NARROWER = 0.88, 1.4
-"""What becomes of it after a step that was kept, and one that was taken back."""
-SHARE = 0.8
-"""Of the latents, what a step moves."""
+CURVATURE = 12.0
+"""Bits for a squared distance of one code word, of a search of one step. Quantisers that are
+trained for rate and distortion have about this one, whatever the model and rate."""
+FIRST, LAST = 8.0, 20.0
+"""The same at both ends of a long search."""
+SHARE, LONG_SHARE = 0.8, 0.5
+"""Of the latents, what a step moves; of a long search."""
+LONG = 8
+"""Steps of a long search; shorter ones are in between."""
 FARTHEST = 0.99
 """Of a step, in code words: none goes further than to the next one."""
 
@@ -70,52 +72,63 @@ class Refinement:
             LimitError: the networks do not fit the memory.
         """
         shape = (self.transforms.geometry.channels, self.plane.rows, self.plane.columns)
-        cheap, rounded = np.empty(shape, np.int16), np.empty(shape, np.int16)
+        words = np.empty(shape, np.int16)
         for area in blocks:
             place = area.latents_in(self.plane)
-            exact = self.transforms.analyse_unrounded(self.picture.pixels, area, self.rate)
-            rounded[place] = self.transforms.rounded(exact)
-            cheap[place] = self.effort.coder.quantise(exact, CURVATURE, self.rate, centred=True)
+            words[place] = self.transforms.analyse(self.picture.pixels, area, self.rate)
         for area in blocks:
-            self._improve(rounded, area, cheap[area.latents_in(self.plane)])
-        return rounded
+            self._improve(words, area)
+        return words
 
-    def _improve(self, words: Latents, area: Area, start: Latents) -> None:
+    def _improve(self, words: Latents, area: Area) -> None:
         """Go some steps with a block.
 
         Args:
             words: int16 of the whole plane; they change within the block.
             area: the block.
-            start: the block's words to begin with, where they are better than those in ``words``.
         """
         inner = words[area.latents_in(self.plane)]
         block = _Block(self, words, area)
         random = np.random.default_rng([area.top, area.left])
-        best, cost = inner.copy(), block.cost(inner)
-        now = block.sloped(start)
-        if now.cost < cost:
-            best, cost = start, now.cost
-        else:
-            now = block.sloped(best)
-        slope, curvature = now.slope, CURVATURE
-        for last in (*[False] * (self.effort.steps - 1), True):
-            moved = random.random(best.shape, np.float32) < SHARE
-            targets = best - (moved * slope / (2 * curvature)).clip(-FARTHEST, FARTHEST)
+        steps = self.effort.steps
+        length = min(1.0, (steps - 1) / (LONG - 1))
+        share = SHARE + length * (LONG_SHARE - SHARE)
+        first, last = (CURVATURE + length * (end - CURVATURE) for end in (FIRST, LAST))
+        best, now = inner.copy(), block.cost(inner, steep=True)
+        for step, curvature in enumerate(np.geomspace(first, last, steps).tolist()):
+            moved = random.random(best.shape, np.float32) < share
+            targets = best - (moved * now.slope / (2 * curvature)).clip(-FARTHEST, FARTHEST)
             trial = self.effort.coder.quantise(targets, curvature, self.rate, centred=False)
-            now = _Cost(block.cost(trial), slope) if last else block.sloped(trial)
-            if now.cost < cost:
-                best, cost, slope = trial, now.cost, now.slope
-                curvature *= WIDER
-            else:
-                curvature *= NARROWER
+            better = _around(block.cost(trial).places - now.places) < 0
+            trial = np.where(better, trial, best)
+            then = block.cost(trial, steep=step + 1 < steps)
+            if then.total < now.total:
+                best, now = trial, then
         inner[:] = best
+
+
+def _around(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over every place and its neighbours: what changes there is seen here."""
+    rows, columns = values.shape
+    padded, total = np.pad(values, 1), np.zeros_like(values)
+    for top, left in np.ndindex(3, 3):
+        total += padded[top : top + rows, left : left + columns]
+    return total
 
 
 @dataclass(frozen=True)
 class _Cost:
-    """R + lambda D in bits, and its slope in the words, without that of their own bits."""
+    """R + lambda D in bits.
 
-    cost: float
+    Attributes:
+        total: with the pixels around the block that its words change.
+        places: float64 (rows, columns), of the block's places: their bits, and their pixels' error.
+        slope: float32 (N, rows, columns), in the words, without that of their own bits; empty where
+            nobody asked.
+    """
+
+    total: float
+    places: NDArray[np.float64]
     slope: NDArray[np.float32]
 
 
@@ -130,33 +143,36 @@ class _Block:
         self._held = self._seen.grown(halo, plane)
         self._words = words[self._held.latents_in(plane)].copy()
         self._inner = area.latents_in(self._held)
+        self._places = area.latents_in(self._seen)[1:]
 
-    def cost(self, words: Latents, gradient: NDArray[np.float32] | None = None) -> float:
+    def cost(self, words: Latents, *, steep: bool = False) -> _Cost:
         """R + lambda D with these words in the block.
 
         Args:
             words: int16 (N, rows, columns).
-            gradient: of all words that are held, to which that of D is added.
+            steep: whether its slope is asked for, too.
         """
-        search, picture = self._search, self._search.picture
+        search, effort = self._search, self._search.effort
         self._words[self._inner] = words
-        error = search.effort.gradients.squared_error(
+        gradient = np.zeros(self._words.shape, np.float32) if steep else None
+        errors = effort.gradients.squared_errors(
             self._words,
             self._held,
-            picture.pixels,
+            search.picture.pixels,
             self._seen,
             search.rate,
-            grey=picture.grey,
+            grey=search.picture.grey,
             gradient=gradient,
             passes=GRADIENT_PASSES,
         )
-        bits = search.effort.coder.bits(words, search.rate).sum(dtype=np.float64)
-        return float(bits) + search.slope * error
-
-    def sloped(self, words: Latents) -> _Cost:
-        """The same with its slope."""
-        search = self._search
-        gradient = np.zeros(self._words.shape, np.float32)
-        cost = self.cost(words, gradient)
-        slope = search.slope * gradient[self._inner]
-        return _Cost(cost, slope + search.effort.gradients.others_bits(words, search.rate))
+        bits = effort.coder.bits(words, search.rate).sum(0, dtype=np.float64)
+        if gradient is None:
+            slope = np.empty(0, np.float32)
+        else:
+            slope = search.slope * gradient[self._inner]
+            slope += effort.gradients.others_bits(words, search.rate)
+        return _Cost(
+            float(bits.sum() + search.slope * errors.sum()),
+            bits + search.slope * errors[self._places],
+            slope,
+        )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from dcncodec.formats.geometry import Area
 from dcncodec.metrics import to_unit
@@ -55,7 +56,7 @@ class Gradients:
         # Gradients in weights would keep more.
         engine.network.requires_grad_(False)
 
-    def squared_error(
+    def squared_errors(
         self,
         latents: Latents,
         held: Area,
@@ -66,7 +67,7 @@ class Gradients:
         grey: bool = False,
         gradient: Gradient | None = None,
         passes: int = 1,
-    ) -> float:
+    ) -> NDArray[np.float64]:
         """How far decoded pixels are from those of a picture.
 
         Args:
@@ -81,16 +82,16 @@ class Gradients:
             passes: what that counts for in ``Transforms.progress``.
 
         Returns:
-            The sum of squares over pixels and the three colours, in levels of 255.
+            float64 (rows, columns) of ``area``: sums of squares over the pixels of every latent and
+            the three colours, in levels of 255.
 
         Raises:
             LimitError: not even the smallest window fits the memory.
         """
         stride, halo = self.transforms.geometry.stride, self.transforms.geometry.halo
-        total = 0.0
+        errors = np.empty((area.rows, area.columns))
 
         def run(window: Area) -> None:
-            nonlocal total
             outer = window.grown(halo, held)
             place = outer.latents_in(held)
             rows, columns = window.within(ORIGIN, stride)
@@ -106,13 +107,13 @@ class Gradients:
                 shown = shown[:, rows, columns][:, : part.shape[0], : part.shape[1]]
                 if grey:
                     shown = (shown * shown.new_tensor(LUMINANCE)[:, None, None]).sum(0)
-                error = ((shown - wanted) * 255).square().sum()
+                error = ((shown - wanted) * 255).square().sum(0)
             if gradient is not None:
-                gradient[place] += _gradient(error, latent)
-            total += float(error.detach())
+                gradient[place] += _gradient(error.sum(), latent)
+            errors[window.latents_in(area)[1:]] = _by_latent(error.detach(), window, stride)
 
         self.transforms.each_window(area, run, WINDOW, 1 if gradient is None else passes)
-        return total
+        return errors
 
     def others_bits(self, latents: Latents, rate: int) -> Gradient:
         """How the bits of a block's other latents change with each, where they see it: by the
@@ -151,6 +152,15 @@ class Gradients:
     def _latent(self, words: Latents, steep: bool) -> Tensor:
         latent = torch.from_numpy(words.astype(np.float32)).to(self._engine.device)
         return latent.requires_grad_(steep)
+
+
+def _by_latent(error: Tensor, area: Area, stride: int) -> NDArray[np.float64]:
+    """Sums of (H, W), of which the picture may lack the right and the bottom, by latent."""
+    rows, columns = area.rows, area.columns
+    missing = (0, columns * stride - error.shape[1], 0, rows * stride - error.shape[0])
+    whole = functional.pad(error.double(), missing).view(rows, stride, columns, stride)
+    summed: NDArray[np.float64] = whole.sum((1, 3)).cpu().numpy()
+    return summed
 
 
 def _gradient(value: Tensor, latent: Tensor) -> Gradient:

@@ -34,8 +34,8 @@ def error(
     search: Gradients, latents: Latents, grey: bool = False
 ) -> tuple[float, NDArray[np.float32]]:
     gradient = np.zeros(latents.shape, np.float32)
-    value = search.squared_error(latents, PLANE, PHOTO, PLANE, RATE, grey=grey, gradient=gradient)
-    return value, gradient
+    values = search.squared_errors(latents, PLANE, PHOTO, PLANE, RATE, grey=grey, gradient=gradient)
+    return values.sum(), gradient
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -48,8 +48,12 @@ def test_error_is_that_of_decoded_pixels(search: Gradients, latents: Latents, gr
         pixels = (pixels @ LUMINANCE)[..., None]
     value, _ = error(search, latents, grey)
     assert value == pytest.approx(((pixels - PHOTO) ** 2).sum(), rel=0.01)
-    plain = search.squared_error(latents, PLANE, PHOTO, PLANE, RATE, grey=grey)
-    assert plain == pytest.approx(value, rel=1e-5)
+    places = search.squared_errors(latents, PLANE, PHOTO, PLANE, RATE, grey=grey)
+    assert places.sum() == pytest.approx(value, rel=1e-5)
+    squares = ((pixels - PHOTO) ** 2).sum(2)
+    for row, column in ((0, 0), (3, 5), (PLANE.rows - 1, PLANE.columns - 1)):
+        part = squares[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        assert places[row, column] == pytest.approx(part.sum(), rel=0.05, abs=20)
 
 
 def test_gradient_is_that_of_differences(search: Gradients, latents: Latents) -> None:
