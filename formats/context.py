@@ -16,11 +16,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from dcncodec.errors import FormatError, MissingLibraryError, ModelError
 from dcncodec.formats.geometry import MAX_SIDE
+from dcncodec.formats.tensors import Tensor, read_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +62,12 @@ TENSORS: dict[str, tuple[type[np.generic], str]] = {
 """Type and shape of every tensor, in the order of the hash. N channels, H hidden units, K
 neighbours, I = K N inputs, Q knots of the rate, S scales, T entries of the squash table, F
 frequencies."""
+
+_INTEGERS: dict[str, type[np.generic]] = {
+    np.dtype(kind).kind.upper() + str(8 * np.dtype(kind).itemsize): kind
+    for kind, _ in TENSORS.values()
+}
+"""Types of these tensors by their names in weight files."""
 
 Path = Literal["auto", "plain", "avx2", "vnni"]
 
@@ -128,10 +133,14 @@ class ContextModel:
             ModelError: the file is damaged or has no valid context model.
         """
         try:
-            stored = load(content)
-        except SafetensorError as error:
+            stored = read_tensors(content)
+        except ValueError as error:
             raise ModelError(f"context model: not a weight file ({error})") from None
-        own = {n.removeprefix(PREFIX): t for n, t in stored.items() if n.startswith(PREFIX)}
+        own = {
+            name.removeprefix(PREFIX): _array(tensor)
+            for name, tensor in stored.items()
+            if name.startswith(PREFIX)
+        }
         if not own:
             raise ModelError("the weight file has no context model")
         unknown = sorted(own.keys() - TENSORS.keys())
@@ -379,6 +388,15 @@ def digest(tensors: Mapping[str, NDArray[Any]]) -> bytes:
         total.update(np.array(tensor.shape, "<u4").tobytes())
         total.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
     return total.digest()
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor of integers as an array; of other types as bytes, which no tensor here may be."""
+    kind = _INTEGERS.get(tensor.kind)
+    if kind is None:
+        return np.frombuffer(tensor.data, "S1")
+    array = np.frombuffer(tensor.data, np.dtype(kind).newbyteorder("<")).astype(kind)
+    return array.reshape(tensor.shape)
 
 
 def _checked(tensors: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:

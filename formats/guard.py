@@ -18,7 +18,6 @@ from PIL import Image, UnidentifiedImageError, features
 
 from dcncodec.errors import DcnError, ImageError, LimitError, UsageError
 from dcncodec.formats.suffixes import READ
-from dcncodec.formats.survey import UnsupportedError
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -110,6 +109,9 @@ def opened(source: Source, label: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def explained(label: str, max_pixels: int | None) -> Iterator[None]:
     """Turn whatever Pillow raises for a file into one line."""
+    # Only reading needs it: decoding is to start at once.
+    from dcncodec.formats.survey import UnsupportedError
+
     try:
         yield
     except DcnError:

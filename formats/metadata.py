@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
 from dcncodec.formats import exif as exif_block
 from dcncodec.formats import xmp as xmp_packet
 from dcncodec.formats.ifd import Directory, DirectoryError, Entry, Structure
-from dcncodec.formats.survey import Survey
 from dcncodec.notices import Notice, Notify
+
+if TYPE_CHECKING:
+    from dcncodec.formats.survey import Survey
 
 _EXIF_PREFIX = b"Exif\0\0"
 _XMP = 0x02BC
