@@ -67,6 +67,7 @@ def acquire(
     seed: int,
     to_srgb: NDArray[np.float64] | None = None,
     gains: NDArray[np.float64] | None = None,
+    exposure: float = 1.0,
 ) -> Frame:
     """What a camera would have recorded where it now gives a picture.
 
@@ -75,6 +76,8 @@ def acquire(
         seed: of camera, white balance and noise, 0 or more; the same seed gives the same frame.
         to_srgb: (3, 3), the camera's colours; by default a random mixture of ``CAMERAS``.
         gains: of the photo-sites, of the frame's size (``sensor``); by default all alike.
+        exposure: share of the light, above 0 and up to 1. The frame's white falls with it, so that
+            what is developed is as bright, and noisier.
 
     Returns:
         An RGGB frame. ``Frame.stack`` is what pipelines start from, its ``to_srgb`` what
@@ -99,14 +102,15 @@ def acquire(
     linear = to_linear(pixels[:height, :width] / 255)
     linear = gaussian_filter(linear, (OPTICS, OPTICS, 0), mode="nearest")
     camera = (linear @ np.linalg.inv(to_srgb).T).clip(0, 1)
-    light = _mosaic(_without_gains(camera, np.array(balance)))
+    light = _mosaic(_without_gains(camera, np.array(balance))) * exposure
     if gains is not None:
         light = light * gains
     shot = np.exp(rng.uniform(*np.log(SHOT_NOISE)))
     read = np.exp(rng.normal(2.18 * np.log(shot) + 1.20, 0.26))
     noisy = light + rng.standard_normal(light.shape) * np.sqrt(shot * light + read)
     samples = np.rint(BLACK + noisy * (WHITE - BLACK)).clip(0, WHITE)
-    return Frame(samples.astype(np.uint16), "RGGB", (BLACK,) * 4, WHITE, balance, to_srgb)
+    white = BLACK + round((WHITE - BLACK) * exposure)
+    return Frame(samples.astype(np.uint16), "RGGB", (BLACK,) * 4, white, balance, to_srgb)
 
 
 def _without_gains(camera: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:

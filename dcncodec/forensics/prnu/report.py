@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TITLES = {"jpeg": "JPEG", "jpeg2000": "JPEG 2000", "avif": "AVIF"}
 STYLES = {LADDER: "o-", "jpeg": "k-", "jpeg2000": "k--", "avif": "k:"}
-"""Of curves; other models are single points."""
+"""Of curves; other models are curves of their own, or single points."""
 
 
 def write_survival(found: Survival, folder: Path) -> None:
@@ -32,7 +32,7 @@ def write_survival(found: Survival, folder: Path) -> None:
         f"of {found.strength * 100:g}%; medians, and means of the rate.</p>",
         table(head, survival_cells(found.rows)),
     ]
-    for curve in (LADDER, *PEERS):
+    for curve in dict.fromkeys(row.curve for row in found.rows):
         rate = found.rate_needed(curve)
         if rate is not None:
             parts.append(f"<p>{curve}: 90% of the photos still match at {rate:.3f} bpp.</p>")
@@ -66,7 +66,7 @@ def survival_plot(found: Survival) -> Figure:
     for name, rows in curves.items():
         ordered = sorted(rows, key=lambda row: row.bpp or 0)
         rates = [row.bpp for row in ordered]
-        style = STYLES.get(name, "D")
+        style = STYLES.get(name, "D-")
         left.plot(rates, [max(r.pce, 1) for r in ordered], style, label=TITLES.get(name, name))
         right.plot(rates, [r.matched * 100 for r in ordered], style)
     left.axhline(THRESHOLD, color="black", linewidth=0.7, linestyle=":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from dcncodec.forensics.prnu.residual import Pixels
 from dcncodec.formats.dng import dng_bytes
 from dcncodec.formats.guard import images_in
 from dcncodec.formats.image import read_image
-from dcncodec.formats.raw import develop_with_libraw
+from dcncodec.formats.raw import Frame, develop_with_libraw
 
 FINGERPRINT_SHARE = 8 / 11
 """Of the photos in ``train``; the others are the predictor's."""
 PAPER_SHARES = (0.6, 0.2)
 """Of a folder's photos for fingerprint and predictor, the rest for evaluation (NIP paper: 90, 30
 and 30 of 150)."""
+
+SHORT_EXPOSURE = "@"
+"""Between a pipeline's name and the share of the light that its frames get (NIP paper, Table 3)."""
+LEAST_EXPOSURE = 0.001
 
 Numbered = tuple[int, Path]
 """A picture and the seed of the noise with which it is taken."""
@@ -47,24 +52,49 @@ class Camera:
     strength: float
 
     def take(self, picture: Numbered, pipelines: Sequence[str]) -> dict[str, Pixels]:
-        """What pipelines make of one RAW frame: by name, uint8 (H, W, 3).
+        """What pipelines make of RAW frames of one scene: by name, uint8 (H, W, 3).
 
-        LibRaw gets it as a DNG file.
+        All get the same frame, LibRaw as a DNG file; those of short exposures (``exposed``) get
+        another one, with noise of its own.
 
         Raises:
+            UsageError: there is no such exposure.
             DcnError: the picture cannot be read, or a pipeline or its library is missing.
         """
         seed, path = picture
         pixels = read_image(path).pixels
         height, width = (side // 2 * 2 for side in pixels.shape[:2])
         gains = sensor(self.number, height, width, self.strength)
-        frame = acquire(pixels, seed, MEAN_CAMERA, gains)
-        return {
-            pipeline: develop_with_libraw(dng_bytes(frame))
-            if pipeline == LIBRAW
-            else developer(pipeline).develop(frame)
-            for pipeline in pipelines
-        }
+        frames: dict[float, Frame] = {}
+        found = {}
+        for name in pipelines:
+            pipeline, exposure = exposed(name)
+            if exposure not in frames:
+                other = seed + (round(1e6 / exposure) if exposure < 1 else 0)
+                frames[exposure] = acquire(pixels, other, MEAN_CAMERA, gains, exposure)
+            frame = frames[exposure]
+            if pipeline == LIBRAW:
+                found[name] = develop_with_libraw(dng_bytes(frame))
+            else:
+                found[name] = developer(pipeline).develop(frame)
+        return found
+
+
+def exposed(name: str) -> tuple[str, float]:
+    """Pipeline and exposure of a name: ``dnet``, or ``dnet@0.01`` for a hundredth of the light.
+
+    Raises:
+        UsageError: there is no such exposure.
+    """
+    pipeline, mark, text = name.partition(SHORT_EXPOSURE)
+    if not mark:
+        return pipeline, 1.0
+    with suppress(ValueError):
+        if LEAST_EXPOSURE <= float(text) < 1:
+            return pipeline, float(text)
+    raise UsageError(
+        f"--pipelines {name}: choose a share of the light from {LEAST_EXPOSURE:g} to below 1"
+    )
 
 
 def split_pictures(folder: Path) -> Split:

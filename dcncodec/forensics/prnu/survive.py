@@ -19,10 +19,12 @@ from dcncodec.forensics.prnu.parallel import each
 from dcncodec.forensics.prnu.photos import STANDARD
 from dcncodec.forensics.prnu.residual import Pixels
 from dcncodec.forensics.prnu.simulate import Camera, Numbered, Split
+from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
 
 if TYPE_CHECKING:
+    from dcncodec.codec import Codec
     from dcncodec.forensics.transmission import Transmission
 
 PEERS = ("jpeg", "jpeg2000", "avif")
@@ -30,6 +32,8 @@ PEERS = ("jpeg", "jpeg2000", "avif")
 UNCOMPRESSED = "png"
 LADDER = "dcn"
 """The curve of the bundled models without tuning, one for each quality."""
+RATES = (0, 36, 73, 109, 146, 182)
+"""Settings of a model for all rates; at higher ones every photo matches."""
 MATCHED_SHARE = 0.9
 """Of the photos; the rate is reported at which so many still match."""
 
@@ -40,7 +44,7 @@ class Channel:
 
     Attributes:
         codec: name in tables.
-        setting: of a peer, its quality or rate; "" otherwise.
+        setting: of a peer, its quality or rate; the rate of a model for all rates; "" otherwise.
         model: weight folder of a dcn codec; "" otherwise.
     """
 
@@ -51,7 +55,7 @@ class Channel:
     def send(self, pixels: Pixels) -> tuple[Pixels, int | None]:
         """What is received of a photo, and the payload in bytes (None without compression)."""
         if self.model:
-            received = _transmission(self.model).send(pixels)
+            received = _transmission(self.model, self.setting).send(pixels)
             return received.pixels, received.bytes_payload
         if self.codec == UNCOMPRESSED:
             return pixels, None
@@ -142,7 +146,8 @@ def parse_codecs(names: Sequence[str]) -> list[Channel]:
 
     Args:
         names: a peer with a setting (``jpeg:50``), a peer (all its settings), or a model by name
-            or folder; none means every installed model and ``PEERS``.
+            or folder, of those for all rates with a rate (``dcn-vr:73``) or without (``RATES``);
+            none means every installed model and ``PEERS``.
 
     Raises:
         UsageError: there is no such codec, or its setting is out of range.
@@ -151,7 +156,7 @@ def parse_codecs(names: Sequence[str]) -> list[Channel]:
     for name in names or [*(model.name for model in list_models()), *PEERS]:
         peer, _, setting = name.partition(":")
         if peer not in BASELINES:
-            channels.append(_model(name))
+            channels += _model(name)
             continue
         BASELINES[peer].version()
         settings = [setting] if setting else [f"{s:g}" for s in BASELINES[peer].settings]
@@ -265,18 +270,36 @@ def _peer(name: str, peer: str, setting: str) -> Channel:
     return Channel(peer, setting)
 
 
-def _model(name: str) -> Channel:
+def _model(name: str) -> list[Channel]:
+    """The channels of a model: one, or one for each rate."""
+    path, _, rate = name.rpartition(":")
+    wanted = rate if path and rate.isdecimal() else ""
     try:
-        model = find_model(name)
+        model = find_model(path if wanted else name)
     except DcnError as error:
         peers = ", ".join(BASELINES)
         raise UsageError(f"--codec {name}: choose {peers}, or a model ({error})") from None
-    return Channel(model.name, model=str(model.path))
+    if wanted and not (model.geometry.rates and int(wanted) <= MAX_RATE):
+        raise UsageError(
+            f"--codec {name}: choose a rate from 0 to {MAX_RATE}"
+            if model.geometry.rates
+            else f"--codec {name}: {model.name} has one rate only; leave {wanted} out"
+        )
+    settings = [""]
+    if model.geometry.rates:
+        settings = [wanted] if wanted else [str(value) for value in RATES]
+    return [Channel(model.name, setting, str(model.path)) for setting in settings]
 
 
 @lru_cache(maxsize=16)
-def _transmission(model: str) -> Transmission:
-    from dcncodec.codec import Codec
+def _transmission(model: str, rate: str) -> Transmission:
     from dcncodec.forensics.transmission import Transmission
 
-    return Transmission("dcn", Codec(Path(model), device="cpu"))
+    return Transmission("dcn", _codec(model), rate=int(rate) if rate else None)
+
+
+@lru_cache(maxsize=16)
+def _codec(model: str) -> Codec:
+    from dcncodec.codec import Codec
+
+    return Codec(Path(model), device="cpu")

@@ -163,7 +163,8 @@ def transfer(
 
     Args:
         split: pictures that the camera takes, of one size.
-        pipelines: ``standard``, ``libraw``, or neural ones.
+        pipelines: ``standard``, ``libraw``, or neural ones, each perhaps of a short exposure
+            (``simulate.exposed``).
         cases: of localisation.
         processes: that work at the same time.
         progress: called after each of ``steps(split)`` photos.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,15 @@ from skimage import data
 
 from dcncodec.camera.acquisition import acquire, sensor
 from dcncodec.errors import ImageError, UsageError
-from dcncodec.forensics.prnu.simulate import Camera, split_pictures
-from dcncodec.forensics.prnu.survive import Channel, Row, Survival, parse_codecs, survive
+from dcncodec.forensics.prnu.simulate import Camera, exposed, split_pictures
+from dcncodec.forensics.prnu.survive import (
+    RATES,
+    Channel,
+    Row,
+    Survival,
+    parse_codecs,
+    survive,
+)
 from dcncodec.forensics.prnu.transfer import Case, flip, rate, steps, transfer
 
 pytest.importorskip("rawpy")
@@ -46,6 +54,26 @@ def test_sensors() -> None:
     frames = [acquire(bright, 1, gains=gains).mosaic.astype(float) for gains in (found, None)]
     ratio = (frames[0] - 512) / (frames[1] - 512)
     assert np.corrcoef(ratio.ravel(), found.ravel())[0, 1] > 0.99
+
+
+def test_short_exposures(pictures: Path) -> None:
+    """As bright and noisier, with other noise than the long one's; names say how short."""
+    grey = np.full((64, 64, 3), 120, np.uint8)
+    frames = [acquire(grey, 1, exposure=share) for share in (1.0, 0.01)]
+    long, short = (frame.stack()[..., 1] for frame in frames)
+    assert short.mean() == pytest.approx(long.mean(), rel=0.03)
+    assert short.std() > 5 * long.std()
+    assert exposed("dnet") == ("dnet", 1)
+    assert exposed("libraw@0.01") == ("libraw", 0.01)
+    for name in ("dnet@", "dnet@0", "dnet@1", "dnet@nan", "dnet@x"):
+        with pytest.raises(UsageError, match=f"--pipelines {name}: choose a share"):
+            exposed(name)
+    picture = split_pictures(pictures).evaluation[0]
+    taken = Camera(7, 0.01).take(picture, ("standard", "standard@0.01", "standard@0.02"))
+    plain, dark, other = (photo.astype(float) for photo in taken.values())
+    assert 0.9 < dark.mean() / plain.mean() < 1.2
+    noise = [(photo - plain).ravel() for photo in (dark, other)]
+    assert abs(np.corrcoef(*noise)[0, 1]) < 0.3
 
 
 def test_splits(pictures: Path, tmp_path: Path) -> None:
@@ -106,6 +134,25 @@ def test_codecs_are_known() -> None:
             parse_codecs([name])
     with pytest.raises(UsageError, match="--codec mp3: choose jpeg"):
         parse_codecs(["mp3"])
+    found = parse_codecs(["dcn-vr:73"])[1]
+    assert (found.codec, found.setting) == ("dcn-vr", "73")
+    assert [channel.setting for channel in parse_codecs(["dcn-vr"])[1:]] == list(map(str, RATES))
+    with pytest.raises(UsageError, match="--codec dcn-vr:256: choose a rate from 0 to 255"):
+        parse_codecs(["dcn-vr:256"])
+    with pytest.raises(UsageError, match="--codec dcn-32c:5: dcn-32c has one rate only"):
+        parse_codecs(["dcn-32c:5"])
+
+
+def test_a_model_for_all_rates_is_a_curve_of_its_own(pictures: Path) -> None:
+    split = split_pictures(pictures)
+    split = replace(split, evaluation=split.evaluation[:1])
+    found = survive(split, Camera(7, 0.03), parse_codecs(["dcn-vr:20", "dcn-vr:255"]))
+    low, high = found.rows[1:]
+    assert low.curve == high.curve == "dcn-vr"
+    assert low.bpp is not None
+    assert high.bpp is not None
+    assert low.bpp < high.bpp
+    assert low.pce < high.pce
 
 
 def test_transfer(pictures: Path) -> None:
