@@ -166,7 +166,7 @@ class Sweep:
         found = []
         for rate in RATES if rated else (None,):
             paper = evaluate(folder, self.photos, self.data, rate=rate).figures()
-            field = evaluate_field(folder, self.photos, self.data, rate=rate).figures()
+            field = evaluate_field(folder, self.photos, self.data, rate=rate)[0].figures()
             for protocol, figures in zip(PROTOCOLS, (paper, field), strict=True):
                 kept = {n: figures[n] for n in ("accuracy", "false_alarms", "bpp", "ssim")}
                 found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,14 +151,16 @@ def command(
                 with click.progressbar(
                     length=len(photos), label=title, hidden=quiet, file=sys.stderr
                 ) as bar:
-                    found.append(run(folder, photos, data, partial(bar.update, 1)))
-                figures = found[-1].figures()
-                if not as_json:
-                    say(_line(found[-1]))
-                if update_card:
-                    split = photos.described()
-                    card.update_card(folder.model, {found[-1].title: figures | split})
-                results.append({"name": found[-1].name, "data": found[-1].title, **figures})
+                    measured = run(folder, photos, data, partial(bar.update, 1))
+                for one in measured:
+                    figures = one.figures()
+                    if not as_json:
+                        say(_line(one))
+                    if update_card:
+                        split = photos.described()
+                        card.update_card(folder.model, {one.title: figures | split})
+                    results.append({"name": one.name, "data": one.title, **figures})
+                found += measured
                 text = json.dumps(results, indent=2) + "\n"
                 write_output(str(output / "results.json"), text.encode(), force=True)
     report.write(found, report.figures_of(found, chosen, next(iter(sets.values()))), output)
@@ -178,7 +180,7 @@ def _refuse_options(protocol: str, options: dict[str, Any]) -> None:
             raise UsageError(f"--{option} belongs to --protocol {other}; leave it out")
 
 
-def _runs(protocol: str, options: dict[str, Any]) -> list[Callable[..., Found]]:
+def _runs(protocol: str, options: dict[str, Any]) -> list[Callable[..., Sequence[Found]]]:
     """What is measured of every FAN on every set: functions of folder, photos, name, progress."""
     from dcncodec.forensics import field
     from dcncodec.forensics.evaluate import evaluate
@@ -188,7 +190,7 @@ def _runs(protocol: str, options: dict[str, Any]) -> list[Callable[..., Found]]:
     from dcncodec.forensics.wifs import evaluate_wifs
 
     if protocol == "wifs2020":
-        return [evaluate_wifs]
+        return [partial(_alone, evaluate_wifs)]
     if protocol == "field":
         outsider = None
         if options["outsider"] is not None:
@@ -198,14 +200,23 @@ def _runs(protocol: str, options: dict[str, Any]) -> list[Callable[..., Found]]:
         for how in options["resaves"]:
             field.check_resave(how)
         return [
-            partial(evaluate_field, draws=options["draws"] or 1, resaved=resaved, outsider=outsider)
-            for resaved in ("", *options["resaves"])
+            partial(
+                evaluate_field,
+                draws=options["draws"] or 1,
+                resaves=list(dict.fromkeys(("", *options["resaves"]))),
+                outsider=outsider,
+            )
         ]
     return [
-        partial(evaluate, condition=Condition(parse_grid(grid), parse_history(history)))
+        partial(_alone, evaluate, condition=Condition(parse_grid(grid), parse_history(history)))
         for history in options["histories"] or ("none",)
         for grid in options["grids"] or ("0,0",)
     ]
+
+
+def _alone(measure: Callable[..., Found], *values: Any, **options: Any) -> list[Found]:
+    """What gives one result, as those that give several."""
+    return [measure(*values, **options)]
 
 
 def named_folders(folders: tuple[Path, ...]) -> dict[str, Path]:

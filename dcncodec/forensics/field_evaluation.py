@@ -19,12 +19,12 @@ from torch import Tensor
 from dcncodec.errors import ImageError, TrainingError
 from dcncodec.forensics.dense import cells_of
 from dcncodec.forensics.evaluate import Losses, at_rate, classify, losses
-from dcncodec.forensics.field import resave, version
+from dcncodec.forensics.field import Version, resave, version
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
-from dcncodec.forensics.transmission import transmission_of
+from dcncodec.forensics.transmission import Received, transmission_of
 from dcncodec.forensics.verdict import FALSE_ALARMS, Verdict, scores_of
 from dcncodec.metrics import to_unit
 from dcncodec.models.fan import FAN
@@ -153,10 +153,10 @@ def evaluate_field(
     data: str,
     progress: Callable[[], None] | None = None,
     draws: int = 1,
-    resaved: str = "",
+    resaves: Sequence[str] = ("",),
     outsider: ForensicFolder | None = None,
     rate: int | None = None,
-) -> FieldEvaluation:
+) -> list[FieldEvaluation]:
     """Measure a FAN behind its channel in the field.
 
     Args:
@@ -165,66 +165,88 @@ def evaluate_field(
         data: a name for them.
         progress: called after each photo.
         draws: versions of each photo and class.
-        resaved: what becomes of decoded pictures, see ``field.resave``; empty for nothing.
+        resaves: what becomes of decoded pictures, see ``field.resave``, or "" for nothing: the same
+            pictures are judged after each of them.
         outsider: a FAN without channel that judges native photos after this channel, too.
         rate: of a codec that has several; None for its default.
+
+    Returns:
+        One for each of ``resaves``.
 
     Raises:
         ModelError: a FAN or a codec is missing or damaged.
         TrainingError: no patch of the photos varies enough.
         ImageError: a photo cannot be encoded, or is smaller than a patch.
     """
-    fan, side = folder.load_fan(), int(folder.card["patch"])
-    stranger = None if outsider is None else outsider.load_fan()
+    court = _Court(folder, outsider)
     transmission = transmission_of(folder, rate)
-    calibration = folder.calibration
-    rows = []
+    found: dict[str, list[Row]] = {how: [] for how in resaves}
     for number, taken in enumerate(photos):
         pixels = taken.finished()
         for label, name in enumerate(folder.classes):
             for turn in range(draws):
-                generator = np.random.default_rng((number, label, turn))
-                sent = version(pixels, name, generator)
+                sent = version(pixels, name, np.random.default_rng((number, label, turn)))
                 received = transmission.send(sent.pixels)
-                arrived = resave(received.pixels, resaved) if resaved else received.pixels
-                try:
-                    patches = cut(arrived, side)[0]
-                except ImageError as error:
-                    raise ImageError(f"{taken.name}: {error}") from None
-                # By what was sent, as long as places are the same: a channel may flatten.
-                seen = patches if resaved else cut(received.sent, side)[0]
-                patches = patches[is_varied(to_unit(seen))]
-                if not len(patches):
-                    continue
-                answers = classify(fan, patches).argmax(1).numpy()
-                verdicts = {}
-                if calibration is not None:
-                    scores = scores_of(cells_of(fan, arrived, side), folder.classes)
-                    if scores is not None:
-                        verdicts = {r: calibration.verdict(scores, r) for r in FALSE_ALARMS}
-                alarms = None
-                if stranger is not None and outsider is not None and name == NATIVE:
-                    alarms = _alarms(stranger, outsider.classes, patches)
-                rows.append(
-                    Row(
-                        name,
-                        sent.implementation,
-                        sent.history,
-                        sent.aligned,
-                        np.bincount(answers, minlength=len(folder.classes)),
-                        verdicts,
-                        losses(received),
-                        alarms,
-                    )
-                )
+                lost = losses(received)
+                for how, rows in found.items():
+                    try:
+                        row = court.judge(sent, received, lost, how)
+                    except ImageError as error:
+                        raise ImageError(f"{taken.name}: {error}") from None
+                    if row is not None:
+                        rows.append(row)
         if progress is not None:
             progress()
-    if not rows:
+    if not all(found.values()):
         raise TrainingError(
-            f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
+            f"{data}: no patch of {court.side} pixels varies enough to show traces; give other "
+            "photos"
         )
-    stranger_name = "" if outsider is None else outsider.name
-    return FieldEvaluation(folder.name, data, folder.classes, rows, stranger_name, resaved, rate)
+    stranger = "" if outsider is None else outsider.name
+    return [
+        FieldEvaluation(folder.name, data, folder.classes, rows, stranger, how, rate)
+        for how, rows in found.items()
+    ]
+
+
+class _Court:
+    """The FANs that judge what comes out of a channel, loaded once."""
+
+    def __init__(self, folder: ForensicFolder, outsider: ForensicFolder | None) -> None:
+        self.fan, self.side = folder.load_fan(), int(folder.card["patch"])
+        self.classes, self.calibration = folder.classes, folder.calibration
+        self.stranger = None if outsider is None else (outsider.load_fan(), outsider.classes)
+
+    def judge(self, sent: Version, received: Received, lost: Losses, how: str) -> Row | None:
+        """What is said of a version when it was resaved; None where no patch varies enough.
+
+        Raises:
+            ImageError: it is smaller than a patch.
+        """
+        arrived = resave(received.pixels, how) if how else received.pixels
+        patches = cut(arrived, self.side)[0]
+        # By what was sent, as long as places are the same: a channel may flatten.
+        seen = patches if how else cut(received.sent, self.side)[0]
+        patches = patches[is_varied(to_unit(seen))]
+        if not len(patches):
+            return None
+        answers = classify(self.fan, patches).argmax(1).numpy()
+        verdicts = {}
+        if self.calibration is not None:
+            scores = scores_of(cells_of(self.fan, arrived, self.side), self.classes)
+            if scores is not None:
+                verdicts = {r: self.calibration.verdict(scores, r) for r in FALSE_ALARMS}
+        alarms = None
+        if self.stranger is not None and sent.name == NATIVE:
+            alarms = _alarms(*self.stranger, patches)
+        counts = np.bincount(answers, minlength=len(self.classes))
+        return Row(
+            *(sent.name, sent.implementation, sent.history, sent.aligned),
+            counts,
+            verdicts,
+            lost,
+            alarms,
+        )
 
 
 def _confusion(rows: Iterable[Row], classes: Sequence[str]) -> Counts:

@@ -18,6 +18,7 @@ from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.manipulations import CLASSES, manipulate
 from dcncodec.forensics.photos import Photo
+from dcncodec.forensics.transmission import Received, Transmission
 from dcncodec.metrics import to_bytes, to_unit
 
 Pixels = NDArray[np.uint8]
@@ -101,7 +102,7 @@ def test_figures(photo: Pixels, forensic_folder: Maker) -> None:
     folder = open_forensic(forensic_folder("fan", "jpeg:60", classes=classes))
     outsider = open_forensic(forensic_folder("outsider", classes=classes))
     photos = [Photo(str(i), np.roll(photo, 8 * i, 1)) for i in range(3)]
-    found = evaluate_field(folder, photos, "set", draws=2, outsider=outsider)
+    found = evaluate_field(folder, photos, "set", draws=2, outsider=outsider)[0]
     figures = json.loads(json.dumps(found.figures()))
     assert figures["versions"] == 3 * 3 * 2
     confusion = np.array(figures["confusion"])
@@ -116,17 +117,33 @@ def test_figures(photo: Pixels, forensic_folder: Maker) -> None:
     assert 0 <= figures["outsider"]["false_alarms"] <= 1
     assert found.title == "set, field"
     assert "photos_0.05" not in figures
-    again = evaluate_field(folder, photos, "set", draws=2)
-    assert np.array_equal(again.confusion, found.confusion)
-    small = evaluate_field(folder, photos, "set", resaved="resize:0.5")
-    assert small.confusion.sum() < found.confusion.sum()
+
+
+def test_each_version_is_sent_once_for_all_that_becomes_of_it(
+    photo: Pixels, forensic_folder: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_forensic(forensic_folder("fan", "jpeg:60", classes=["native", "median"]))
+    photos = [Photo("a", photo)]
+    sent: list[Pixels] = []
+    send = Transmission.send
+
+    def spy(self: Transmission, pixels: Pixels) -> Received:
+        sent.append(pixels)
+        return send(self, pixels)
+
+    monkeypatch.setattr(Transmission, "send", spy)
+    plain, small = evaluate_field(folder, photos, "set", resaves=("", "resize:0.5"))
+    assert len(sent) == 2
+    assert small.confusion.sum() < plain.confusion.sum()
     assert small.title == "set, field, then resize:0.5"
+    alone = evaluate_field(folder, photos, "set", resaves=("resize:0.5",))[0]
+    assert np.array_equal(alone.confusion, small.confusion)
+    assert np.array_equal(evaluate_field(folder, photos, "set")[0].confusion, plain.confusion)
 
 
 def test_a_lossless_channel_has_no_rate(photo: Pixels, forensic_folder: Maker) -> None:
-    figures = evaluate_field(
-        open_forensic(forensic_folder("f")), [Photo("a", photo)], "s"
-    ).figures()
+    folder = open_forensic(forensic_folder("f"))
+    figures = evaluate_field(folder, [Photo("a", photo)], "s")[0].figures()
     assert not {"bpp", "psnr", "outsider"} & set(figures)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,11 @@ def forge_folder(
     denoise_wavelet()
     make_folder(output / MASKS)
     rows = []
-    for number, file in enumerate(files):
-        photo = _read(file)
-        donor_file = files[(number + 1) % len(files)]
-        donor = fitted(_read(donor_file), *photo.shape[:2])
+    for file, photo, donor_file, donor in _with_donors(files):
+        beside = fitted(donor, *photo.shape[:2])
         for kind in kinds:
             key = zlib.crc32(f"{file.name} {kind}".encode())
-            forgery = forge(kind, photo, donor, np.random.default_rng((seed, key)))
+            forgery = forge(kind, photo, beside, np.random.default_rng((seed, key)))
             name = f"{file.stem}-{kind}.png"
             _write(output / name, forgery.pixels)
             _write(output / MASKS / name, np.uint8(255) * forgery.mask)
@@ -94,6 +92,16 @@ def sources(photos: Path, limit: int | None) -> list[Path]:
     if not files:
         raise UsageError(f"{photos}: holds no photos")
     return files
+
+
+def _with_donors(files: Sequence[Path]) -> Iterator[tuple[Path, Pixels, Path, Pixels]]:
+    """Each photo and the next one in the folder, after the last the first; each is read once."""
+    first = photo = _read(files[0])
+    for number, file in enumerate(files):
+        donor_file = files[(number + 1) % len(files)]
+        donor = first if number + 1 == len(files) else _read(donor_file)
+        yield file, photo, donor_file, donor
+        photo = donor
 
 
 def fitted(donor: Pixels, height: int, width: int) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from dcncodec.errors import ImageError, LimitError, ModelError, UsageError
 from dcncodec.forensics.detect import FanJudge
 from dcncodec.forensics.judge import heat_map, unheard
 from dcncodec.forensics.photos import Photos
-from dcncodec.forensics.trace import localise
+from dcncodec.forensics.trace import forging, localise
 from dcncodec.forensics.trace.calibration import VERSIONS, threshold_of
 from dcncodec.forensics.trace.evaluate import evaluate, pairs
 from dcncodec.forensics.trace.forging import fitted, forge_folder
 from dcncodec.forensics.trace.localise import Localiser, Map, open_judge
+from dcncodec.formats.image import Picture, read_image
 from dcncodec.models.registry import open_folder
 from dcncodec.models.roles import Role
 
@@ -134,6 +136,22 @@ class Oracle:
     def judge(self, pixels: Pixels, progress: object = unheard) -> Map:
         nothing = np.zeros(pixels.shape[:2], np.float32)
         return Map("oracle", self.answers.get(int(pixels.sum()), nothing), None, None)
+
+
+def test_forging_reads_each_photo_once(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def spy(file: Path) -> Picture:
+        read.append(file)
+        return read_image(file)
+
+    monkeypatch.setattr(forging, "read_image", spy)
+    rows = forge_folder(photos, tmp_path / "f", ("splice",), 0, None, False, lambda: None)
+    assert read == sorted(photos.iterdir())
+    donors = {row["source"]: row["donor"] for row in rows}
+    assert donors == dict(pairwise([*donors, next(iter(donors))]))
 
 
 def test_an_evaluation_of_forgeries(tmp_path: Path, photos: Path) -> None:
