@@ -24,6 +24,11 @@ from dcncodec.models.roles import Role
     "--init", metavar="NAME|PATH", help="Start from a model's weights, where shapes agree."
 )
 @click.option("--lambda-h", type=Finite(0), help="Weight of the entropy in the loss.")
+@click.option(
+    "--bits",
+    type=click.IntRange(1, 5),
+    help="Of the codebook that the latents may use (DCN paper, Fig. A.3).  [default: 5]",
+)
 @click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in the loss.")
 @machine_options
 def command(**options: Any) -> None:

@@ -22,7 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN, CODEBOOK_SIZE
+from dcncodec.formats.geometry import CODEBOOK_SIZE
+
+CODEBOOK_BITS = CODEBOOK_SIZE.bit_length() - 1
+"""Of the codebook of files: code words -15 to 16."""
 
 WINDOW = 5
 """Code words looked at for a value inside the codebook.
@@ -47,11 +50,30 @@ Histogram = Literal["global", "channel"]
 
 @dataclass(frozen=True)
 class Quantiser:
-    """Settings of the soft assignment: kernel, gamma (> 0) and degrees of freedom nu (> 0)."""
+    """Settings of the soft assignment: kernel, gamma (> 0) and degrees of freedom nu (> 0).
+
+    ``bits`` is the size of the codebook, 1 to ``CODEBOOK_BITS``: the code words around zero that a
+    training may use of those that files know (Fig. A.3).
+    """
 
     kernel: Kernel = "student"
     gamma: float = 25.0
     nu: float = 50.0
+    bits: int = CODEBOOK_BITS
+
+    @property
+    def lowest(self) -> int:
+        """The first code word."""
+        return 1 - (1 << (self.bits - 1))
+
+    @property
+    def highest(self) -> int:
+        """The last code word."""
+        return 1 << (self.bits - 1)
+
+    def hard(self, latent: Tensor) -> Tensor:
+        """The nearest code word of every value; values beyond the codebook take its ends."""
+        return latent.round().clamp(self.lowest, self.highest)
 
     def log_weights(self, offset: Tensor, steps: Tensor) -> Tensor:
         """Logarithm of a code word's weight over that of the nearest word.
@@ -81,12 +103,12 @@ class Quantiser:
             latent: any shape, any finite values; float32 or float64.
 
         Returns:
-            The shape of ``latent`` plus a last axis of ``CODEBOOK_SIZE`` weights that sum to one.
+            The shape of ``latent`` plus a last axis of 2 ** ``bits`` weights that sum to one.
         """
         words = torch.arange(
-            CODEBOOK_MIN, CODEBOOK_MAX + 1, dtype=latent.dtype, device=latent.device
+            self.lowest, self.highest + 1, dtype=latent.dtype, device=latent.device
         )
-        nearest = quantise_hard(latent.detach()).unsqueeze(-1)
+        nearest = self.hard(latent.detach()).unsqueeze(-1)
         offset = (latent.unsqueeze(-1) - nearest).clamp(-FARTHEST, FARTHEST)
         return torch.softmax(self.log_weights(offset, words - nearest), dim=-1)
 
@@ -105,11 +127,11 @@ class Quantiser:
         soft, bins = self.assign(latent)
         if histogram == "global":
             bins = bins.sum(0, keepdim=True)
-        hard = quantise_hard(latent.detach()).to(soft.dtype)
+        hard = self.hard(latent.detach()).to(soft.dtype)
         return soft + (hard - soft).detach(), entropy(bins).mean()
 
     def assign(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Soft-quantised values (B, N, h, w) and one histogram (N, CODEBOOK_SIZE) per channel.
+        """Soft-quantised values (B, N, h, w) and one histogram (N, 2 ** ``bits``) per channel.
 
         A histogram is the sum of the weights, so its bins sum to the channel's B * h * w.
         """
@@ -117,13 +139,13 @@ class Quantiser:
         channels = values.shape[1]
         channel = torch.arange(channels, device=values.device).view(1, -1, 1, 1).expand_as(values)
         values, channel = values.flatten(), channel.flatten()
-        offset = (values - quantise_hard(values)).detach()
+        offset = (values - self.hard(values)).detach()
         near = offset.abs() <= 0.5 if self.narrow else torch.zeros_like(offset, dtype=torch.bool)
         if bool(near.all()):  # the usual case; without it, the two parts would be copies
             soft, bins = self._assign_near(values, channel, channels)
         else:
             soft = torch.zeros_like(values)
-            bins = values.new_zeros(channels, CODEBOOK_SIZE)
+            bins = values.new_zeros(channels, 2**self.bits)
             for part, assign in ((near, self._assign_near), (~near, self._assign_all)):
                 index = part.nonzero().squeeze(1)
                 part_soft, part_bins = assign(values[index], channel[index], channels)
@@ -134,26 +156,27 @@ class Quantiser:
     def _assign_all(self, values: Tensor, channel: Tensor, channels: int) -> tuple[Tensor, Tensor]:
         """Soft values (n,) and histograms from values (n,) and their channels (n,): all words."""
         weights = self.soft_assign(values)
-        words = torch.arange(CODEBOOK_MIN, CODEBOOK_MAX + 1, device=values.device)
-        bins = values.new_zeros(channels, CODEBOOK_SIZE).index_add(0, channel, weights)
+        words = torch.arange(self.lowest, self.highest + 1, device=values.device)
+        bins = values.new_zeros(channels, 2**self.bits).index_add(0, channel, weights)
         return (weights * words.to(values.dtype)).sum(-1), bins
 
     def _assign_near(self, values: Tensor, channel: Tensor, channels: int) -> tuple[Tensor, Tensor]:
         """The same from the ``WINDOW`` words around the nearest."""
-        nearest = quantise_hard(values.detach())
+        nearest = self.hard(values.detach())
         half = WINDOW // 2
         steps = torch.arange(-half, half + 1, dtype=values.dtype, device=values.device)
         steps = steps.unsqueeze(1)
         logs = self.log_weights(values - nearest, steps)
         words = nearest + steps
-        logs = logs.masked_fill((words < CODEBOOK_MIN) | (words > CODEBOOK_MAX), -torch.inf)
+        logs = logs.masked_fill((words < self.lowest) | (words > self.highest), -torch.inf)
         weights = torch.softmax(logs, dim=0)
         soft = nearest + (weights * steps).sum(0)
-        slots = words.clamp(CODEBOOK_MIN, CODEBOOK_MAX).long() - CODEBOOK_MIN
-        slots = slots + channel * CODEBOOK_SIZE
-        bins = values.new_zeros(channels * CODEBOOK_SIZE)
+        size = 2**self.bits
+        slots = words.clamp(self.lowest, self.highest).long() - self.lowest
+        slots = slots + channel * size
+        bins = values.new_zeros(channels * size)
         bins = bins.scatter_add(0, slots.flatten(), weights.flatten())
-        return soft, bins.view(channels, CODEBOOK_SIZE)
+        return soft, bins.view(channels, size)
 
 
 def entropy(bins: Tensor) -> Tensor:
@@ -164,8 +187,8 @@ def entropy(bins: Tensor) -> Tensor:
 
 
 def quantise_hard(latent: Tensor) -> Tensor:
-    """The nearest code word of every value; values beyond the codebook take its ends."""
-    return latent.round().clamp(CODEBOOK_MIN, CODEBOOK_MAX)
+    """The nearest code word of files of every value; see ``Quantiser.hard``."""
+    return Quantiser().hard(latent)
 
 
 class _InwardClamp(torch.autograd.Function):
@@ -176,25 +199,26 @@ class _InwardClamp(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, latent: Tensor) -> Tensor:
+    def forward(ctx: Any, latent: Tensor, lowest: int, highest: int) -> Tensor:
         """(any shape) to the same shape, within half a step of the codebook."""
         ctx.save_for_backward(latent)
-        return latent.clamp(CODEBOOK_MIN - 0.5, CODEBOOK_MAX + 0.5)
+        ctx.ends = lowest - 0.5, highest + 0.5
+        return latent.clamp(*ctx.ends)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Zero where a descent step would move a value further outside."""
         (latent,) = ctx.saved_tensors
         (gradient,) = gradients
-        outward = ((latent < CODEBOOK_MIN - 0.5) & (gradient > 0)) | (
-            (latent > CODEBOOK_MAX + 0.5) & (gradient < 0)
-        )
-        return gradient.masked_fill(outward, 0)
+        low, high = ctx.ends
+        outward = ((latent < low) & (gradient > 0)) | ((latent > high) & (gradient < 0))
+        return gradient.masked_fill(outward, 0), None, None
 
 
-def clamp_inward(latent: Tensor) -> Tensor:
+def clamp_inward(latent: Tensor, quantiser: Quantiser) -> Tensor:
     """Clamp for straight-through training; see ``_InwardClamp``. Any shape, to the same."""
-    clamped: Tensor = _InwardClamp.apply(latent)  # type: ignore[no-untyped-call]
+    ends = quantiser.lowest, quantiser.highest
+    clamped: Tensor = _InwardClamp.apply(latent, *ends)  # type: ignore[no-untyped-call]
     return clamped
 
 
@@ -214,6 +238,6 @@ def quantise_in_training(
     """
     if not straight_through:
         return quantiser(latent, histogram)
-    latent = clamp_inward(latent)
+    latent = clamp_inward(latent, quantiser)
     quantised, entropy = quantiser(latent, histogram)
     return latent + (quantised - latent).detach(), entropy

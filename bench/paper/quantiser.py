@@ -1,4 +1,4 @@
-"""The soft quantiser's entropy estimate: Fig. 3, A.1, A.2 and A.3 of the DCN paper as plots.
+"""The soft quantiser's entropy estimate: Fig. 3, A.1 and A.2 of the DCN paper as plots.
 
     python -m dcncodec.bench.paper.quantiser --out DIR [--data DIR --model NAME|PATH]
 
@@ -10,7 +10,7 @@ fig-a1   curves and histograms at five scales
 fig-a2   error for every gamma and nu, and for the Gaussian, computed as the paper writes it:
          gamma times the squared distance
 fig-a2-authors   the same as the authors' code has it: the square of gamma times the distance
-fig-a3   estimate against truth for the latents of a model (with --data)
+fig-3-latents    estimate against truth for the latents of a model (with --data)
 
 Written as in the paper, a weight of a value beyond the codebook soon underflows: of the Gaussian
 beyond a few steps, of the t-Student much later. That is what decides A.2. ``Quantiser`` normalises
@@ -205,7 +205,7 @@ def figure_a2(latents: Tensor, authors: bool = False) -> Figure:
     return figure
 
 
-def figure_a3(entropies: Tensor) -> Figure:
+def figure_3_latents(entropies: Tensor) -> Figure:
     """Estimate against truth for a model's latents; ``entropies`` of ``model_entropies``."""
     figure = new_figure(4.5, 4)
     axis = figure.subplots()
@@ -275,8 +275,8 @@ def step_seconds(
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of images, for A.3.")
-@click.option("--model", default="dcn-32c", show_default=True, help="Whose latents, for A.3.")
+@click.option("--data", type=click.Path(path_type=Path), help="Images for fig-3-latents.")
+@click.option("--model", default="dcn-32c", show_default=True, help="For fig-3-latents.")
 def main(out: Path, data: Path | None, model: str) -> None:
     """Draw the figures as SVG and PNG, and print the errors."""
     latents = laplacian(SCALES.tolist(), SAMPLES)
@@ -287,7 +287,7 @@ def main(out: Path, data: Path | None, model: str) -> None:
         save_figure(figure_a2(latents), out, "fig-a2")
         save_figure(figure_a2(latents, authors=True), out, "fig-a2-authors")
         if data is not None:
-            save_figure(figure_a3(model_entropies(model, data)), out, "fig-a3")
+            save_figure(figure_3_latents(model_entropies(model, data)), out, "fig-3-latents")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
     click.echo(table(latents))

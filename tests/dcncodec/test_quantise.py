@@ -16,6 +16,7 @@ from dcncodec.quantise import (
     clamp_inward,
     entropy,
     quantise_hard,
+    quantise_in_training,
 )
 
 WORDS = torch.arange(CODEBOOK_MIN, CODEBOOK_MAX + 1, dtype=torch.float64)
@@ -158,9 +159,32 @@ def test_hard_quantisation_ends_with_the_codebook() -> None:
     assert quantise_hard(values).tolist() == [-15, -15, -15, 0, 1, 16, 16, 16, 16]
 
 
+@pytest.mark.parametrize("bits", [1, 2, 5])
+def test_smaller_codebooks(bits: int) -> None:
+    """Their first and last words, the paper's weights among them, and what a training sees."""
+    quantiser = Quantiser(bits=bits)
+    words = [word for word in WORDS.tolist() if quantiser.lowest <= word <= quantiser.highest]
+    assert len(words) == 2**bits
+    assert {0, 1} <= set(words)
+    latent = latents(2.0)
+    weights = paper_weights(latent, "student", 25.0)
+    kept = [int(word) - CODEBOOK_MIN for word in words]
+    expected = weights[..., kept] / weights[..., kept].sum(-1, keepdim=True)
+    inside = (latent > quantiser.lowest - 0.5) & (latent < quantiser.highest + 0.5)
+    found = quantiser.soft_assign(latent).double()
+    assert torch.allclose(found[inside], expected[inside], atol=1e-5)
+    soft, bins = quantiser.assign(latent)
+    assert bins.shape == (3, 2**bits)
+    assert torch.allclose(bins.sum(1), torch.full((3,), 128.0), rtol=1e-4)
+    assert torch.allclose(soft[inside].double(), (found * torch.tensor(words)).sum(-1)[inside])
+    hard, entropy_bits = quantise_in_training(quantiser, latent, "channel", True)
+    assert set(hard.unique().tolist()) <= set(words)
+    assert 0 < float(entropy_bits) <= bits
+
+
 def test_the_clamp_only_pulls_inwards() -> None:
     latent = torch.tensor([-20.0, -20.0, 0.0, 0.0, 20.0, 20.0], requires_grad=True)
-    clamped = clamp_inward(latent)
+    clamped = clamp_inward(latent, Quantiser())
     assert clamped.tolist() == [-15.5, -15.5, 0, 0, 16.5, 16.5]
     clamped.backward(torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]))
     assert latent.grad is not None

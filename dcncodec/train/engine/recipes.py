@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dcncodec.quantise import Histogram
+from dcncodec.quantise import CODEBOOK_BITS, Histogram
 
 PAPER_BATCH = 50
 PAPER_PATCH = 128
@@ -46,6 +46,7 @@ class Recipe:
         muon: step convolution kernels by Muon instead of Adam.
         straight_through: pass the gradient of the distortion through the quantiser unchanged
             instead of through the soft assignment.
+        bits: of the codebook, ``Quantiser.bits``.
     """
 
     CHECKPOINT: ClassVar = "dcn-checkpoint-1"
@@ -67,6 +68,7 @@ class Recipe:
     clip_norm: float = 0.0
     muon: bool = False
     straight_through: bool = False
+    bits: int = CODEBOOK_BITS
 
     def rate_at(self, step: int, progress: float, epoch_steps: float) -> float:
         """Learning rate of one step.
@@ -125,7 +127,7 @@ class ForensicRecipe(Recipe):
     Attributes:
         channel: ``dcn``, ``jpeg:QF`` or ``none``.
         downsample: whether the channel halves the pictures first.
-        classes: manipulations that the FAN tells apart.
+        classes: manipulations that the FAN tells apart; none for no FAN.
         lambda_c: weight of the distortion and rate against the FAN's cross-entropy.
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
         vary_strengths: draw the strength of each manipulation anew for every photo.
@@ -148,6 +150,9 @@ class ForensicRecipe(Recipe):
         critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
             judges decoded pictures, too; empty for none.
         critic_weight: of its cross-entropy against that of the FAN that learns.
+        keep: ``prnu`` where the codec learns to keep the fingerprints of sensors, too.
+        keep_weight: bits per pixel that an NCC of 1 is worth, at whatever rate: of the residuals of
+            decoded photos with what their sensors left in them.
         tuning_rate: learning rate of codec and pipeline over that of the FAN. Their gradient from
             it is small beside its noise: at the full rate they would lose what they have learned
             before they learn anything new.
@@ -178,11 +183,14 @@ class ForensicRecipe(Recipe):
     fan: str = ""
     critic: str = ""
     critic_weight: float = 1.0
+    keep: tuple[str, ...] = ()
+    keep_weight: float = 6.0
     tuning_rate: float = 1.0
 
     def __post_init__(self) -> None:
         # JSON, in which checkpoints keep a recipe, has lists only.
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "keep", tuple(self.keep))
         object.__setattr__(self, "trainable", tuple(self.trainable))
 
 

@@ -64,7 +64,7 @@ class CodecLoss(nn.Module):
         self.codec = codec
         self.recipe = recipe
         self.precision = precision
-        self.quantiser = Quantiser()
+        self.quantiser = Quantiser(bits=recipe.bits)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """RGB (B, 3, P, P) in [0, 1] to loss, MSE, bits per pixel (scalars), reconstruction."""

@@ -107,7 +107,7 @@ def test_the_script_draws_every_figure(
     result = CliRunner().invoke(quantiser.main, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     names = {p.name for p in (tmp_path / "figures").iterdir()}
-    drawn = ("3", "a1", "a2", "a2-authors", "a3")
+    drawn = ("3", "a1", "a2", "a2-authors", "3-latents")
     assert names == {f"fig-{n}.{kind}" for n in drawn for kind in ("svg", "png")}
     assert len(result.output.splitlines()) == 5 + len(quantiser.GAMMAS)
 
