@@ -25,6 +25,7 @@ from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.photos import Photo
 from dcncodec.formats.dng import write_dng
 from dcncodec.models.dcn import DCN
+from dcncodec.models.registry import open_folder
 from dcncodec.train.tasks import forensic
 
 QUICK = ["--patch", "16", "--batch", "1", "--threads", "1", "--device", "cpu"]
@@ -95,6 +96,22 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
     assert "was trained with another trainable" in error
 
 
+def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Alone, without a FAN; what is exported is a codec."""
+    pytest.importorskip("colour_demosaicing")
+    keep = ["--keep", "prnu", "--classes", "none", "--patch", "64"]
+    arguments = [photos, "--model", "tiny", *QUICK, *keep, "--out", tmp_path / "run"]
+    code, error = dcn(*arguments, "--max-steps", "1", "--export", tmp_path / "kept")
+    assert code == 0, error
+    assert "validation: fingerprint " in error
+    assert "accuracy" not in error
+    model = open_folder(tmp_path / "kept")
+    assert model.card["recipe"]["keep"] == ["prnu"]
+    code, error = dcn(*arguments[:-2], "--keep", "none", *CLASSES, "--out", tmp_path / "run")
+    assert code == 1
+    assert "was trained with another" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -131,6 +148,17 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
             ["--channel", "none", "--critic", "fan-none"],
             2,
             "--critic fan-none: nothing learns from it",
+        ),
+        (["--model", "tiny", "--keep", "dust"], 2, "--keep dust: choose prnu or none"),
+        (["--model", "tiny", "--keep", "prnu", "--downsample"], 2, "halved photos"),
+        (["--channel", "none", "--keep", "prnu"], 2, "--keep prnu: no codec learns to"),
+        (["--model", "tiny", "--keep", "prnu", "--patch", "56"], 2, "a multiple of 16, 64 or"),
+        (["--model", "tiny", "--keep-weight", "3"], 2, "--keep-weight: nothing is kept"),
+        (["--model", "tiny", "--classes", "none"], 2, "at least two different ones"),
+        (
+            ["--model", "tiny", "--keep", "prnu", "--classes", "none", "--fan", "fan-none"],
+            2,
+            "--fan fan-none: without classes there is no FAN",
         ),
         (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
         (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),

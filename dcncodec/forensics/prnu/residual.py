@@ -144,7 +144,7 @@ def wiener(plane: Floats) -> Floats:
 
 def wavelet_details(plane: Floats, levels: int) -> Floats:
     """A plane (H, W) without what is coarser than so many levels of the wavelet transform."""
-    pywt = _wavelets()
+    pywt = wavelets()
     approximation, *bands = pywt.wavedec2(plane, WAVELET, level=levels)
     details: Floats = pywt.waverec2([np.zeros_like(approximation), *bands], WAVELET)
     return details[: plane.shape[0], : plane.shape[1]]
@@ -152,7 +152,7 @@ def wavelet_details(plane: Floats, levels: int) -> Floats:
 
 def _noise(plane: Floats, sigma: float) -> Floats:
     """The noise in one colour, (H, W)."""
-    pywt = _wavelets()
+    pywt = wavelets()
     approximation, *bands = pywt.wavedec2(plane, WAVELET, level=LEVELS)
     noisy = [
         tuple(band * _noise_share(np.square(band), sigma**2) for band in level) for level in bands
@@ -175,7 +175,8 @@ def _noise_share(power: Floats, variance: float) -> Floats:
     return share
 
 
-def _wavelets() -> ModuleType:
+def wavelets() -> ModuleType:
+    """PyWavelets; MissingLibraryError where it or scipy is not installed."""
     try:
         import pywt
         import scipy.ndimage  # noqa: F401
@@ -183,5 +184,5 @@ def _wavelets() -> ModuleType:
         raise MissingLibraryError(
             "sensor fingerprints need PyWavelets and scipy: pip install 'dcncodec[forensics]'"
         ) from None
-    wavelets: ModuleType = pywt
-    return wavelets
+    library: ModuleType = pywt
+    return library

@@ -80,6 +80,7 @@ def read_log(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, flo
 
 LABELS = {
     "validation_accuracy": "accuracy",
+    "validation_prnu": "NCC of fingerprints",
     "validation_auc": "pixel AUC",
     "validation_psnr": "PSNR, dB",
     "validation_ssim": "SSIM",

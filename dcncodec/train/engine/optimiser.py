@@ -30,7 +30,8 @@ class Optimiser:
         model: the network; its named parameters define the state's names.
         muon: whether convolution kernels step by Muon: those that mix channels, which depthwise
             ones do not.
-        shares: of the learning rate, by the first part of a parameter's name; 1 for others.
+        shares: of the learning rate, by the first parts of a parameter's name, of which the most
+            count; 1 for others.
         adam: first parts of the names of kernels that step by Adam all the same. Muon's steps
             have a norm of their own, which no small gradient shrinks, and so turn away what a
             kernel was started as.
@@ -47,10 +48,13 @@ class Optimiser:
         self.kernels = {
             n: p
             for n, p in named.items()
-            if muon and p.ndim == 4 and p.shape[1] > 1 and n.split(".")[0] not in adam
+            if muon
+            and p.ndim == 4
+            and p.shape[1] > 1
+            and not any(part in adam for part in _parts(n))
         }
         self.rest = {n: p for n, p in named.items() if n not in self.kernels}
-        self.shares = {n: (shares or {}).get(n.split(".")[0], 1.0) for n in named}
+        self.shares = {n: _share(n, shares or {}) for n in named}
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.rest.items():
             groups.setdefault(self.shares[name], []).append(parameter)
@@ -140,6 +144,16 @@ class Optimiser:
                 "exp_avg": torch.empty_like(parameter).copy_(tensors[f"first.{name}"]),
                 "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"second.{name}"]),
             }
+
+
+def _parts(name: str) -> list[str]:
+    """First parts of a parameter's name, from the most to the fewest: a.b.c, a.b, a."""
+    words = name.split(".")
+    return [".".join(words[:count]) for count in range(len(words), 0, -1)]
+
+
+def _share(name: str, shares: Mapping[str, float]) -> float:
+    return next((shares[part] for part in _parts(name) if part in shares), 1.0)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

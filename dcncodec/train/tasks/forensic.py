@@ -5,11 +5,13 @@ protocol as a whole, or photo by photo as in the field (``forensic_field``). Wha
 minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses::
 
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)  [+ cross-entropy of a critic]
+                                                          [+ loss of fingerprints]
 
 A codec begins with gauges (``forensics.gauges``), unless the recipe has none; see ``with_gauges``.
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
 ones, or RAW frames that a camera pipeline develops (NIP paper, section 3.3). Where the pipeline is
 trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's picture, is added.
+Fingerprints are those of sensors, see ``forensic_sensor``.
 """
 
 from __future__ import annotations
@@ -21,12 +23,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from dcncodec.forensics.channel import Channel, as_bytes
+from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.gauges import GAUGES, install_gauges
-from dcncodec.forensics.manipulations import manipulate_all
-from dcncodec.formats.geometry import STRIDE
 from dcncodec.metrics import psnr, ssim, to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
@@ -39,124 +38,16 @@ from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Run
 from dcncodec.train.engine.varied import varied_crops
-from dcncodec.train.tasks.codec import codec_loss, distortion
-from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
-from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
+from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field
+from dcncodec.train.tasks.forensic_loss import ForensicLoss
+from dcncodec.train.tasks.forensic_rates import SHARES
+from dcncodec.train.tasks.vr import LINEAR
 
 VALIDATION_PATCHES = 64
 VALIDATION_BATCH = 8
 
-
-class ForensicLoss(nn.Module):
-    """Manipulations, channel and FAN with their common loss.
-
-    Args:
-        channel: with the codec, if it has one.
-        fan: the classifier.
-        recipe: classes, weights and what is trainable.
-        precision: bfloat16 for mixed precision, float32 otherwise.
-        nip: the camera pipeline, if there is one.
-        critic: a FAN that stays as it is. It knows the traces before the FAN that learns does, and
-            so shows the codec which of them it loses from the first step.
-    """
-
-    def __init__(
-        self,
-        channel: Channel,
-        fan: FAN,
-        recipe: ForensicRecipe,
-        precision: torch.dtype,
-        nip: Pipeline | None = None,
-        critic: FAN | None = None,
-    ) -> None:
-        super().__init__()
-        self.critic = critic
-        self.channel, self.fan, self.nip = channel, fan, nip
-        self.recipe, self.precision = recipe, precision
-        codec = channel.codec
-        self.rated = RatedCodec(codec, recipe, precision) if isinstance(codec, VR) else None
-        self.share = 1.0
-        """Of the budget that is used: rates are drawn by it."""
-
-    def forward(
-        self,
-        photos: Tensor,
-        generator: torch.Generator,
-        stacks: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Figures of a batch, and what went into the compression and came out.
-
-        Args:
-            photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give.
-            generator: of the noise.
-            stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
-            labels: (K * B,), where photos are manipulated already: (K * B, 3, P, P).
-
-        Returns:
-            Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse; pictures
-            (K * B, 3, P, P) before and after the compression.
-        """
-        recipe = self.recipe
-        mixed = self.precision != torch.float32
-        learns, develops = (LEARNS_CODEC in recipe.trainable), (LEARNS_NIP in recipe.trainable)
-        grad = torch.is_grad_enabled()
-        with torch.set_grad_enabled(develops and grad):
-            developed = photos
-            if self.nip is not None:
-                assert stacks is not None
-                with torch.autocast(photos.device.type, self.precision, enabled=mixed):
-                    developed = self.nip(stacks.contiguous(memory_format=torch.channels_last))
-            nip_mse = (developed - photos).square().mean()
-            versions = developed
-            if labels is None:
-                versions, labels = manipulate_all(
-                    as_bytes(developed), recipe.classes, generator, recipe.vary_strengths
-                )
-            sent = self.channel.prepare(versions)
-            sent = sent.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(photos.device.type, self.precision, enabled=mixed):
-            with torch.set_grad_enabled((learns or develops) and grad):
-                if self.rated is not None:
-                    count = len(sent) // len(recipe.classes)
-                    rates = draw_rates(recipe, self.share, count, generator)
-                    rates = rates.repeat(len(recipe.classes))
-                    restored, bits = self.rated.compress(sent, rates, generator)
-                    received, entropy = as_bytes(restored), None
-                else:
-                    received, entropy = self.channel.compress(sent)
-            seen = passed_on(received, generator) if recipe.resave and grad else received
-            logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
-            judged = None
-            if self.critic is not None and grad:
-                judged = self.critic(received.contiguous(memory_format=torch.channels_last))
-        cross_entropy = functional.cross_entropy(logits, labels)
-        mse = (received - sent).square().mean()
-        loss, bpp = cross_entropy, torch.zeros_like(cross_entropy)
-        if self.rated is not None:
-            bpp = bits.detach().mean()
-            if learns:
-                cost = self.rated.cost(sent, received, rates, bits)
-                loss = loss + recipe.lambda_c * cost
-        elif entropy is not None:
-            assert self.channel.codec is not None
-            bpp = entropy.detach() * (self.channel.codec.latent_channels / STRIDE**2)
-            if learns:
-                cost = codec_loss(recipe, sent, received, mse, entropy)
-                loss = loss + recipe.lambda_c * cost
-        if judged is not None:
-            loss = loss + recipe.critic_weight * functional.cross_entropy(judged, labels)
-        if develops:
-            loss = loss + recipe.lambda_n * distortion(nip_mse)
-        figures = {
-            "loss": loss,
-            "cross_entropy": cross_entropy.detach(),
-            "accuracy": (logits.argmax(1) == labels).float().mean(),
-            "mse": mse.detach(),
-            "bpp": bpp,
-            "nip_mse": nip_mse.detach(),
-        }
-        return figures, sent, received
+Batch = tuple[Tensor | None, ...]
+"""What ``ForensicLoss`` takes beside a generator, in its order."""
 
 
 class ForensicTrainer(Run):
@@ -164,7 +55,7 @@ class ForensicTrainer(Run):
 
     Args:
         channel: with a pre-trained codec, if it has one, on its device.
-        fan: the classifier, on the same device.
+        fan: the classifier, on the same device; None without classes.
         recipe: how to train; its channel and classes are those of the first two.
         data: training and validation images.
         folder: of the run.
@@ -179,7 +70,7 @@ class ForensicTrainer(Run):
 
     SOME_REST: ClassVar = True
     VALIDATED: ClassVar[tuple[str, ...]] = ("accuracy", "bpp", "psnr", "ssim")
-    FIGURES: ClassVar = ("loss", "cross_entropy", "accuracy", "mse", "bpp")
+    FIGURES: ClassVar[tuple[str, ...]] = ("loss", "cross_entropy", "accuracy", "mse", "bpp")
     COLUMNS: ClassVar[tuple[str, ...]] = (
         "step",
         "seconds",
@@ -198,7 +89,7 @@ class ForensicTrainer(Run):
     def __init__(
         self,
         channel: Channel,
-        fan: FAN,
+        fan: FAN | None,
         recipe: ForensicRecipe,
         data: Dataset | RawDataset,
         folder: Path,
@@ -213,7 +104,7 @@ class ForensicTrainer(Run):
             critic = critic.requires_grad_(False).eval()
         objective = ForensicLoss(channel, fan, recipe, precision, nip, critic)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trained = nn.ModuleDict({"fan": fan})
+        trained = nn.ModuleDict({} if fan is None else {"fan": fan})
         codec = channel.codec
         if codec is not None and LEARNS_CODEC in recipe.trainable:
             trained["codec"] = codec
@@ -228,9 +119,13 @@ class ForensicTrainer(Run):
         init = str(origins.get(LEARNS_CODEC, {}).get("name", ""))
         header = Header(latent_channels, recipe, seed, data.sources, init, origins=origins)
         shares = dict.fromkeys(("codec", "nip"), recipe.tuning_rate)
-        # Muon would turn the codec's transform away from what it was started as.
-        adam = ("codec",) if isinstance(codec, VR) else ()
+        adam: list[str] = []
+        if isinstance(codec, VR):
+            shares |= {f"codec.{part}": recipe.tuning_rate * s for part, s in SHARES.items()}
+            adam = [f"codec.{part}" for part in LINEAR]
         super().__init__(trained, objective, header, folder, len(data.training), shares, adam)
+        self.held_out: list[Batch] = []
+        """What validations judge, once one has drawn it."""
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         self.channel.encoder_rests = share < self.recipe.encoder_rest
@@ -247,7 +142,7 @@ class ForensicTrainer(Run):
 
     def batch(
         self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    ) -> Batch:
         """Photos, stacks and labels for ``ForensicLoss``, of ``count`` random varied photos."""
         if is_field(self.recipe):
             assert isinstance(images, ImageSet)
@@ -266,26 +161,37 @@ class ForensicTrainer(Run):
 
     def finish_step(self) -> None:
         """Keeps the FAN's first filters residuals."""
-        self.fan.constrain()
+        if self.fan is not None:
+            self.fan.constrain()
         super().finish_step()
 
     def validate(self) -> dict[str, float]:
         """Means over patches that are the same every time; bpp is an estimate."""
-        generator = torch.Generator().manual_seed(1)
         assert isinstance(self.objective, ForensicLoss)
         self.objective.share = 1.0
         rows = []
-        for _ in range(0, VALIDATION_PATCHES, VALIDATION_BATCH):
-            count = min(VALIDATION_BATCH, VALIDATION_PATCHES)
-            photos, stacks, labels = self.batch(self.data.validation, count, PAPER_PATCH, generator)
-            figures, sent, received = self.objective(photos, generator, stacks, labels)
+        for number, batch in enumerate(self._held_out()):
+            generator = torch.Generator().manual_seed(number)
+            figures, sent, received = self.objective(batch[0], generator, *batch[1:])
             figures["psnr"] = psnr(sent, received).clamp_max(99).mean()
             figures["ssim"] = ssim(sent, received).mean()
-            figures["nip_psnr"] = -10 * figures["nip_mse"].clamp_min(1e-10).log10()
+            if "nip_mse" in figures:
+                figures["nip_psnr"] = -10 * figures["nip_mse"].clamp_min(1e-10).log10()
             rows.append([float(figures[name]) for name in self.VALIDATED])
         means = [fmean(column) for column in zip(*rows, strict=True)]
         names = [f"validation_{name}" for name in self.VALIDATED]
         return dict(zip(names, means, strict=True))
+
+    def _held_out(self) -> list[Batch]:
+        """Of the validation images; drawn once, as some of it takes other programs' operators."""
+        if not self.held_out:
+            generator = torch.Generator().manual_seed(1)
+            count = min(VALIDATION_BATCH, VALIDATION_PATCHES)
+            self.held_out = [
+                self.batch(self.data.validation, count, PAPER_PATCH, generator)
+                for _ in range(0, VALIDATION_PATCHES, VALIDATION_BATCH)
+            ]
+        return self.held_out
 
 
 class CameraTrainer(ForensicTrainer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ from dcncodec.train.engine.export import (
     CODEC_FIGURES,
     describe_run,
     half_precision,
-    write_codec,
     write_model,
 )
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
-from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.forensic_sensor import trainer_of
 from dcncodec.train.tasks.vr import as_read
 
 FORMAT = "dcn-fan-1"
@@ -39,10 +38,11 @@ def export_forensic(run: Path, folder: Path) -> str:
 
     Args:
         run: a run's folder, with its checkpoint.
-        folder: the forensic folder; files of an earlier export there are replaced.
+        folder: the forensic folder, or without classes the codec's weight folder; files of an
+            earlier export there are replaced.
 
     Returns:
-        The SHA-256 of the FAN's file in hexadecimal.
+        The SHA-256 of the FAN's file in hexadecimal; without classes that of the codec's.
 
     Raises:
         UsageError: the folder's name cannot be a model's.
@@ -53,8 +53,10 @@ def export_forensic(run: Path, folder: Path) -> str:
     average, header = read_average(run / FILE, ForensicRecipe)
     recipe = header.recipe
     assert isinstance(recipe, ForensicRecipe)
-    trainer = CameraTrainer if LEARNS_NIP in header.origins else ForensicTrainer
+    trainer = trainer_of(recipe)
     rows = read_log(run / LOG_FILE, trainer.COLUMNS)
+    if not recipe.classes:
+        return _write_tuned(folder, _part(average, "codec."), header, rows, trainer.VALIDATED)
     # Only codecs estimate a rate, and without a channel nothing is lost.
     void = {DCN_FILE: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
     figures = [name for name in trainer.VALIDATED if name not in void]
@@ -62,7 +64,7 @@ def export_forensic(run: Path, folder: Path) -> str:
     name = folder.resolve().name
     codec = _identity(header.origins.get(LEARNS_CODEC))
     if LEARNS_CODEC in recipe.trainable:
-        sha256 = _write_tuned(folder, _part(average, "codec."), header, rows)
+        sha256 = _write_tuned(folder, _part(average, "codec."), header, rows, CODEC_FIGURES)
         codec = {"name": name, "sha256": sha256}
     nip = _identity(header.origins.get(LEARNS_NIP))
     if LEARNS_NIP in recipe.trainable:
@@ -121,12 +123,17 @@ def _rates(header: Header) -> dict[str, list[int]]:
 
 
 def _write_tuned(
-    folder: Path, weights: Mapping[str, Tensor], header: Header, rows: list[dict[str, float]]
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    header: Header,
+    rows: list[dict[str, float]],
+    figures: Sequence[str],
 ) -> str:
     """A tuned codec's weights and card, with the integers of its coder where it has rates."""
+    description = describe_run(header, rows, figures)
     if not _is_rated(header):
-        return write_codec(folder, weights, header, rows)
+        shape = {"family": "dcn", "latent_channels": header.latent_channels}
+        return write_model(folder, weights, shape, description)
     shape = header.origins[LEARNS_CODEC]["architecture"]
     parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
-    description = describe_run(header, rows, CODEC_FIGURES)
     return write_model(folder, weights, shape, description, parts=parts)

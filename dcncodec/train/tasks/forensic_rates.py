@@ -7,14 +7,24 @@ lowest rate that is drawn falls from the highest to its own over the first part 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from dcncodec.formats.geometry import MAX_RATE, STRIDE
+from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.recipes import VR_RECIPES, ForensicRecipe
 from dcncodec.train.tasks.codec import distortion
-from dcncodec.train.tasks.vr import GREY_LEVELS, VRLoss
+from dcncodec.train.tasks.vr import GREY_LEVELS, LINEAR, NETWORKS, VRLoss
+
+SHARES = {
+    **dict.fromkeys(LINEAR, VR_RECIPES["fast"].linear_share),
+    **dict.fromkeys(NETWORKS, 0.3),
+    **dict.fromkeys(("gain", "degain"), 5.0),
+}
+"""Learning rates of a codec's parts over that of its context model. The logarithm of a gain, which
+decides whether a channel is sent at a rate, has a long way to go."""
 
 
 def lowest_rate(recipe: ForensicRecipe, share: float) -> float:
@@ -31,8 +41,23 @@ def draw_rates(
     return low + (recipe.rate_high - low) * torch.rand(count, generator=generator)
 
 
+@dataclass(frozen=True)
+class Compressed:
+    """What a codec made of pictures.
+
+    Attributes:
+        pictures: float (B, 3, P, P), not rounded.
+        bpp: bits per pixel of what is sent (B,).
+        rounding: mean squared error that rounding the latents makes (B,), for its gradient.
+    """
+
+    pictures: Tensor
+    bpp: Tensor
+    rounding: Tensor
+
+
 class RatedCodec(nn.Module):
-    """Compression at any rate, and what it costs.
+    """Compression at any rate, and what it costs: the objective of the family's own training.
 
     Args:
         codec: its networks.
@@ -45,34 +70,38 @@ class RatedCodec(nn.Module):
         self.coding = VRLoss(codec, VR_RECIPES["fast"], precision)
         self.recipe = recipe
 
-    def compress(
-        self, pixels: Tensor, rates: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def compress(self, pixels: Tensor, rates: Tensor) -> Compressed:
         """Code and decode.
 
         Args:
             pixels: float (B, 3, P, P) in [0, 1].
             rates: (B,).
-            generator: of the noise by which the rate is estimated.
-
-        Returns:
-            The pictures, not rounded, and bits per pixel (B,).
         """
-        side = pixels.shape[-1] // STRIDE
-        shape = (len(pixels), self.coding.network.latent_channels, side, side)
-        noise = torch.rand(shape, generator=generator).to(pixels.device) - 0.5
-        return self.coding.transmit(pixels, rates.to(pixels.device), noise)[:2]
+        rates = rates.to(pixels.device)
+        pictures, bpp, latent = self.coding.transmit(pixels, rates, None)
+        rounding = self.coding.rounding_error(latent, rates) / pixels[0].numel()
+        return Compressed(pictures, bpp, rounding)
 
-    def cost(self, pixels: Tensor, received: Tensor, rates: Tensor, bpp: Tensor) -> Tensor:
+    def cost(
+        self, pixels: Tensor, received: Tensor, rates: Tensor, compressed: Compressed
+    ) -> Tensor:
         """Distortion in the units of the DCN paper, and the rate in its proportion to it.
 
         The family's own loss is bpp + lambda 255^2 mse, of which this is a multiple by picture.
 
         Args:
-            pixels, received: (B, 3, P, P).
-            rates, bpp: (B,).
+            pixels: (B, 3, P, P).
+            received: the same as 8-bit samples.
+            rates: (B,).
+            compressed: what was made of the pixels.
         """
+        # Of the rounding its slope alone, see ``VRLoss.rounding_error``.
+        rounding = compressed.rounding - compressed.rounding.detach()
+        mse = (received - pixels).square().mean((1, 2, 3)) + rounding
+        return (distortion(mse) + self.price(rates.to(mse.device)) * compressed.bpp).mean()
+
+    def price(self, rates: Tensor) -> Tensor:
+        """Of a bit per pixel at rates (B,), in ``cost``."""
         ratio = self.recipe.lambda_high / self.recipe.lambda_low
-        lambdas = self.recipe.lambda_low * ratio ** (rates.to(bpp.device) / MAX_RATE)
-        mse = (received - pixels).square().mean((1, 2, 3))
-        return distortion(mse + bpp / (lambdas * GREY_LEVELS)).mean()
+        lambdas = self.recipe.lambda_low * ratio ** (rates / MAX_RATE)
+        return distortion(1 / (lambdas * GREY_LEVELS))

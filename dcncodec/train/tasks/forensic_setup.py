@@ -12,6 +12,7 @@ from dcncodec.forensics.channel import DCN_FILE, NONE, Channel, parse_channel
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.history import parse_history
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
+from dcncodec.forensics.prnu import learning
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
@@ -31,12 +32,13 @@ from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
-from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
+from dcncodec.train.tasks.forensic import ForensicTrainer, with_gauges
 from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.forensic_field import MARGIN, is_field
+from dcncodec.train.tasks.forensic_sensor import PRNU, trainer_of
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
-CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan", "critic")
+CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan", "critic", "keep")
 """Fields of the recipe that say what is trained; no preset decides about them."""
 BEGUN = ("gauges", "encoder_rest")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
@@ -44,7 +46,7 @@ DRAWN = ("implementations", "grid", "history")
 """Fields of the recipe for which photos are drawn one by one."""
 FIXED = (
     *("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges"),
-    *("vary_strengths", *DRAWN),
+    *("vary_strengths", "keep", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
 PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
@@ -119,19 +121,19 @@ def prepare(
     channel = Channel(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
-    fan = FAN(len(recipe.classes))
+    fan = FAN(len(recipe.classes)) if recipe.classes else None
     if header is None and settings.fan is not None:
         folder = open_forensic(settings.fan)
         fan = begin_with(folder, recipe)
         recipe = replace(recipe, fan=folder.name)
     critic, recipe = _critic(settings, recipe)
-    kind = ForensicTrainer if nip is None else CameraTrainer
+    kind = trainer_of(recipe)
     channel, data = channel.to(device), data.to(device)
     if header is None:
         recipe = with_gauges(kind, channel.codec, recipe, data.training)
     trainer = kind(
         channel,
-        fan.to(device),
+        None if fan is None else fan.to(device),
         recipe,
         data,
         settings.folder,
@@ -234,7 +236,9 @@ def _load_data(
     notify: Notify,
 ) -> Dataset | RawDataset:
     """Frames for a neural pipeline, finished pictures otherwise."""
-    size = max(recipe.patch, PAPER_PATCH) + (2 * MARGIN if is_field(recipe) else 0)
+    size = max(recipe.patch, PAPER_PATCH)
+    if recipe.classes and is_field(recipe):
+        size += 2 * MARGIN
     if not recipe.nip:
         if any(raw_files(source) for source in settings.sources):
             notify(f"RAW files are left out; --nip {STANDARD} develops them")
@@ -308,7 +312,8 @@ def choose(
         raise UsageError(f"--rate {recipe.rate_low}-{recipe.rate_high}: choose LO-HI, LO below HI")
     if unknown := [name for name in recipe.classes if name not in DEFAULTS]:
         raise UsageError(f"--classes {','.join(unknown)}: choose from {', '.join(DEFAULTS)}")
-    if len(recipe.classes) < 2 or len(set(recipe.classes)) < len(recipe.classes):
+    few = len(recipe.classes) < 2 or len(set(recipe.classes)) < len(recipe.classes)
+    if few and not (recipe.keep and not recipe.classes):
         raise UsageError("--classes: name at least two different ones")
     if LEARNS_CODEC in recipe.trainable and recipe.channel != DCN_FILE:
         raise UsageError(f"--trainable dcn needs the channel dcn, not {recipe.channel}")
@@ -320,6 +325,7 @@ def choose(
         )
     if recipe.nip and recipe.patch % MULTIPLE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
+    recipe = _keeping(recipe, settings)
     if header is not None:
         for name in FIXED:
             if getattr(recipe, name) != getattr(header.recipe, name):
@@ -328,6 +334,38 @@ def choose(
                     "--out or the same options"
                 )
     return recipe, settings.budget(recipe)
+
+
+def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRecipe:
+    """Of a run that keeps fingerprints, with what that needs.
+
+    Raises:
+        UsageError: they cannot be kept so, or a choice is pointless.
+    """
+    if not recipe.keep:
+        if "keep_weight" in settings.overrides:
+            raise UsageError("--keep-weight: nothing is kept; add --keep prnu, or leave it out")
+        return recipe
+    if recipe.keep != (PRNU,):
+        raise UsageError(f"--keep {','.join(recipe.keep)}: choose {PRNU} or none")
+    if LEARNS_CODEC not in recipe.trainable:
+        raise UsageError(f"--keep {PRNU}: no codec learns to; see --channel and --trainable")
+    if recipe.nip not in {"", STANDARD}:
+        raise UsageError(f"--keep {PRNU}: not behind a neural camera pipeline; leave --nip out")
+    if recipe.downsample:
+        raise UsageError(f"--keep {PRNU}: halved photos cannot be matched; leave --downsample out")
+    if recipe.patch < learning.SMALLEST or recipe.patch % learning.MULTIPLE:
+        raise UsageError(
+            f"--patch {recipe.patch}: for --keep {PRNU} choose a multiple of {learning.MULTIPLE}, "
+            f"{learning.SMALLEST} or more"
+        )
+    if recipe.classes:
+        return recipe
+    for name in ("fan", "critic"):
+        if chosen := getattr(settings, name):
+            raise UsageError(f"--{name} {chosen}: without classes there is no FAN; leave it out")
+    # Nothing learns beside the codec; an encoder at rest would keep nothing that it loses now.
+    return replace(recipe, tuning_rate=1.0, gauges=False, encoder_rest=0.0)
 
 
 def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRecipe:

@@ -27,12 +27,8 @@ from dcncodec.train.engine.raw_data import RawDataset, load_frames
 from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
-from dcncodec.train.tasks.forensic import (
-    CameraTrainer,
-    ForensicLoss,
-    ForensicTrainer,
-    with_gauges,
-)
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
+from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_setup import ForensicSettings, choose
 
 CLASSES = ("native", "gaussian", "jpeg")

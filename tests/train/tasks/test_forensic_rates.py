@@ -14,12 +14,14 @@ from dcncodec.forensics.channel import Channel
 from dcncodec.models.fan import FAN
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.data import Dataset, pack
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.engine.recipes import FORENSIC_RECIPES, VR_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.codec import LOSS_PIXELS
-from dcncodec.train.tasks.forensic import ForensicLoss, ForensicTrainer
-from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates, lowest_rate
+from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_loss import ForensicLoss
+from dcncodec.train.tasks.forensic_rates import Compressed, RatedCodec, draw_rates, lowest_rate
+from dcncodec.train.tasks.vr import VRLoss
 
 RECIPE = replace(
     FORENSIC_RECIPES["fast"],
@@ -64,13 +66,35 @@ def test_the_cost_is_a_multiple_of_the_family_s_loss() -> None:
     rates = torch.tensor([0.0, 255.0])
     pictures = torch.rand(2, 3, 16, 16)
     received = pictures + 0.1
-    bpp = torch.tensor([0.5, 2.0])
+    made = Compressed(received, torch.tensor([0.5, 2.0]), torch.tensor([3.0, 4.0]))
     expected = [
         LOSS_PIXELS / 2 * (0.01 + bits / (value * 255**2))
         for bits, value in ((0.5, RECIPE.lambda_low), (2.0, RECIPE.lambda_high))
     ]
-    cost = rated.cost(pictures, received, rates, bpp)
+    cost = rated.cost(pictures, received, rates, made)
     assert float(cost) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_the_gradient_is_that_of_the_family_s_training() -> None:
+    """Of what is sent: exact bits and the rounding's slope, at one rate up to a factor."""
+    codec = network()
+    photo = torch.from_numpy(data.astronaut()[60:92, 60:92].copy()).permute(2, 0, 1)[None] / 255
+    rates = torch.tensor([100.0])
+    rated = RatedCodec(codec, RECIPE, torch.float32)
+    compressed = rated.compress(photo, rates)
+    rated.cost(photo, compressed.pictures, rates, compressed).backward()
+    found = {name: p.grad.clone() for name, p in codec.named_parameters() if p.grad is not None}
+    codec.zero_grad()
+    recipe = replace(
+        VR_RECIPES["fast"], lambda_low=RECIPE.lambda_low, lambda_high=RECIPE.lambda_high
+    )
+    VRLoss(codec, recipe, torch.float32)(photo, rates)[0].backward()
+    expected = {name: p.grad for name, p in codec.named_parameters() if p.grad is not None}
+    assert found.keys() == expected.keys()
+    factor = float(found["gain"].norm() / expected["gain"].norm())
+    assert factor > 1
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, factor * expected[name], rtol=1e-3, atol=1e-4), name
 
 
 def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +103,9 @@ def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> 
     assert objective.rated is not None
     compress = objective.rated.compress
 
-    def spy(
-        pixels: torch.Tensor, rates: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def spy(pixels: torch.Tensor, rates: torch.Tensor) -> Compressed:
         seen.append(rates)
-        return compress(pixels, rates, generator)
+        return compress(pixels, rates)
 
     monkeypatch.setattr(objective.rated, "compress", spy)
     figures, _, received = objective(torch.rand(3, 3, 32, 32), torch.Generator().manual_seed(0))

@@ -1,0 +1,192 @@
+"""The loss of a forensic training, see ``forensic``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dcncodec.forensics.channel import Channel, as_bytes
+from dcncodec.forensics.manipulations import manipulate_all
+from dcncodec.forensics.prnu.learning import NoiseResidual, correlation
+from dcncodec.formats.geometry import STRIDE
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
+from dcncodec.models.fan import FAN
+from dcncodec.models.nip import Pipeline
+from dcncodec.models.vr import VR
+from dcncodec.train.engine.recipes import ForensicRecipe
+from dcncodec.train.tasks.codec import codec_loss, distortion
+from dcncodec.train.tasks.forensic_field import passed_on
+from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
+
+
+class ForensicLoss(nn.Module):
+    """Manipulations, channel and FAN with their common loss, and that of a fingerprint.
+
+    Args:
+        channel: with the codec, if it has one.
+        fan: the classifier; None where there are no classes to tell apart.
+        recipe: classes, weights and what is trainable.
+        precision: bfloat16 for mixed precision, float32 otherwise.
+        nip: the camera pipeline, if there is one.
+        critic: a FAN that stays as it is. It knows the traces before the FAN that learns does, and
+            so shows the codec which of them it loses from the first step.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        fan: FAN | None,
+        recipe: ForensicRecipe,
+        precision: torch.dtype,
+        nip: Pipeline | None = None,
+        critic: FAN | None = None,
+    ) -> None:
+        super().__init__()
+        self.critic = critic
+        self.channel, self.fan, self.nip = channel, fan, nip
+        self.recipe, self.precision = recipe, precision
+        codec = channel.codec
+        self.rated = RatedCodec(codec, recipe, precision) if isinstance(codec, VR) else None
+        self.noise = NoiseResidual() if recipe.keep else None
+        self.share = 1.0
+        """Of the budget that is used: rates are drawn by it."""
+
+    def forward(
+        self,
+        photos: Tensor | None,
+        generator: torch.Generator,
+        stacks: Tensor | None = None,
+        labels: Tensor | None = None,
+        taken: Tensor | None = None,
+        patterns: Tensor | None = None,
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Figures of a batch, and what went into the compression and came out.
+
+        Args:
+            photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give. None
+                without classes.
+            generator: of the noise.
+            stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
+            labels: (K * B,), where photos are manipulated already: (K * B, 3, P, P).
+            taken: (T, 3, P, P), photos of sensors whose fingerprints should be kept.
+            patterns: (T, P, P), what the sensors left in those.
+
+        Returns:
+            Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse, prnu (mean NCC of
+            residuals and patterns); of those for which there is something. Pictures
+            (K * B + T, 3, P, P) before and after the compression.
+        """
+        recipe = self.recipe
+        learns, develops = (LEARNS_CODEC in recipe.trainable), (LEARNS_NIP in recipe.trainable)
+        grad = torch.is_grad_enabled()
+        figures: dict[str, Tensor] = {}
+        parts = []
+        with torch.set_grad_enabled(develops and grad):
+            if photos is not None:
+                versions, labels, nip_mse = self._versions(photos, generator, stacks, labels)
+                figures["nip_mse"] = nip_mse.detach()
+                parts.append(self.channel.prepare(versions))
+            if taken is not None:
+                parts.append(self.channel.prepare(taken))
+            sent = torch.cat(parts).contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled((learns or develops) and grad):
+            others = 0 if taken is None else len(taken)
+            received, cost, bpp, price = self._compress(sent, others, generator)
+        logits, told = self._judge(received[: len(received) - others], generator)
+        figures["mse"] = (received - sent).square().mean().detach()
+        figures["bpp"] = bpp
+        loss = recipe.lambda_c * cost if learns else torch.zeros_like(cost)
+        if logits is not None:
+            assert labels is not None
+            cross_entropy = functional.cross_entropy(logits, labels)
+            loss = loss + cross_entropy
+            figures["cross_entropy"] = cross_entropy.detach()
+            figures["accuracy"] = (logits.argmax(1) == labels).float().mean()
+            if told is not None:
+                loss = loss + recipe.critic_weight * functional.cross_entropy(told, labels)
+        if taken is not None:
+            assert self.noise is not None
+            assert patterns is not None
+            kept = correlation(self.noise(received[-others:]), patterns)
+            worth = recipe.lambda_c * recipe.keep_weight * price[-others:]
+            loss = loss + (worth * (1 - kept)).mean()
+            figures["prnu"] = kept.detach().mean()
+        if develops:
+            loss = loss + recipe.lambda_n * distortion(nip_mse)
+        return {"loss": loss} | figures, sent, received
+
+    def _versions(
+        self,
+        photos: Tensor,
+        generator: torch.Generator,
+        stacks: Tensor | None,
+        labels: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Manipulated versions of photos, their labels, and the pipeline's mean squared error."""
+        developed = photos
+        if self.nip is not None:
+            assert stacks is not None
+            with self._mixed(photos):
+                developed = self.nip(stacks.contiguous(memory_format=torch.channels_last))
+        nip_mse = (developed - photos).square().mean()
+        if labels is not None:
+            return developed, labels, nip_mse
+        recipe = self.recipe
+        versions, labels = manipulate_all(
+            as_bytes(developed), recipe.classes, generator, recipe.vary_strengths
+        )
+        return versions, labels, nip_mse
+
+    def _compress(
+        self, sent: Tensor, others: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is received of pictures, of which the last are not manipulated.
+
+        Returns:
+            Pictures; the codec's own loss (0 where it does not learn); bits per pixel; and what one
+            of those costs in that loss, (1,) or of each picture.
+        """
+        recipe = self.recipe
+        nothing = torch.zeros(1, device=sent.device)
+        if self.rated is not None:
+            # All versions of a photo have its rate.
+            kinds = max(1, len(recipe.classes))
+            count = (len(sent) - others) // kinds
+            drawn = draw_rates(recipe, self.share, count + others, generator)
+            rates = torch.cat([drawn[:count].repeat(kinds), drawn[count:]]).to(sent.device)
+            compressed = self.rated.compress(sent, rates)
+            received = as_bytes(compressed.pictures)
+            cost = self.rated.cost(sent, received, rates, compressed)
+            return received, cost, compressed.bpp.detach().mean(), self.rated.price(rates)
+        with self._mixed(sent):
+            received, entropy = self.channel.compress(sent)
+        if entropy is None:
+            return received, nothing.sum(), nothing.sum(), nothing
+        assert self.channel.codec is not None
+        features = self.channel.codec.latent_channels / STRIDE**2
+        bpp = entropy.detach() * features
+        if LEARNS_CODEC not in recipe.trainable:
+            return received, nothing.sum(), bpp, nothing
+        mse = (received - sent).square().mean()
+        cost = codec_loss(recipe, sent, received, mse, entropy)
+        return received, cost, bpp, nothing + recipe.lambda_h / features
+
+    def _judge(
+        self, received: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """What FAN and critic make of pictures: logits, None where there is no such network."""
+        if self.fan is None:
+            return None, None
+        grad = torch.is_grad_enabled()
+        seen = passed_on(received, generator) if self.recipe.resave and grad else received
+        with self._mixed(received):
+            logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
+            if self.critic is None or not grad:
+                return logits, None
+            return logits, self.critic(received.contiguous(memory_format=torch.channels_last))
+
+    def _mixed(self, pixels: Tensor) -> torch.autocast:
+        """Within it networks run in the training's precision."""
+        mixed = self.precision != torch.float32
+        return torch.autocast(pixels.device.type, self.precision, enabled=mixed)
