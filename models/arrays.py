@@ -39,12 +39,10 @@ class Weights:
         try:
             found = read_tensors(folder.content)
         except ValueError:
-            raise ModelError(
-                f"{folder.weights}: damaged weights; install the model again"
-            ) from None
+            raise damaged(folder) from None
         self._left = {name: tensor for name, tensor in found.items() if name.startswith(parts)}
         if any(not name.startswith(parts + others) for name in found):
-            raise self._misfit()
+            raise misfit(self._folder)
 
     def take(self, name: str, *shape: int) -> Tensor:
         """A tensor of floating point.
@@ -54,9 +52,9 @@ class Weights:
         """
         tensor = self._left.pop(name, None)
         if tensor is None or tensor.shape != shape:
-            raise self._misfit()
+            raise misfit(self._folder)
         if tensor.kind not in FLOATS:
-            raise not_finite(self._folder, tensor)
+            raise not_finite(self._folder, name)
         return tensor
 
     def take_number(self, name: str) -> float:
@@ -68,7 +66,7 @@ class Weights:
         tensor = self.take(name)
         value = _number(tensor)
         if not math.isfinite(value):
-            raise not_finite(self._folder, tensor)
+            raise not_finite(self._folder, name)
         return value
 
     def check_all_taken(self) -> None:
@@ -78,18 +76,25 @@ class Weights:
             ModelError: it is, so the network is another one than it was taken for.
         """
         if self._left:
-            raise self._misfit()
-
-    def _misfit(self) -> ModelError:
-        return ModelError(
-            f"{self._folder.weights}: does not fit the architecture in its card; install it again"
-        )
+            raise misfit(self._folder)
 
 
-def not_finite(folder: ModelFolder, tensor: Tensor) -> ModelError:
+def damaged(folder: ModelFolder) -> ModelError:
+    """What is raised for a file that holds no tensors."""
+    return ModelError(f"{folder.weights}: damaged weights; install the model again")
+
+
+def misfit(folder: ModelFolder) -> ModelError:
+    """What is raised for weights of another network."""
+    return ModelError(
+        f"{folder.weights}: does not fit the architecture in its card; install it again"
+    )
+
+
+def not_finite(folder: ModelFolder, name: str) -> ModelError:
     """What is raised for weights that cannot be calculated with."""
     return ModelError(
-        f"{folder.weights}: weights {tensor.name} are not all finite numbers of floating point; "
+        f"{folder.weights}: weights {name} are not all finite numbers of floating point; "
         "train it anew"
     )
 

@@ -11,6 +11,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from dcncodec.errors import ModelError
+from dcncodec.models.arrays import damaged, misfit, not_finite
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families import find_codec, find_family
@@ -95,7 +96,7 @@ def read_weights(folder: ModelFolder) -> dict[str, Tensor]:
     try:
         return load(folder.content)
     except SafetensorError:
-        raise ModelError(f"{folder.weights}: damaged weights; install the model again") from None
+        raise damaged(folder) from None
 
 
 def fill(
@@ -115,15 +116,10 @@ def fill(
     weights = read_weights(folder) if weights is None else weights
     for name, tensor in weights.items():
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise ModelError(
-                f"{folder.weights}: weights {name} are not all finite numbers of floating point; "
-                "train it anew"
-            )
+            raise not_finite(folder, name)
     try:
         floats = {name: tensor.float() for name, tensor in weights.items()}
         network.load_state_dict(floats, assign=True)
     except RuntimeError:
-        raise ModelError(
-            f"{folder.weights}: does not fit the architecture in its card; install it again"
-        ) from None
+        raise misfit(folder) from None
     network.eval().requires_grad_(False)

@@ -158,7 +158,7 @@ class _Net:
         except ModelError as error:
             for tensor, own in self._tensors:
                 if not self.lib.dcn_net_is_finite(own):
-                    raise not_finite(model, tensor) from None
+                    raise not_finite(model, tensor.name) from None
             raise ModelError(f"{model.weights}: {error}") from None
         finally:
             # The C core has its own copies.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.forensics.history import History
 from dcncodec.forensics.operations.hierarchy import LEAVES
 from dcncodec.forensics.operations.operation import Pixels
 from dcncodec.forensics.trace.shapes import Generator
-from dcncodec.forensics.trace.synthesis import KINDS, forge, jpeg_history
+from dcncodec.forensics.trace.synthesis import KINDS, forge
 
+SAVED = History(70, 100)
+"""As programs save photos after they were manipulated."""
 CLEAN_SHARE = 0.15
 """Of the samples for maps: photos without a manipulated part."""
 
@@ -67,7 +70,7 @@ def forged(
             changed, masks[i] = forgery.pixels, forgery.mask
         history = generator.uniform()
         if history < 0.25 or (history < 0.5 and not channels):
-            changed, _ = jpeg_history(changed, generator)
+            changed = SAVED.apply(changed, generator)
         elif history < 0.5:
             codecs[i] = generator.integers(channels)
         pixels[i] = changed

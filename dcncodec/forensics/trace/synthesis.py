@@ -24,7 +24,6 @@ KINDS = (SPLICE, COPY_MOVE, REMOVAL, ENHANCE)
 FEATHER = 2.0
 """Pixels, the widest seam."""
 DONOR_QUALITIES = (60, 96)
-HISTORY_QUALITIES = (70, 101)
 """Of JPEG, from the first to below the second."""
 DONOR_SCALES = (0.6, 1.4)
 DONOR_NOISE = (1.0, 5.0)
@@ -85,14 +84,6 @@ def blend(photo: Pixels, changed: Pixels, mask: Mask, generator: Generator) -> P
         weight = opencv().GaussianBlur(weight, (0, 0), width / 2)
     weight = weight[..., None]
     return to_pixels(photo + weight * (changed.astype(np.float32) - photo))
-
-
-def jpeg_history(pixels: Pixels, generator: Generator) -> tuple[Pixels, str]:
-    """A photo as a program saves it: JPEG on a random lattice."""
-    quality = int(generator.integers(*HISTORY_QUALITIES))
-    subsampling = ("4:2:0", "4:4:4")[generator.integers(2)]
-    saved = jpeg_anywhere(pixels, generator, quality, subsampling)
-    return saved, f"JPEG {quality} {subsampling}"
 
 
 def _splice(photo: Pixels, donor: Pixels, _: Mask, generator: Generator) -> tuple[Pixels, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,7 +64,12 @@ class LatentSet:
 
 
 def analyse(
-    transforms: Transforms, images: ImageSet, count: int, side: int, seed: int
+    transforms: Transforms,
+    images: ImageSet,
+    count: int,
+    side: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> LatentSet:
     """Latents of random crops.
 
@@ -74,6 +79,7 @@ def analyse(
         count: crops.
         side: of a crop in pixels, a multiple of 8, at most the smallest image's.
         seed: of crops and, for codecs that have rates, of those.
+        progress: told after every crop how many are done.
     """
     generator = torch.Generator().manual_seed(seed)
     geometry, cells = transforms.geometry, side // STRIDE
@@ -84,6 +90,7 @@ def analyse(
     for i in range(count):
         crop = images.crops(1, side, generator)[0].cpu().numpy()
         words[i] = transforms.analyse(crop, Area(0, 0, cells, cells), int(rates[i]))
+        progress(i + 1)
     return LatentSet(torch.from_numpy(words), rates)
 
 

@@ -100,8 +100,13 @@ def prepare(
         engine = TorchEngine(load_codec(folder), device, precision)
         transforms = Transforms(engine, folder.geometry, warn)
         held_out = max(1, recipe.crops // 10)
+
+        def tell(done: int) -> None:
+            if done * 10 // recipe.crops > (done - 1) * 10 // recipe.crops:
+                notify(f"analysed {done:,} of {recipe.crops:,} crops")
+
         latents = Latents(
-            analyse(transforms, data.training, recipe.crops, recipe.patch, seed),
+            analyse(transforms, data.training, recipe.crops, recipe.patch, seed, tell),
             analyse(transforms, data.validation, held_out, recipe.patch, seed + 1),
             data.sources,
         )

@@ -17,7 +17,6 @@ from dcncodec.forensics.trace.synthesis import (
     REMOVAL,
     balanced_leaf,
     forge,
-    jpeg_history,
 )
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:128, 150:300])
@@ -68,13 +67,6 @@ def test_a_splice_shows_the_donor() -> None:
             inside = np.abs(forgery.pixels.astype(int) - DONOR)[forgery.mask]
             near = max(near, float((inside < 3).mean()))
     assert near > 0.6
-
-
-def test_a_history_as_a_whole_changes_everything() -> None:
-    saved, detail = jpeg_history(PHOTO, rng())
-    assert saved.shape == PHOTO.shape
-    assert (saved != PHOTO).any(-1).mean() > 0.5
-    assert detail.startswith("JPEG ")
 
 
 def test_every_kind_of_manipulation_has_the_same_chance() -> None:
