@@ -23,7 +23,7 @@ Quality = float | str
 """0 to 100, or one of ``NAMED``."""
 
 MAX_QUALITY = 100
-NAMED = {"low": 50, "medium": 70, "high": 90}
+NAMED = {"low": 35, "medium": 50, "high": 70}
 """Names of qualities: with ``dcn-vr`` about the bits of the paper's three models."""
 DEFAULT_NAME = "medium"
 CHOICES = f"{', '.join(NAMED)} or a number from 0 to {MAX_QUALITY}"

@@ -51,10 +51,10 @@ def test_the_mapping(rated: Path, tiny_model: Path) -> None:
     assert rates[100] == 255
     assert set(np.diff(rates)) == {2, 3}
     names = {name: rate_for(name, folder) for name in NAMED}
-    assert names == {"low": rates[50], "medium": rates[70], "high": rates[90]}
+    assert names == {"low": rates[35], "medium": rates[50], "high": rates[70]}
     image = np.zeros((9, 9, 3), np.uint8)
     # What a file says of its quality is the name that was asked for.
-    asked = (("55", 140, ""), (55, 140, ""), (None, 178, ""), ("high", 230, "high"))
+    asked = (("55", 140, ""), (55, 140, ""), (None, 128, ""), ("high", 178, "high"))
     for quality, rate, name in asked:
         file = container.read(encode(image, quality=quality, model=rated))
         assert (file.rate, file.header.quality) == (rate, name)
