@@ -193,7 +193,8 @@ def _thinned(
             break
         saved = max(whole - excess(len(data)), TIGHT / 10)
         curvature *= (saved / (whole + TIGHT / 2)) ** THINNING
-        if not low < curvature < high:
+        between = low > THINNEST and high < FULLEST
+        if between or not low < curvature < high:
             curvature = math.sqrt(low * high)
     return best
 

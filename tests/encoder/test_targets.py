@@ -153,12 +153,12 @@ def test_what_cannot_be(codec: Codec, tiny_model: Path) -> None:
 def test_pillow(rated: Path) -> None:
     image = Image.fromarray(PHOTO)
     files = []
-    for options in ({"quality": 90}, {"quality": "high"}, {"target_size": 5000}):
+    for options in ({"quality": 70}, {"quality": "high"}, {"target_size": 5000}):
         file = io.BytesIO()
         image.save(file, dcncodec.pillow_plugin.FORMAT, model=rated, **options)
         files.append(file.getvalue())
     rates = [container.read(file).rate for file in files]
-    assert rates[0] == rates[1] == 230
+    assert rates[0] == rates[1] == 178
     assert 4950 <= len(files[2]) <= 5000
     with pytest.raises(OSError, match="the least is"):
         image.save(io.BytesIO(), "DCN", model=rated, target_size=50)

@@ -69,7 +69,7 @@ def trainer(folder: Path, dataset: Dataset, recipe: VRRecipe = TINY) -> VRTraine
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     network = VR(**shape_of(recipe))
-    network.start_from_klt(klt_patches(dataset.training, 0), (0.0005, 0.16))
+    network.start_from_klt(klt_patches(dataset.training, 0), (TINY.lambda_low, TINY.lambda_high))
     return VRTrainer(network, recipe, dataset, folder, 3, torch.float32)
 
 
@@ -88,7 +88,8 @@ def test_the_loss_is_rate_and_distortion() -> None:
     objective = VRLoss(VR(**shape_of(TINY)), replace(TINY, balance=0.0), torch.float32)
     objective.requires_grad_(False)
     pixels, noise = torch.rand(2, 3, 16, 16), torch.rand(2, 6, 2, 2) - 0.5
-    for rate, weight in ((0.0, 0.0005), (255.0, 0.16), (127.5, math.sqrt(0.0005 * 0.16))):
+    low, high = TINY.lambda_low, TINY.lambda_high
+    for rate, weight in ((0.0, low), (255.0, high), (127.5, math.sqrt(low * high))):
         loss, mse, bpp = objective(pixels, torch.full((2,), rate), noise)
         assert float(loss) == pytest.approx(float(bpp + weight * 255**2 * mse), rel=1e-4)
 
@@ -146,7 +147,7 @@ def test_the_slope_of_rounded_bits_is_that_of_noisy_ones() -> None:
 def test_distortion_pulls_at_latents_where_they_are(dataset: Dataset) -> None:
     """With the error of rounding, at the start, the slope is that of the picture without it."""
     network = VR(**shape_of(TINY)).requires_grad_(False)
-    network.start_from_klt(klt_patches(dataset.training, 0), (0.0005, 0.16))
+    network.start_from_klt(klt_patches(dataset.training, 0), (TINY.lambda_low, TINY.lambda_high))
     objective = VRLoss(network, TINY, torch.float32)
     pixels, rate = torch.rand(2, 3, 16, 16), torch.tensor([40.0, 200.0])
     latent = network.analysis(pixels, rate).requires_grad_()
