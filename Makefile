@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 300
 
-.PHONY: demo test lean wheel soak lint asan fuzz clean
+.PHONY: demo test lean wheel soak lint asan tsan fuzz clean
 
 demo: $(VENV)/ready
 	@mkdir -p out
@@ -16,7 +16,7 @@ demo: $(VENV)/ready
 	$(BIN)/dcn decode --force out/photo.dcn out/photo-decoded.png
 	$(BIN)/dcn info out/photo.dcn
 
-test: $(VENV)/ready lint asan fuzz lean
+test: $(VENV)/ready lint asan tsan fuzz lean
 	$(BIN)/python -m pytest
 
 # What works without the extras, with torch kept away.
@@ -49,6 +49,12 @@ asan:
 	$(MAKE) -C csrc/context asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/jpeg asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/net asan SECONDS=$(FUZZ_SECONDS)
+
+# Those that have threads, under ThreadSanitizer.
+tsan:
+	$(MAKE) -C csrc/fse tsan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/context tsan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/net tsan SECONDS=$(FUZZ_SECONDS)
 
 # Coverage-guided, where clang is installed.
 fuzz:

@@ -321,6 +321,10 @@ TARGET INLINE dcn_context_error decode_places(block *b, worker *w, open_row *row
     for (size_t p = 0; p < places; p++) {
         rows[p].stream = streams[p];
         rows[p].x++;
+        if (rows[p].x == b->columns) {
+            /* Once the row is known as a whole, another thread may go on with its stream. */
+            b->coded[rows[p].y % b->streams] = streams[p];
+        }
         __atomic_store_n(&b->progress[rows[p].y], (uint32_t)rows[p].x, __ATOMIC_RELEASE);
     }
     return DCN_CONTEXT_OK;
@@ -361,9 +365,6 @@ TARGET static dcn_context_error decode_rows(block *b, worker *w, size_t y, size_
             return error;
         }
         first += rows[first].x == b->columns;
-    }
-    for (size_t i = 0; i < count; i++) {
-        b->coded[(y + i) % b->streams] = rows[i].stream;
     }
     return DCN_CONTEXT_OK;
 }
