@@ -10,7 +10,7 @@ import torch
 
 from dcncodec import likeness
 from dcncodec.formats.image import Picture
-from dcncodec.likeness import measure_likeness, poor_quality, quality_of
+from dcncodec.likeness import GOOD_RATE, measure_likeness, poor_quality, quality_of
 from dcncodec.metrics import ms_ssim, psnr, ssim, to_bytes, to_unit
 
 
@@ -97,9 +97,9 @@ def test_bytes_and_floats() -> None:
 def test_poor_quality_is_said() -> None:
     assert poor_quality({"psnr": None, "ssim": None}) is None
     assert poor_quality({"psnr": 20.0, "ssim": 0.5}) is None
-    assert poor_quality({"psnr": 28.0, "ssim": 0.9}, rate=146) is None
-    assert poor_quality({"psnr": 27.9, "ssim": 0.9}, rate=145) is None
-    assert "27.9 dB" in str(poor_quality({"psnr": 27.9, "ssim": 0.9}, rate=146))
+    assert poor_quality({"psnr": 28.0, "ssim": 0.9}, rate=GOOD_RATE) is None
+    assert poor_quality({"psnr": 27.9, "ssim": 0.9}, rate=GOOD_RATE - 1) is None
+    assert "27.9 dB" in str(poor_quality({"psnr": 27.9, "ssim": 0.9}, rate=GOOD_RATE))
     notice = poor_quality({"psnr": 6.04, "ssim": 0.1}, "a.png")
     assert notice is not None
     assert (notice.kind, notice.source) == ("quality", "a.png")
