@@ -26,7 +26,27 @@ static void finish(const product *p, const float *sums, size_t place, size_t col
     }
 }
 
-static void multiply(const product *p, size_t places)
+/* Adds four bytes of input times a row: a factor, or two of bfloat16. */
+INLINE void add_word(float *sums, const unsigned char *in, const float *row, int bf16)
+{
+    if (!bf16) {
+        float a;
+        memcpy(&a, in, sizeof a);
+        for (size_t j = 0; j < UNIT; j++) {
+            sums[j] += a * row[j];
+        }
+        return;
+    }
+    uint16_t a[2], b[2 * UNIT];
+    memcpy(a, in, sizeof a);
+    memcpy(b, row, sizeof b);
+    for (size_t j = 0; j < UNIT; j++) {
+        sums[j] +=
+            from_bf16(a[0]) * from_bf16(b[2 * j]) + from_bf16(a[1]) * from_bf16(b[2 * j + 1]);
+    }
+}
+
+INLINE void multiply_words(const product *p, size_t places, int bf16)
 {
     const float *matrix = p->matrix;
     for (size_t column = 0; column < p->units * UNIT; column += UNIT) {
@@ -37,11 +57,7 @@ static void multiply(const product *p, size_t places)
             for (size_t line = 0; line < p->lines; line++) {
                 const unsigned char *const in = p->in + line * p->in_line + place * p->in_step;
                 for (size_t k = 0; k < p->words; k++, row += UNIT) {
-                    float a;
-                    memcpy(&a, in + 4 * k, sizeof a);
-                    for (size_t j = 0; j < UNIT; j++) {
-                        sums[j] += a * row[j];
-                    }
+                    add_word(sums, in + 4 * k, row, bf16);
                 }
             }
             finish(p, sums, place, column);
@@ -50,30 +66,14 @@ static void multiply(const product *p, size_t places)
     }
 }
 
+static void multiply(const product *p, size_t places)
+{
+    multiply_words(p, places, 0);
+}
+
 static void multiply_bf16(const product *p, size_t places)
 {
-    const float *matrix = p->matrix;
-    for (size_t column = 0; column < p->units * UNIT; column += UNIT) {
-        for (size_t place = 0; place < places; place++) {
-            float sums[UNIT];
-            memcpy(sums, p->bias + column, sizeof sums);
-            const float *row = matrix;
-            for (size_t line = 0; line < p->lines; line++) {
-                const unsigned char *const in = p->in + line * p->in_line + place * p->in_step;
-                for (size_t k = 0; k < p->words; k++, row += UNIT) {
-                    uint16_t a[2], b[2 * UNIT];
-                    memcpy(a, in + 4 * k, sizeof a);
-                    memcpy(b, row, sizeof b);
-                    for (size_t j = 0; j < UNIT; j++) {
-                        sums[j] += from_bf16(a[0]) * from_bf16(b[2 * j]) +
-                                   from_bf16(a[1]) * from_bf16(b[2 * j + 1]);
-                    }
-                }
-            }
-            finish(p, sums, place, column);
-        }
-        matrix += p->lines * p->words * UNIT;
-    }
+    multiply_words(p, places, 1);
 }
 
 static void filter(const depthwise *d, size_t places)

@@ -88,12 +88,12 @@ def test_results_depend_on_all_code_that_decides_them() -> None:
 def test_levels_of_effort(tmp_path: Path, tiny_model: Path) -> None:
     """Codecs of their own, with files of their own, of one model."""
     folder = str(write_vr(tmp_path / "all-rates"))
-    plain, worked = specs([folder, f"{folder}@6"])
-    assert (plain.name, worked.name) == ("all-rates", "all-rates@6")
+    plain, worked = specs([folder, f"{folder}@1"])
+    assert (plain.name, worked.name) == ("all-rates", "all-rates@1")
     codecs = plain.open(), worked.open()
     assert codecs[0].version("73") != codecs[1].version("73")
     photo = PHOTO[:64, :64]
-    files = [codec.encode(photo, "73") for codec in codecs]
+    files = [codec.encode(photo, "36") for codec in codecs]
     assert files[0] != files[1]
     assert np.array_equal(codecs[0].decode(files[1]), codecs[1].decode(files[1]))
     with pytest.raises(UsageError, match="effort 12: choose 0 to 9"):

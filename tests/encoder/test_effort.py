@@ -22,7 +22,7 @@ from dcncodec.oneline import encode
 from dcncodec.runtime import engine
 
 PHOTO: NDArray[np.uint8] = np.ascontiguousarray(samples.astronaut()[40:101, 180:263])
-RATE = 120
+RATE = 110
 PICTURES = {
     "photo": Picture(PHOTO),
     "grey": from_array(PHOTO[:40, :50, 1]),
@@ -65,7 +65,7 @@ def test_never_worse(codec: Codec, name: str) -> None:
     assert costs[1] <= costs[0] * 1.002 + 0.1
     assert costs[2] <= costs[0] * 1.002 + 0.1
     if name in {"photo", "noise"}:
-        assert costs[2] < costs[0]
+        assert costs[2] < costs[1] < costs[0]
 
 
 def test_several_blocks(codec: Codec) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.files import atomic_write
 from dcncodec.formats.peers import bpg
-from dcncodec.likeness import MS_SSIM_SIDE, ms_ssim, ssim
+from dcncodec.likeness import MS_SSIM_SIDE, decibel, ms_ssim, ssim
 
 FILE = "bpg.json"
 QPS = range(14, 50, 3)
@@ -26,23 +26,17 @@ RANGES = {"all": (0.1, 2.5), "low": (0.1, 0.5), "middle": (0.5, 1.2), "high": (1
 """Bits per pixel of BPG between which curves are compared."""
 
 METRICS = ("psnr", "ssim", "ms_ssim")
-LEAST_LOSS = 1e-10
-"""Of a likeness, as in ``likenesses``."""
 
 Curve = NDArray[np.float64]
 """Rows of bits per pixel and the likenesses of ``METRICS`` in dB, rising."""
 
 
 def likenesses(picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, ...]:
-    """PSNR, SSIM and MS-SSIM of pictures (H, W, 3), all in dB: -10 log10 of the mean squared error
-    and of what the others lack of 1. MS-SSIM is NaN where a side is below 161 pixels."""
+    """PSNR, SSIM and MS-SSIM of pictures (H, W, 3), all in dB, see ``decibel``; MS-SSIM is NaN
+    where a side is below 161 pixels."""
     x, y = picture / 255, decoded / 255
-    losses = (
-        float(((x - y) ** 2).mean()),
-        1 - ssim(x, y),
-        1 - ms_ssim(x, y) if min(x.shape[:2]) >= MS_SSIM_SIDE else math.nan,
-    )
-    return tuple(-10 * math.log10(max(loss, LEAST_LOSS)) for loss in losses)
+    coarse = ms_ssim(x, y) if min(x.shape[:2]) >= MS_SSIM_SIDE else math.nan
+    return tuple(decibel(value) for value in (1 - float(((x - y) ** 2).mean()), ssim(x, y), coarse))
 
 
 @dataclass(frozen=True)
