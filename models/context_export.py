@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.errors import ModelError
-from dcncodec.formats.context import FRACTIONS, PRECISION, ContextModel
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.context_tensors import FRACTIONS, PRECISION
 
 Float = NDArray[np.float64]
 Tensors = dict[str, NDArray[Any]]

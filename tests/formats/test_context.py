@@ -19,8 +19,9 @@ from safetensors.numpy import save
 from dcncodec.errors import FormatError, ModelError
 from dcncodec.formats import context
 from dcncodec.formats.coding import MAX_CODED_BYTES
-from dcncodec.formats.context import TENSORS, ContextModel, digest
+from dcncodec.formats.context import ContextModel
 from dcncodec.formats.context_coder import ContextCoder
+from dcncodec.formats.context_tensors import TENSORS, digest
 from dcncodec.formats.geometry import Area, Geometry
 
 KINDS = ["zero", "sparse", "extreme", "ends"]

@@ -11,7 +11,8 @@ from context_samples import float_weights
 from numpy.typing import NDArray
 
 from dcncodec.errors import ModelError
-from dcncodec.formats.context import FRACTIONS, PRECISION, ContextModel
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.context_tensors import FRACTIONS, PRECISION
 from dcncodec.models import context
 from dcncodec.models import context_export as export
 from dcncodec.train.engine.context_part import context_part
