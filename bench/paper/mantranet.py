@@ -41,7 +41,7 @@ from dcncodec.models.trace import SIZES, Trace
 from dcncodec.plotting import new_figure, save_figure
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.train.engine.data import Dataset, load_images
-from dcncodec.train.engine.recipes import TRACE_RECIPES
+from dcncodec.train.engine.presets import TRACE_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks.trace import FeaturesTrainer
 

@@ -248,7 +248,7 @@ def step_seconds(
     optimiser, so that the quantiser's true share is smaller still.
     """
     from dcncodec.models.dcn import DCN
-    from dcncodec.train.engine.recipes import RECIPES
+    from dcncodec.train.engine.presets import RECIPES
     from dcncodec.train.tasks.codec import CodecLoss
 
     torch.manual_seed(0)

@@ -21,7 +21,8 @@ from dcncodec.errors import DcnError
 from dcncodec.models.dcn import DCN
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.train.engine.data import Dataset, load_images
-from dcncodec.train.engine.recipes import LAMBDA_H, RECIPES, Recipe
+from dcncodec.train.engine.presets import RECIPES
+from dcncodec.train.engine.recipes import LAMBDA_H, Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks.codec import CodecLoss, Trainer, validate
 

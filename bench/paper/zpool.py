@@ -26,7 +26,7 @@ from dcncodec.models.roles import Role
 from dcncodec.models.trace import SIZES, Anomaly, Size, Statistics, Trace, decision_layer
 from dcncodec.runtime.devices import choose_device, choose_precision
 from dcncodec.train.engine.data import Dataset, load_images
-from dcncodec.train.engine.recipes import PAPER_PATCH, TRACE_RECIPES
+from dcncodec.train.engine.presets import PAPER_PATCH, TRACE_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks.trace import MapTrainer
 from dcncodec.train.tasks.trace_setup import FAST_MAP_BATCH

@@ -21,7 +21,7 @@ from dcncodec.models.registry import WEIGHTS, list_models, open_folder
 from dcncodec.models.roles import Role
 from dcncodec.train.engine.checkpoint import FILE, Header, Progress, save_checkpoint
 from dcncodec.train.engine.optimiser import Optimiser
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.tasks.forensic import ForensicTrainer
 from dcncodec.train.tasks.forensic_export import export_forensic
 

@@ -1,6 +1,6 @@
-"""Training recipes. ``paper`` follows section 3.4; ``fast`` needs far fewer steps.
+"""What a training is described by: one recipe class for each kind.
 
-``python -m dcncodec.bench.paper.recipes`` measures what each deviation of ``fast`` buys.
+``presets`` has the values.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from typing import ClassVar, Literal
 
 from dcncodec.quantise import CODEBOOK_BITS, Histogram
 
-PAPER_BATCH = 50
-PAPER_PATCH = 128
 DECAY_EPOCHS = 100
 """Of forensic training (section 4.2)."""
 LAMBDA_H = 250.0
 """Weight of the entropy (bits per feature) against the L2 loss summed over the paper's batch."""
-FAST_LAMBDA_H, FAST_LAMBDA_SSIM = 600.0, 10_000.0
-"""1 - SSIM then counts about as much as L2: the same rate and PSNR give a higher SSIM."""
 
 LAMBDA_LOW, LAMBDA_HIGH = 0.0015, 0.5
 """Weights of 255^2 mean squared error against bits per pixel at rates 0 and 255."""
@@ -90,32 +86,6 @@ class Recipe:
         if self.schedule == "constant":
             return warmed
         return warmed * 0.5 * (1 - math.cos(math.pi * left))
-
-
-RECIPES = {
-    "paper": Recipe(
-        batch=PAPER_BATCH,
-        patch=PAPER_PATCH,
-        learning_rate=1e-4,
-        schedule="halving",
-        max_steps=250_000,
-    ),
-    "fast": Recipe(
-        batch=8,
-        patch=PAPER_PATCH,
-        learning_rate=1e-3,
-        schedule="cosine",
-        max_steps=20_000,
-        lambda_h=FAST_LAMBDA_H,
-        lambda_ssim=FAST_LAMBDA_SSIM,
-        histogram="channel",
-        warmup_steps=200,
-        average_decay=0.998,
-        clip_norm=20_000.0,
-        muon=True,
-        straight_through=True,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -313,107 +283,3 @@ class TraceRecipe(Recipe):
     def __post_init__(self) -> None:
         # As in ForensicRecipe.
         object.__setattr__(self, "codecs", tuple(self.codecs))
-
-
-FORENSIC_RECIPES = {
-    "paper": ForensicRecipe(
-        batch=20,
-        patch=PAPER_PATCH,
-        learning_rate=1e-4,
-        schedule="decay",
-        max_steps=100_000,
-        histogram="channel",
-    ),
-    "fast": ForensicRecipe(
-        batch=4,
-        patch=PAPER_PATCH,
-        learning_rate=1e-3,
-        schedule="cosine",
-        max_steps=6_000,
-        lambda_h=FAST_LAMBDA_H,
-        lambda_ssim=FAST_LAMBDA_SSIM,
-        histogram="channel",
-        warmup_steps=100,
-        average_decay=0.995,
-        muon=True,
-        straight_through=True,
-        vary_strengths=True,
-        implementations="field",
-        grid="random",
-        history="88-100",
-        resave=True,
-        encoder_rest=0.6,
-        tuning_rate=0.2,
-    ),
-}
-
-NIP_RECIPES = {
-    "paper": NipRecipe(
-        batch=20,
-        patch=PAPER_PATCH,
-        learning_rate=1e-4,
-        schedule="decay",
-        max_steps=50_000,
-    ),
-    "fast": NipRecipe(
-        batch=8,
-        patch=PAPER_PATCH,
-        learning_rate=1e-3,
-        schedule="cosine",
-        max_steps=10_000,
-        warmup_steps=100,
-        average_decay=0.995,
-        muon=True,
-    ),
-}
-
-CONTEXT_RECIPES = {
-    "fast": ContextRecipe(
-        batch=2,
-        patch=256,
-        learning_rate=5e-3,
-        schedule="cosine",
-        max_steps=8_000,
-        warmup_steps=50,
-        average_decay=0.995,
-        clip_norm=1.0,
-        muon=True,
-    ),
-}
-
-VR_RECIPES = {
-    "fast": VRRecipe(
-        batch=8,
-        patch=PAPER_PATCH,
-        learning_rate=3e-3,
-        schedule="constant",
-        max_steps=500_000,
-        warmup_steps=100,
-        average_decay=0.999,
-        clip_norm=1.0,
-        muon=True,
-    ),
-}
-
-TRACE_RECIPES = {
-    "paper": TraceRecipe(
-        batch=64,
-        patch=PAPER_PATCH,
-        learning_rate=1e-4,
-        schedule="halving",
-        max_steps=500_000,
-        size="paper",
-        classes=385,
-    ),
-    "fast": TraceRecipe(
-        batch=32,
-        patch=64,
-        learning_rate=2e-3,
-        schedule="cosine",
-        max_steps=8_000,
-        warmup_steps=50,
-        average_decay=0.995,
-        clip_norm=1.0,
-        muon=True,
-    ),
-}

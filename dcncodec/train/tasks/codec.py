@@ -15,7 +15,8 @@ from dcncodec.quantise import Quantiser, quantise_in_training
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet, augment_gamma
 from dcncodec.train.engine.log import COLUMNS
-from dcncodec.train.engine.recipes import PAPER_BATCH, PAPER_PATCH, Recipe
+from dcncodec.train.engine.presets import PAPER_BATCH, PAPER_PATCH
+from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import Run
 
 VALIDATION_CROPS = 32

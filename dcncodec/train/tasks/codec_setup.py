@@ -17,7 +17,8 @@ from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.export import export_model
-from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.presets import RECIPES
+from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.codec import Trainer

@@ -37,8 +37,9 @@ from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_he
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.data import Source, load_images
 from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.presets import CONTEXT_RECIPES
 from dcncodec.train.engine.processes import rank_and_world
-from dcncodec.train.engine.recipes import CONTEXT_RECIPES, ContextRecipe
+from dcncodec.train.engine.recipes import ContextRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.context import ContextTrainer, LatentSet, analyse, start

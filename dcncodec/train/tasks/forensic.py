@@ -34,8 +34,9 @@ from dcncodec.models.nip import Pipeline
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet
+from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
-from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Run
 from dcncodec.train.engine.varied import varied_crops
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field

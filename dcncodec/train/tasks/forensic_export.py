@@ -25,7 +25,8 @@ from dcncodec.train.engine.export import (
     write_model,
 )
 from dcncodec.train.engine.log import read_log
-from dcncodec.train.engine.recipes import PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.presets import PAPER_PATCH
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
 from dcncodec.train.tasks.forensic_sensor import trainer_of
 from dcncodec.train.tasks.vr import as_read

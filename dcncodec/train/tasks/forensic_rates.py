@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.vr import VR
-from dcncodec.train.engine.recipes import VR_RECIPES, ForensicRecipe
+from dcncodec.train.engine.presets import VR_RECIPES
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.tasks.codec import distortion
 from dcncodec.train.tasks.vr import GREY_LEVELS, LINEAR, NETWORKS, VRLoss
 

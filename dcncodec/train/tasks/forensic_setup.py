@@ -28,8 +28,9 @@ from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, load_images
+from dcncodec.train.engine.presets import FORENSIC_RECIPES, PAPER_PATCH
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES, PAPER_PATCH, ForensicRecipe
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.forensic import ForensicTrainer, with_gauges

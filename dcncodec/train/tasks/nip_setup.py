@@ -18,8 +18,9 @@ from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
 from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.presets import NIP_RECIPES
 from dcncodec.train.engine.raw_data import load_frames
-from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe
+from dcncodec.train.engine.recipes import NipRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.nip import NipTrainer

@@ -25,7 +25,8 @@ from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_he
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
-from dcncodec.train.engine.recipes import PAPER_PATCH, TRACE_RECIPES, TraceRecipe
+from dcncodec.train.engine.presets import PAPER_PATCH, TRACE_RECIPES
+from dcncodec.train.engine.recipes import TraceRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.trace import FeaturesTrainer, MapTrainer, TraceTrainer

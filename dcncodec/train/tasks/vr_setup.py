@@ -33,7 +33,8 @@ from dcncodec.train.engine.context_part import CONTEXT_FILE, Block, context_part
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.export import describe_run, write_model
 from dcncodec.train.engine.log import read_log
-from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
+from dcncodec.train.engine.presets import VR_RECIPES
+from dcncodec.train.engine.recipes import VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.vr import VRTrainer, as_read, klt_patches, sent_latents

@@ -21,7 +21,8 @@ from dcncodec.train.engine.checkpoint import (
 )
 from dcncodec.train.engine.data import Source
 from dcncodec.train.engine.optimiser import Optimiser
-from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.presets import RECIPES
+from dcncodec.train.engine.recipes import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from dcncodec.train.engine.data import Source
 from dcncodec.train.engine.export import export_model
 from dcncodec.train.engine.log import Log
 from dcncodec.train.engine.optimiser import Optimiser
-from dcncodec.train.engine.recipes import RECIPES
+from dcncodec.train.engine.presets import RECIPES
 
 
 @pytest.fixture(scope="module")

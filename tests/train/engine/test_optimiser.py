@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from dcncodec.train.engine.optimiser import Optimiser, orthogonalise
-from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.presets import RECIPES
+from dcncodec.train.engine.recipes import Recipe
 
 
 def net() -> nn.Module:

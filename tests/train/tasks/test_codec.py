@@ -17,7 +17,8 @@ from dcncodec.train.engine import run as base
 from dcncodec.train.engine.checkpoint import read_average, read_header
 from dcncodec.train.engine.data import Dataset
 from dcncodec.train.engine.log import Log, read_log
-from dcncodec.train.engine.recipes import RECIPES, Recipe
+from dcncodec.train.engine.presets import RECIPES
+from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks.codec import CodecLoss, Trainer, validate
 

@@ -22,7 +22,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.registry import open_folder
 from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.export import write_codec
-from dcncodec.train.engine.recipes import RECIPES
+from dcncodec.train.engine.presets import RECIPES
 from dcncodec.train.tasks import context_setup
 from dcncodec.train.tasks.context_setup import (
     LATENTS_FILE,

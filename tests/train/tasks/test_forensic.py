@@ -23,8 +23,9 @@ from dcncodec.models.nip import INet
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.raw_data import RawDataset, load_frames
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe, Recipe
+from dcncodec.train.engine.recipes import ForensicRecipe, Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dcncodec.forensics.history import LATTICE
 from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
 
 CLASSES = ("native", "jpeg", "median")

@@ -14,7 +14,7 @@ from dcncodec.forensics.channel import Channel
 from dcncodec.models.fan import FAN
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.data import Dataset, pack
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES, VR_RECIPES
+from dcncodec.train.engine.presets import FORENSIC_RECIPES, VR_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.codec import LOSS_PIXELS

@@ -20,7 +20,8 @@ from dcncodec.models.fan import FAN
 from dcncodec.models.registry import open_folder
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.data import Dataset, pack
-from dcncodec.train.engine.recipes import FORENSIC_RECIPES, ForensicRecipe
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer

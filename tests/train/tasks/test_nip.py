@@ -19,8 +19,9 @@ from dcncodec.models.nip import DNet, INet
 from dcncodec.models.registry import open_folder
 from dcncodec.models.roles import Role
 from dcncodec.train.engine.checkpoint import FILE
+from dcncodec.train.engine.presets import NIP_RECIPES
 from dcncodec.train.engine.raw_data import RawDataset, RawSet, load_frames
-from dcncodec.train.engine.recipes import NIP_RECIPES, NipRecipe
+from dcncodec.train.engine.recipes import NipRecipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import nip
 from dcncodec.train.tasks.nip import NipLoss, NipTrainer, validate

@@ -20,7 +20,8 @@ from dcncodec.models.trace import SIZES, Trace
 from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.checkpoint import read_average
 from dcncodec.train.engine.data import Dataset, load_images
-from dcncodec.train.engine.recipes import TRACE_RECIPES, TraceRecipe
+from dcncodec.train.engine.presets import TRACE_RECIPES
+from dcncodec.train.engine.recipes import TraceRecipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import trace as task
 from dcncodec.train.tasks.trace import FeaturesLoss, FeaturesTrainer, Forgeries, MapTrainer, Patches

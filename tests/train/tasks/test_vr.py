@@ -22,7 +22,8 @@ from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import FILE, read_header
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.log import read_log
-from dcncodec.train.engine.recipes import VR_RECIPES, VRRecipe
+from dcncodec.train.engine.presets import VR_RECIPES
+from dcncodec.train.engine.recipes import VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget
 from dcncodec.train.engine.similarity import similarities
 from dcncodec.train.tasks import vr
