@@ -3,7 +3,10 @@
 from cffi import FFI
 
 FOLDER = "csrc/net"
-SOURCES = ["net_model.c", "net_run.c", "net_plain.c", "net_avx2.c", "net_avx512.c"]
+SOURCES = [
+    f"net_{name}.c"
+    for name in ("check", "order", "model", "workspace", "layers", "run", "plain", "avx2", "avx512")
+]
 
 ffibuilder = FFI()
 ffibuilder.cdef(
@@ -58,7 +61,9 @@ ffibuilder.set_source(
     '#include "net.h"',
     sources=[f"{FOLDER}/{name}" for name in SOURCES],
     include_dirs=[FOLDER],
-    depends=[f"{FOLDER}/{name}.h" for name in ("net", "net_common", "net_kernels")],
+    depends=[
+        f"{FOLDER}/net{name}.h" for name in ("", "_common", "_kernels", "_model", "_run", "_tensor")
+    ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
     extra_link_args=["-pthread"],

@@ -27,11 +27,12 @@ enum { UNIT = 16, STRIP = 48, ALIGNMENT = 64, COLOURS = 3, PIXEL = 4 };
 
 /* One product for some places of a row. Steps of places are in elements of their buffers. */
 typedef struct {
-    const unsigned char *in; /* of the first place: float, or pairs of bfloat16 */
-    size_t in_step, in_line; /* bytes between places and between rows of the kernel */
-    size_t lines, words;     /* rows of the kernel; factors of 4 bytes in each */
-    const float *matrix;     /* see dcn_net.matrix */
-    size_t units;            /* of columns */
+    /* What each row of the kernel covers for the first place: float, or pairs of bfloat16. */
+    const unsigned char *in[DCN_NET_MAX_SIDE];
+    size_t in_step;      /* bytes between places */
+    size_t lines, words; /* rows of the kernel; factors of 4 bytes in each */
+    const float *matrix; /* see dcn_net.matrix */
+    size_t units;        /* of columns */
     const float *bias;
     const float *add; /* or NULL */
     size_t add_step;
@@ -44,8 +45,8 @@ typedef struct {
 
 /* Depthwise 3x3 for some places of a row. */
 typedef struct {
-    const float *in; /* left and above the first place */
-    size_t step, line;
+    const float *in[3]; /* left of the first place: above it, beside it, below it */
+    size_t step;
     const float *weights, *bias; /* (9, step), (step) */
     float *wide;
     uint16_t *narrow;
@@ -68,7 +69,8 @@ extern const kernels dcn_net_avx2, dcn_net_avx512;
 typedef struct {
     uint32_t channels, scale, local;
     size_t step;      /* numbers that a place has, with padding */
-    size_t border;    /* of zeros around a plane */
+    size_t border;    /* of zeros beside a plane; those above and below it are one row for all */
+    size_t span;      /* rows of latents that a plane needs beside those of a band */
     int wide, narrow; /* kept as float; as bfloat16 */
 } buffer;
 
@@ -101,6 +103,7 @@ struct dcn_net {
     stage stages[DCN_NET_MAX_LAYERS];
     size_t reach;     /* latents around the part that is wanted of which the input is needed */
     size_t bias_size; /* of all layers with a bias by rate */
+    int banded;       /* whether stages may follow each other band by band */
     uint32_t synthesis, channels, stride, knots;
     float gain;
     const float *log_gains; /* or NULL */

@@ -52,7 +52,7 @@ TARGET INLINE void finish(const product *p, VECTOR sums[TILE][PANEL], size_t m, 
             }                                                                                      \
         }                                                                                          \
         for (size_t line = 0; line < p->lines; line++) {                                           \
-            const unsigned char *in = p->in + line * p->in_line + place * p->in_step;              \
+            const unsigned char *in = p->in[line] + place * p->in_step;                            \
             for (size_t k = 0; k < p->words; k++, in += 4, matrix += n * LANES) {                  \
                 VECTOR row[PANEL];                                                                 \
                 UNROLLED for (size_t j = 0; j < n; j++)                                            \
@@ -109,12 +109,11 @@ DEFINE_MULTIPLY(multiply, TARGET, tile, PANELS)
 TARGET static void filter(const depthwise *d, size_t places)
 {
     for (size_t x = 0; x < places; x++) {
-        const float *const in = d->in + x * d->step;
         for (size_t c = 0; c < d->step; c += LANES) {
             VECTOR sum = LOAD(d->bias + c);
             UNROLLED for (size_t line = 0; line < 3; line++)
             {
-                const float *const at = in + line * d->line + c;
+                const float *const at = d->in[line] + x * d->step + c;
                 const float *const w = d->weights + 3 * line * d->step + c;
                 sum = FUSED(LOAD(at), LOAD(w), sum);
                 sum = FUSED(LOAD(at + d->step), LOAD(w + d->step), sum);

@@ -55,7 +55,7 @@ INLINE void multiply_words(const product *p, size_t places, int bf16)
             memcpy(sums, p->bias + column, sizeof sums);
             const float *row = matrix;
             for (size_t line = 0; line < p->lines; line++) {
-                const unsigned char *const in = p->in + line * p->in_line + place * p->in_step;
+                const unsigned char *const in = p->in[line] + place * p->in_step;
                 for (size_t k = 0; k < p->words; k++, row += UNIT) {
                     add_word(sums, in + 4 * k, row, bf16);
                 }
@@ -82,8 +82,7 @@ static void filter(const depthwise *d, size_t places)
         for (size_t c = 0; c < d->step; c++) {
             float sum = d->bias[c];
             for (size_t tap = 0; tap < 9; tap++) {
-                sum += d->in[tap / 3 * d->line + (x + tap % 3) * d->step + c] *
-                       d->weights[tap * d->step + c];
+                sum += d->in[tap / 3][(x + tap % 3) * d->step + c] * d->weights[tap * d->step + c];
             }
             sum = bent(sum, d->slope);
             if (d->wide != NULL) {
