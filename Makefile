@@ -49,6 +49,7 @@ asan:
 	$(MAKE) -C csrc/context asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/jpeg asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/net asan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/png asan SECONDS=$(FUZZ_SECONDS)
 
 # Those that have threads, under ThreadSanitizer.
 tsan:
@@ -62,7 +63,8 @@ fuzz:
 	    $(MAKE) -C csrc/fse fuzz SECONDS=$(FUZZ_SECONDS) && \
 	    $(MAKE) -C csrc/context fuzz SECONDS=$(FUZZ_SECONDS) && \
 	    $(MAKE) -C csrc/jpeg fuzz SECONDS=$(FUZZ_SECONDS) && \
-	    $(MAKE) -C csrc/net fuzz SECONDS=$(FUZZ_SECONDS); \
+	    $(MAKE) -C csrc/net fuzz SECONDS=$(FUZZ_SECONDS) && \
+	    $(MAKE) -C csrc/png fuzz SECONDS=$(FUZZ_SECONDS); \
 	else \
 	    echo "fuzz: clang is not installed, skipped"; \
 	fi
@@ -73,5 +75,5 @@ $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/*.[ch] 
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c dcncodec/_jpeg.c dcncodec/_net.c
+	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c dcncodec/_jpeg.c dcncodec/_net.c dcncodec/_png.c
 	find . -name __pycache__ -prune -exec rm -rf {} +

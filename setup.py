@@ -8,5 +8,6 @@ setup(
         "csrc/context/build_ffi.py:ffibuilder",
         "csrc/jpeg/build_ffi.py:ffibuilder",
         "csrc/net/build_ffi.py:ffibuilder",
+        "csrc/png/build_ffi.py:ffibuilder",
     ]
 )

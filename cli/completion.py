@@ -18,7 +18,7 @@ def command(shell: str) -> None:
     zsh:  dcn completion zsh > "${fpath[1]}/_dcn"
     fish: dcn completion fish > ~/.config/fish/completions/dcn.fish
     """
-    from dcncodec.cli.main import group
+    from dcncodec.cli.group import group
 
     completion = get_completion_class(shell)
     assert completion is not None

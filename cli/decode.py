@@ -29,6 +29,7 @@ from dcncodec.errors import UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.sections import SIGNATURE
 from dcncodec.formats.suffixes import DCN, WRITTEN, is_picture
+from dcncodec.runtime.engine import choose_threads
 
 if TYPE_CHECKING:
     from dcncodec.codec import Codec
@@ -195,7 +196,7 @@ class DecodeWork:
             picture = strip(picture, self.stripped)
         for notice in picture.notices:
             watch.notice(notice)
-        _write(job, picture, self.file_format, self.force, watch.notice)
+        self._write(job, picture, watch.notice)
         return {
             "input": job.source,
             "output": job.target,
@@ -206,25 +207,29 @@ class DecodeWork:
             "seconds": seconds,
         }
 
+    def _write(self, job: Job, picture: Picture, notify: Notify) -> None:
+        from dcncodec.formats.writing import write_image
+
+        write = partial(
+            write_image,
+            picture,
+            format=self.file_format,
+            notify=notify,
+            threads=choose_threads(self.machine.threads),
+        )
+        if job.target == STREAM:
+            buffer = io.BytesIO()
+            write(buffer)
+            write_stream(buffer.getbuffer())
+            return
+        make_folder(Path(job.target).parent)
+        write(Path(job.target), overwrite=self.force)
+
 
 def _pixels(header: Header, region: Any) -> int:
     """How many will be decoded."""
     left, top, right, bottom = region or (0, 0, header.width, header.height)
     return int((right - left) * (bottom - top))
-
-
-def _write(
-    job: Job, picture: Picture, file_format: str | None, force: bool, notify: Notify
-) -> None:
-    from dcncodec.formats.writing import write_image
-
-    if job.target == STREAM:
-        buffer = io.BytesIO()
-        write_image(picture, buffer, format=file_format, notify=notify)
-        write_stream(buffer.getbuffer())
-        return
-    make_folder(Path(job.target).parent)
-    write_image(picture, Path(job.target), format=file_format, overwrite=force, notify=notify)
 
 
 def _check_target(file_format: str | None, path: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import unicodedata
+import sys
 from contextlib import suppress
-
-import click
+from typing import TextIO
 
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode's control characters, lone surrogates (bytes of file names that are no UTF-8), and the
@@ -33,6 +31,8 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def _escape(character: str) -> str:
+    import unicodedata
+
     if unicodedata.category(character) not in _UNSHOWN and character not in _DIRECTIONS:
         return character
     if "\udc80" <= character <= "\udcff":
@@ -43,16 +43,18 @@ def _escape(character: str) -> str:
 
 def say(text: str) -> None:
     """One line on standard output."""
-    click.echo(escaped(text))
+    _write(sys.stdout, escaped(text))
 
 
 def say_text(text: str) -> None:
     """Lines of a longer text on standard output."""
-    click.echo(escaped(text, keep="\n\t"))
+    _write(sys.stdout, escaped(text, keep="\n\t"))
 
 
 def json_line(facts: object) -> str:
     """Facts as JSON in one line, without control characters."""
+    import json
+
     return json.dumps(facts).replace("\x7f", "\\u007f")
 
 
@@ -60,9 +62,15 @@ def tell(text: str) -> None:
     """One line on standard error: what is going on."""
     # Where nobody can be told, the exit code still tells.
     with suppress(OSError, ValueError):
-        click.echo(escaped(text), err=True)
+        _write(sys.stderr, escaped(text))
 
 
 def complain(text: str) -> None:
     """One line on standard error: an error or a warning."""
     tell(f"dcn: {text}")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:
+        stream.write(f"{text}\n")
+        stream.flush()

@@ -1,109 +1,45 @@
-"""The ``dcn`` command. Sub-commands are imported when they run: torch takes seconds to load."""
+"""The entry of the ``dcn`` command, whose parts are loaded as they are needed: it is to start at
+once."""
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import click
-
-from dcncodec import __version__
-from dcncodec.cli.failures import explain
-from dcncodec.cli.lazy import LazyGroup
-from dcncodec.cli.lines import complain
+from dcncodec.cli import quick
+from dcncodec.cli.lines import complain, say
 from dcncodec.cli.streams import Ended, ended_by_signals, standard_streams
-from dcncodec.cli.warned import warned
 from dcncodec.errors import DcnError
-from dcncodec.notices import DcnWarning
-
-COMMANDS = {
-    "encode": "Compress images into .dcn files.",
-    "decode": "Decompress .dcn files into images.",
-    "recode": "Code .dcn files anew; change their metadata.",
-    "info": "Show what .dcn files hold; check them.",
-    "models": "List, show and verify models.",
-    "train": "Train a codec, a forensic network, a camera pipeline.",
-    "develop": "Develop camera RAW; simulate a camera.",
-    "forensics": "Tell manipulations after compression; measure how well.",
-    "bench": "Measure quality and speed beside other codecs.",
-    "completion": "Print the shell's completion script.",
-}
-
-EPILOG = """\b
-Examples:
-  dcn encode photo.png photo.dcn
-  dcn encode --quality high -d compressed/ photos/
-  dcn decode photo.dcn photo.png
-  dcn recode --strip exif photo.dcn smaller.dcn
-  dcn info photo.dcn
-
-Images are read from PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 and AVIF, and written as PNG,
-JPEG, TIFF, WebP, BMP, PPM and AVIF. A file name - stands for standard input or output.
-"""
-
-
-@click.command(
-    cls=LazyGroup,
-    lazy=COMMANDS,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.version_option(__version__, prog_name="dcn")
-def group() -> None:
-    """A learned image codec, with a toolbox for the forensics of its photos."""
 
 
 def main() -> None:
     """Run the command line; every error that a user can cause ends in one line."""
     code = 1
     try:
-        with ended_by_signals(), standard_streams(), notices_shown():
+        with ended_by_signals(), standard_streams():
             code = _run()
     except Ended as end:
         complain(f"ended by {signal.Signals(end.number).name}")
         code = 128 + end.number
+    except KeyboardInterrupt:
+        complain("interrupted")
+        code = 130
     except DcnError as error:
         complain(str(error))
     if code:
         sys.exit(code)
 
 
-@contextmanager
-def notices_shown() -> Iterator[None]:
-    """Notices that no command takes (`notices.warn`) are lines on standard error, each once."""
-    shown: set[str] = set()
-
-    def show(message: Warning | str, category: type[Warning], *more: Any, **others: Any) -> None:
-        if not issubclass(category, DcnWarning):
-            usual(message, category, *more, **others)
-        elif str(message) not in shown:
-            shown.add(str(message))
-            warned(str(message))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DcnWarning)
-        usual, warnings.showwarning = warnings.showwarning, show
-        yield
-
-
 def _run() -> int:
     """Run the command line; gives its exit code."""
-    try:
-        # What is no exit code is what a command returns: nothing.
-        return group.main(prog_name="dcn", standalone_mode=False) or 0
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except click.Abort:
-        complain("interrupted")
-        return 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return error.exit_code
-    except Exception as error:
-        message, code = explain(error)
-        complain(message)
-        return code
+    done = quick.decode(sys.argv[1:])
+    if done is not None:
+        say(done)
+        # Python would go through everything that was loaded once more at its end.
+        gc.freeze()
+        return 0
+    from dcncodec.cli.group import notices_shown, run
+
+    with notices_shown():
+        return run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from dcncodec.errors import UsageError
 from dcncodec.formats.packed import Metadata
 from dcncodec.formats.suffixes import DCN
 from dcncodec.notices import Notice
+from dcncodec.records import replace
 
 SMALL_BYTES = 2**20
 """Of files whose pictures are small."""

@@ -288,19 +288,14 @@ class Codec:
         if (orientation := file.wrong_orientation) is not None:
             text = f"orientation {orientation} in its metadata is reset: pixels are stored upright"
             self._notify(Notice("metadata", text))
-        metadata = file.metadata
-        exif, xmp = metadata.exif, metadata.xmp
-        if exif is not None or xmp is not None:
-            from dcncodec.formats.metadata import sized
-
-            exif, xmp = sized(exif, xmp, right - left, bottom - top)
+        metadata = file.metadata.sized(right - left, bottom - top)
         return Picture(
             pixels=as_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
             alpha=None if alpha is None else np.ascontiguousarray(alpha[:, left:right]),
             grey=header.grey,
             icc=metadata.icc,
-            exif=exif,
-            xmp=xmp,
+            exif=metadata.exif,
+            xmp=metadata.xmp,
         )
 
     def latents(self, file: container.Reader, area: Area) -> NDArray[np.int16]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from dcncodec.records import record
 
 Kind = Literal[
     "alpha",  # transparency that is missing, or may be
@@ -30,7 +31,7 @@ ABOUT_PIXELS: frozenset[Kind] = frozenset({"alpha", "colour", "damage", "depth",
 """Kinds that matter to those who look at a picture's pixels alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Notice:
     """One thing that the caller should know.
 

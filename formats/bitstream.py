@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats.geometry import CODEBOOK_SIZE, MAX_SIDE
 from dcncodec.formats.sections import Buffer
+from dcncodec.records import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ _GLOBAL_RLE_BYTES = 1
 _GLOBAL = 0
 
 
-@dataclass(frozen=True)
+@record
 class ChannelLayout:
     """Where a coded sequence lies in its block, and how it is coded."""
 
@@ -54,7 +54,7 @@ class ChannelLayout:
     coding: Coding
 
 
-@dataclass(frozen=True)
+@record
 class BlockLayout:
     """The parts of a block.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dcncodec.errors import FormatError
 from dcncodec.formats.geometry import HASH_BYTES, MAX_RATE, MAX_SIDE
 from dcncodec.formats.sections import Buffer
+from dcncodec.records import record
 
 CONTEXT = 1
 """The only coder so far, which has a model of its own."""
@@ -16,7 +15,7 @@ MAX_CODED_BYTES = MAX_SIDE * (MAX_SIDE * MAX_SIDE * 7 + 16) + 512
 """The longest block of that coder (``dcn_context_bound``): 50 bits a latent and streams' ends."""
 
 
-@dataclass(frozen=True)
+@record
 class Coding:
     """What the section says.
 

@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from dcncodec.formats import exif as exif_block
 from dcncodec.formats import metadata, srgb
+from dcncodec.formats.packed import Metadata
 from dcncodec.formats.profiles import ADOBE_CURVE, ADOBE_PRIMARIES, Colorimetry, colour_space
 from dcncodec.formats.survey import Survey, UnsupportedError
 
@@ -116,8 +117,8 @@ def convert(
         _check_profile(icc, grey, facts)
     if image.mode == "P" and _beyond_palette(image):
         facts.say("damage", "has colour numbers beyond its palette")
-    exif, xmp = metadata.sized(exif, xmp, colour.shape[1], colour.shape[0])
-    return Converted(colour, alpha, grey, icc, exif, xmp)
+    kept = Metadata(icc, exif, xmp).sized(colour.shape[1], colour.shape[0])
+    return Converted(colour, alpha, grey, kept.icc, kept.exif, kept.xmp)
 
 
 def _beyond_palette(image: Image.Image) -> bool:

@@ -14,20 +14,17 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from dcncodec.errors import FormatError, MissingLibraryError, ModelError
 from dcncodec.formats.context_tensors import PREFIX, TENSORS, checked, digest, parse, sizes_of
 from dcncodec.formats.geometry import MAX_SIDE
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from dcncodec.formats.sections import Buffer
 
     Latents = NDArray[np.int16]
-
-CODE_WORD = np.dtype(np.int16)
 
 Path = Literal["auto", "plain", "avx2", "vnni"]
 
@@ -48,11 +45,12 @@ class ContextModel:
     """A checked model; it may be used by several threads at once.
 
     Args:
-        tensors: every tensor of ``TENSORS`` by its name, without prefix.
+        tensors: every tensor of ``TENSORS`` by its name, without prefix, in anything with the
+            buffer protocol.
         path: which instructions evaluate the network; all give the same results.
 
     Attributes:
-        tensors: as given, read-only.
+        tensors: as given, in read-only views.
         channels: N.
         sha256: of all tensors, see ``digest``.
 
@@ -60,7 +58,7 @@ class ContextModel:
         ModelError: a tensor is missing, or its type, shape or values are not valid.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], path: Path = "auto") -> None:
+    def __init__(self, tensors: Mapping[str, Any], path: Path = "auto") -> None:
         self.tensors = checked(tensors)
         sizes = sizes_of(self.tensors)
         self.channels = sizes["N"]
@@ -96,7 +94,9 @@ class ContextModel:
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
         """All tensors under the names that a weight file has."""
-        return {PREFIX + name: tensor for name, tensor in self.tensors.items()}
+        import numpy as np
+
+        return {PREFIX + name: np.asarray(tensor) for name, tensor in self.tensors.items()}
 
     def encode(self, latents: Latents, rate: int = 0, threads: int = 1) -> bytes:
         """A block of any code words.
@@ -109,6 +109,8 @@ class ContextModel:
         Raises:
             ValueError: latents of another type or shape, or a rate out of range.
         """
+        import numpy as np
+
         latents, rows, columns = self._block(latents)
         bound = self._lib.dcn_context_bound(self._model, rows, columns)
         # Hardly a block needs a byte per latent; the bound allows for seven.
@@ -138,6 +140,22 @@ class ContextModel:
     ) -> Latents:
         """The code words of a block, int16 (N, rows, columns).
 
+        Arguments and errors are those of ``decode_view``.
+        """
+        import numpy as np
+
+        return np.asarray(self.decode_view(block, rows, columns, rate, threads))
+
+    def decode_view(
+        self,
+        block: Buffer,
+        rows: int,
+        columns: int,
+        rate: int = 0,
+        threads: int = 1,
+    ) -> memoryview:
+        """The same without NumPy: a view of (N, rows, columns).
+
         Args:
             block: all of its bytes and no more.
             rows, columns: of the block, 1..255.
@@ -150,7 +168,7 @@ class ContextModel:
         """
         if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
             raise ValueError(f"a block of {rows} x {columns} latents; sides are 1 to {MAX_SIDE}")
-        latents = np.empty((self.channels, rows, columns), np.int16)
+        latents = bytearray(2 * self.channels * rows * columns)
         result = self._run(
             "decode",
             rows,
@@ -163,7 +181,7 @@ class ContextModel:
         )
         if self._lib.dcn_context_is_error(result):
             raise FormatError(f"context-coded data: {self._message(result)}")
-        return latents
+        return memoryview(latents).cast("h", (self.channels, rows, columns))
 
     def predict(
         self, latents: Latents, rate: int = 0, threads: int = 1
@@ -176,6 +194,8 @@ class ContextModel:
         Raises:
             ValueError: as ``encode``.
         """
+        import numpy as np
+
         latents, rows, columns = self._block(latents)
         means = np.empty(latents.shape, np.int32)
         scales = np.empty(latents.shape, np.uint8)
@@ -199,6 +219,8 @@ class ContextModel:
         Raises:
             ValueError: as ``encode``.
         """
+        import numpy as np
+
         latents, rows, columns = self._block(latents)
         bits = np.empty(latents.shape, np.float32)
         self._run(
@@ -243,7 +265,9 @@ class ContextModel:
         Raises:
             ValueError: arrays of another type or shape, or a rate or code words out of range.
         """
-        targets, rows, columns = self._block(targets, np.dtype(np.float32))
+        import numpy as np
+
+        targets, rows, columns = self._block(targets, "float32")
         if weights.dtype != np.float32 or weights.shape != (self.channels,):
             raise ValueError(f"weights are {weights.dtype} {weights.shape}, not float32 (N,)")
         latents = np.empty(targets.shape, np.int16)
@@ -264,6 +288,17 @@ class ContextModel:
             raise ValueError(f"code words {least}..{most}: {self._message(result)}")
         return latents
 
+    def range_of(self, latents: Any) -> tuple[int, int]:
+        """The least and the largest of code words.
+
+        Args:
+            latents: int16, contiguous, at least one.
+        """
+        words = self._ffi.from_buffer("int16_t[]", latents)
+        found = self._ffi.new("int16_t[2]")
+        self._lib.dcn_context_range(found, words, len(words))
+        return found[0], found[1]
+
     def _parameters(self, sizes: dict[str, int]) -> Any:
         """The C structure over the tensors, which outlive it."""
         parameters = self._ffi.new("dcn_context_parameters *")
@@ -276,13 +311,13 @@ class ContextModel:
             setattr(parameters, field, sizes[letter])
         for name, (kind, _) in TENSORS.items():
             field = name.replace("neighbours.", "neighbour_").replace(".", "_")
-            pointer = self._ffi.from_buffer(f"{np.dtype(kind).name}_t[]", self.tensors[name])
+            pointer = self._ffi.from_buffer(f"{kind}_t[]", self.tensors[name])
             setattr(parameters, field, pointer)
         return parameters
 
-    def _block(
-        self, latents: NDArray[Any], kind: np.dtype[Any] = CODE_WORD
-    ) -> tuple[NDArray[Any], int, int]:
+    def _block(self, latents: NDArray[Any], kind: str = "int16") -> tuple[NDArray[Any], int, int]:
+        import numpy as np
+
         if latents.dtype != kind or latents.ndim != 3 or latents.shape[0] != self.channels:
             raise ValueError(
                 f"latents are {latents.dtype} {latents.shape}, not {kind} ({self.channels}, H, W)"
@@ -300,7 +335,7 @@ class ContextModel:
             raise ValueError(f"rate {rate} is not in 0..255")
         threads = min(max(1, threads), 16)
         size = self._lib.dcn_context_workspace_size(self._model, rows, columns, threads)
-        workspace = np.empty(size, np.uint8)
+        workspace = bytearray(size)
         return int(
             getattr(self._lib, f"dcn_context_{name}")(
                 self._model,

@@ -38,7 +38,7 @@ class ContextCoder:
 
     def encode(self, latents: Latents, rate: int = 0) -> bytes:
         """See ``Coder``."""
-        if self._outside(latents):
+        if latents.min() < self.geometry.first or latents.max() > self.geometry.last:
             raise ValueError(
                 f"code words {latents.min()}..{latents.max()} are not in "
                 f"{self.geometry.first}..{self.geometry.last}"
@@ -47,10 +47,17 @@ class ContextCoder:
 
     def decode(self, block: Buffer, area: Area, rate: int = 0) -> Latents:
         """See ``Coder``."""
-        latents = self.model.decode(block, area.rows, area.columns, rate, self.threads)
-        if self._outside(latents):
+        import numpy as np
+
+        return np.asarray(self.decode_view(block, area, rate))
+
+    def decode_view(self, block: Buffer, area: Area, rate: int = 0) -> memoryview:
+        """The same without NumPy: a view of int16 (N, rows, columns)."""
+        latents = self.model.decode_view(block, area.rows, area.columns, rate, self.threads)
+        least, most = self.model.range_of(latents)
+        if least < self.geometry.first or most > self.geometry.last:
             raise FormatError(
-                f"holds code words {latents.min()}..{latents.max()}, the model has "
+                f"holds code words {least}..{most}, the model has "
                 f"{self.geometry.first}..{self.geometry.last}"
             )
         return latents
@@ -75,6 +82,3 @@ class ContextCoder:
         return self.model.quantise(
             targets, weights, first, last, rate, self.threads, centred=centred
         )
-
-    def _outside(self, latents: Latents) -> bool:
-        return bool(latents.min() < self.geometry.first or latents.max() > self.geometry.last)

@@ -3,22 +3,20 @@
     tensors = checked(parse(weight_file))              # a safetensors file, names `context.*`
     sha256 = digest(tensors)
 
-``formats.context`` codes with them.
+``formats.context`` codes with them. Tensors are anything with the buffer protocol, such as arrays
+of NumPy, which is not needed: decoding is to start at once.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
+from array import array
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.tensors import Tensor, read_tensors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PREFIX = "context."
 """Of the tensors' names in a weight file, beside those of the networks."""
@@ -27,41 +25,40 @@ FRACTIONS = 16
 PRECISION = 15
 """The frequencies of a table add up to 1 << 15."""
 
-TENSORS: dict[str, tuple[type[np.generic], str]] = {
-    "offsets": (np.int8, "K2"),
-    "squash": (np.int16, "T"),
-    "neighbours.weight": (np.int16, "HI"),
-    "before.weight": (np.int16, "HN"),
-    "first.bias": (np.int32, "QH"),
-    "first.shift": (np.uint8, "H"),
-    "hidden.weight": (np.int16, "HH"),
-    "hidden.bias": (np.int32, "H"),
-    "hidden.shift": (np.uint8, "H"),
-    "mean.weight": (np.int16, "NH"),
-    "mean.bias": (np.int32, "N"),
-    "mean.shift": (np.uint8, "N"),
-    "scale.weight": (np.int16, "NH"),
-    "scale.bias": (np.int32, "QN"),
-    "scale.shift": (np.uint8, "N"),
-    "linear_neighbours.weight": (np.int16, "NI"),
-    "linear_before.weight": (np.int16, "NN"),
-    "linear.shift": (np.uint8, "N"),
-    "radius": (np.uint8, "S"),
-    "low_bits": (np.uint8, "S"),
-    "frequencies": (np.uint16, "F"),
+TENSORS: dict[str, tuple[str, str]] = {
+    "offsets": ("int8", "K2"),
+    "squash": ("int16", "T"),
+    "neighbours.weight": ("int16", "HI"),
+    "before.weight": ("int16", "HN"),
+    "first.bias": ("int32", "QH"),
+    "first.shift": ("uint8", "H"),
+    "hidden.weight": ("int16", "HH"),
+    "hidden.bias": ("int32", "H"),
+    "hidden.shift": ("uint8", "H"),
+    "mean.weight": ("int16", "NH"),
+    "mean.bias": ("int32", "N"),
+    "mean.shift": ("uint8", "N"),
+    "scale.weight": ("int16", "NH"),
+    "scale.bias": ("int32", "QN"),
+    "scale.shift": ("uint8", "N"),
+    "linear_neighbours.weight": ("int16", "NI"),
+    "linear_before.weight": ("int16", "NN"),
+    "linear.shift": ("uint8", "N"),
+    "radius": ("uint8", "S"),
+    "low_bits": ("uint8", "S"),
+    "frequencies": ("uint16", "F"),
 }
 """Type and shape of every tensor, in the order of the hash. N channels, H hidden units, K
 neighbours, I = K N inputs, Q knots of the rate, S scales, T entries of the squash table, F
 frequencies."""
 
-_INTEGERS: dict[str, type[np.generic]] = {
-    np.dtype(kind).kind.upper() + str(8 * np.dtype(kind).itemsize): kind
-    for kind, _ in TENSORS.values()
-}
-"""Types of these tensors by their names in weight files."""
+_FORMATS: dict[str, Any] = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i"}
+"""As the buffer protocol calls types."""
+_NAMES = {"I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32"}
+"""Types by their names in weight files."""
 
 
-def parse(content: bytes) -> dict[str, NDArray[Any]]:
+def parse(content: bytes) -> dict[str, memoryview]:
     """The tensors of the context model in a weight file, by their names without prefix.
 
     Args:
@@ -75,7 +72,7 @@ def parse(content: bytes) -> dict[str, NDArray[Any]]:
     except ValueError as error:
         raise ModelError(f"context model: not a weight file ({error})") from None
     own = {
-        name.removeprefix(PREFIX): _array(tensor)
+        name.removeprefix(PREFIX): _view(tensor)
         for name, tensor in stored.items()
         if name.startswith(PREFIX)
     }
@@ -87,7 +84,7 @@ def parse(content: bytes) -> dict[str, NDArray[Any]]:
     return own
 
 
-def checked(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def checked(tensors: Mapping[str, Any]) -> dict[str, memoryview]:
     """All tensors of ``TENSORS`` as read-only copies.
 
     Raises:
@@ -96,18 +93,18 @@ def checked(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: _checked(tensors, name) for name in TENSORS}
 
 
-def sizes_of(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+def sizes_of(tensors: Mapping[str, memoryview]) -> dict[str, int]:
     """What the letters of ``TENSORS`` stand for, the same in all tensors.
 
     Raises:
         ModelError: they are not the same.
     """
     sizes = {"2": 2}
-    sizes["N"], sizes["H"] = tensors["mean.weight"].shape
-    sizes["K"] = tensors["offsets"].shape[0]
+    sizes["N"], sizes["H"] = shape_of(tensors["mean.weight"])
+    sizes["K"] = shape_of(tensors["offsets"])[0]
     sizes["I"] = sizes["K"] * sizes["N"]
     for name, (_, shape) in TENSORS.items():
-        for letter, size in zip(shape, tensors[name].shape, strict=True):
+        for letter, size in zip(shape, shape_of(tensors[name]), strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise ModelError(
                     f"context model: tensor {name} has shape {tensors[name].shape}, which does "
@@ -116,37 +113,56 @@ def sizes_of(tensors: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     return sizes
 
 
-def digest(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+def shape_of(view: memoryview) -> tuple[int, ...]:
+    """Its sides."""
+    return view.shape or ()
+
+
+def digest(tensors: Mapping[str, Any]) -> bytes:
     """The SHA-256 of a model: for each tensor of ``TENSORS`` in order its sizes, uint32, and its
     elements, all little-endian (SPEC.md, section 16)."""
     total = hashlib.sha256()
     for name in TENSORS:
-        tensor = np.ascontiguousarray(tensors[name])
-        total.update(np.array(tensor.shape, "<u4").tobytes())
-        total.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+        tensor = memoryview(tensors[name])
+        for size in shape_of(tensor):
+            total.update(size.to_bytes(4, "little"))
+        total.update(_little_endian(tensor.tobytes(), tensor.format))
     return total.digest()
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
-    """A tensor of integers as an array; of other types as bytes, which no tensor here may be."""
-    kind = _INTEGERS.get(tensor.kind)
-    if kind is None:
-        return np.frombuffer(tensor.data, "S1")
-    array = np.frombuffer(tensor.data, np.dtype(kind).newbyteorder("<")).astype(kind)
-    return array.reshape(tensor.shape)
+def _little_endian(content: bytes, kind: str) -> bytes:
+    """Elements of this machine as those of weight files, and the other way."""
+    if sys.byteorder == "little":
+        return content
+    swapped = array(kind, content)
+    swapped.byteswap()
+    return swapped.tobytes()
 
 
-def _checked(tensors: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+def _view(tensor: Tensor) -> memoryview:
+    """A tensor of integers; of other types as text, which no tensor here may be."""
+    kind = _FORMATS.get(_NAMES.get(tensor.kind, ""))
+    if kind is None or not tensor.count:
+        text: Any = memoryview(b"").cast("c")
+        return text  # type: ignore[no-any-return]
+    return _shaped(_little_endian(bytes(tensor.data), kind), kind, tensor.shape)
+
+
+def _shaped(content: bytes, kind: Any, shape: tuple[int, ...]) -> memoryview:
+    view: memoryview = memoryview(content).cast("B").cast(kind, shape)
+    return view
+
+
+def _checked(tensors: Mapping[str, Any], name: str) -> memoryview:
     """A tensor of the right type and number of dimensions, as a read-only copy."""
     kind, shape = TENSORS[name]
     if name not in tensors:
         raise ModelError(f"context model: tensor {name} is missing")
-    tensor = tensors[name]
-    if tensor.dtype != kind or tensor.ndim != len(shape) or not tensor.size:
+    tensor = memoryview(tensors[name])
+    if tensor.format != _FORMATS[kind] or tensor.ndim != len(shape) or not tensor.nbytes:
+        names = {letter: known for known, letter in _FORMATS.items()} | {"l": "int64", "q": "int64"}
         raise ModelError(
-            f"context model: tensor {name} is {tensor.dtype} {tensor.shape}, not "
-            f"{np.dtype(kind).name} with {len(shape)} dimensions"
+            f"context model: tensor {name} is {names.get(tensor.format, 'no integers')} "
+            f"{tensor.shape}, not {kind} with {len(shape)} dimensions"
         )
-    copy = np.array(tensor, order="C")
-    copy.setflags(write=False)
-    return copy
+    return _shaped(tensor.tobytes(), tensor.format, shape_of(tensor))

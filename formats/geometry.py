@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from dcncodec.records import record
 
 STRIDE = 8
 """Pixels per latent in each direction, the same for every model (DCN paper, Fig. 2)."""
@@ -39,7 +40,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 NAME_RULE = f"1 to {MAX_NAME} of the characters a-z 0-9 . _ - with a letter or digit first"
 
 
-@dataclass(frozen=True)
+@record
 class Geometry:
     """What a model's latents are; its card says so, without any network.
 
@@ -70,7 +71,7 @@ class Geometry:
         return (self.first, self.words) == (CODEBOOK_MIN, CODEBOOK_SIZE)
 
 
-@dataclass(frozen=True)
+@record
 class Area:
     """A rectangle of the latent plane: rows top..bottom, columns left..right (half-open)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dcncodec.errors import FormatError, LimitError, UsageError
 from dcncodec.formats.geometry import (
@@ -17,6 +16,7 @@ from dcncodec.formats.geometry import (
     Area,
 )
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
+from dcncodec.records import record
 
 VERSION = 1
 MIN_BLOCK, MAX_BLOCK = 16, MAX_SIDE
@@ -44,7 +44,7 @@ def check_pixels(width: int, height: int, max_pixels: int | None) -> None:
         )
 
 
-@dataclass(frozen=True)
+@record
 class Header:
     """What a file says about its picture.
 

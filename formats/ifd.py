@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+
+from dcncodec.records import record, replace
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
          16: 8, 17: 8, 18: 8}  # fmt: skip
@@ -26,7 +27,7 @@ class DirectoryError(Exception):
     """A structure that cannot be followed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One field of a directory.
 
@@ -67,7 +68,7 @@ class Entry:
 Directory = dict[int, Entry]
 
 
-@dataclass(frozen=True)
+@record
 class Structure:
     """A TIFF structure in memory or on disk.
 

@@ -10,7 +10,7 @@ import io
 import struct
 from typing import IO, TYPE_CHECKING, Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from dcncodec.formats import exif as exif_block
 from dcncodec.formats import xmp as xmp_packet
@@ -50,15 +50,6 @@ def take(image: Image.Image, facts: Survey) -> tuple[int, bytes | None, bytes | 
     return orientation, exif, xmp
 
 
-def sized(
-    exif: bytes | None, xmp: bytes | None, width: int, height: int
-) -> tuple[bytes | None, bytes | None]:
-    """Both blocks with the size of the picture, where they state one."""
-    exif = exif_block.with_size(exif, width, height) if exif else exif
-    xmp = xmp_packet.with_size(xmp, width, height) if xmp else xmp
-    return exif, xmp
-
-
 def save_options(
     kind: str,
     *,
@@ -70,7 +61,7 @@ def save_options(
 ) -> dict[str, Any]:
     """Options of Pillow's `save` that write the blocks into format `kind`, where it has them.
 
-    For TIFF `add_to_tiff` does it.
+    For TIFF `add_to_tiff` does it, for PNG `png.write_png`.
     """
     options: dict[str, Any] = {}
     if icc:
@@ -80,7 +71,7 @@ def save_options(
         if left:
             text = f"{kind} files hold no metadata: {' and '.join(left)} left out"
             notify(Notice("metadata", text, label))
-    if (density := exif_block.density(exif)) and kind in {"PNG", "JPEG", "BMP"}:
+    if (density := exif_block.density(exif)) and kind in {"JPEG", "BMP"}:
         x, y, unit = density
         if unit != 1:
             scale = _INCH if unit == _CENTIMETRE else 1
@@ -91,10 +82,7 @@ def save_options(
         if kind == "AVIF":
             exif = exif_block.without_orientation(exif)
         options["exif"] = _EXIF_PREFIX + exif if kind == "JPEG" else exif
-    if xmp and kind == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
-    elif xmp:
+    if xmp:
         options["xmp"] = xmp
     return options
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcncodec.errors import FormatError, LimitError, MissingLibraryError
 from dcncodec.formats.sections import EXIF, ICC, XMP, Buffer, pack_varint, read_varint
+from dcncodec.records import record
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,7 +39,7 @@ METADATA = {ICC: "icc", EXIF: "exif", XMP: "xmp"}
 """Section types and the attributes of `Metadata`."""
 
 
-@dataclass(frozen=True)
+@record
 class Metadata:
     """Blocks of metadata as image files carry them: ICC profile, EXIF (from its TIFF header), XMP.
 
@@ -49,6 +49,18 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    def sized(self, width: int, height: int) -> Metadata:
+        """The same of a picture of so many pixels, where a block states their number."""
+        if self.exif is None and self.xmp is None:
+            return self
+        from dcncodec.formats import exif, xmp
+
+        return Metadata(
+            self.icc,
+            exif.with_size(self.exif, width, height) if self.exif else self.exif,
+            xmp.with_size(self.xmp, width, height) if self.xmp else self.xmp,
+        )
 
 
 def pack_metadata(block: bytes, what: str) -> bytes:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, overload
 
 from dcncodec.errors import FormatError, UsageError
-from dcncodec.formats import bitstream, exif, packed, sections, xmp
+from dcncodec.formats import bitstream, packed, sections
 from dcncodec.formats.coding import MAX_CODED_BYTES, Coding, parse_coding
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
@@ -255,6 +255,11 @@ class Reader:
             FormatError: one of them is damaged.
         """
         stored = self._stored_metadata
+        if stored == Metadata(stored.icc):
+            return stored
+        # Most files have neither block, and are to be decoded at once.
+        from dcncodec.formats import exif, xmp
+
         return Metadata(
             stored.icc,
             exif.upright(stored.exif) if stored.exif else None,
@@ -269,6 +274,10 @@ class Reader:
             FormatError: EXIF or XMP is damaged.
         """
         stored = self._stored_metadata
+        if stored == Metadata(stored.icc):
+            return None
+        from dcncodec.formats import exif, xmp
+
         found = (
             exif.orientation(stored.exif) if stored.exif else None,
             xmp.orientation(stored.xmp) if stored.xmp else None,

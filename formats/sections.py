@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dcncodec.errors import FormatError
+from dcncodec.records import record
 
 Buffer = bytes | bytearray | memoryview
 
@@ -82,7 +82,7 @@ def section_bytes(length: int) -> int:
     return 1 + len(pack_varint(length)) + length + CHECKSUM_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Section:
     """Where a section lies: its type, first byte, payload, and the byte behind its checksum."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from dcncodec.formats.sections import Buffer
+from dcncodec.records import record
 
 WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4} | {
     "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1
@@ -23,7 +23,7 @@ MAX_HEADER_BYTES = 10**8
 LENGTH_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tensor:
     """An array in a weight file.
 

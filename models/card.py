@@ -34,7 +34,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +44,7 @@ from dcncodec.formats.files import atomic_write
 from dcncodec.formats.geometry import HASH_BYTES, NAME, NAME_RULE, Geometry
 from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.roles import Role
+from dcncodec.records import record
 
 if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
@@ -72,7 +72,7 @@ TITLES = {
 """Columns of a card's learning curve, where it has them."""
 
 
-@dataclass(frozen=True)
+@record
 class Part:
     """A file of a model: its name in the folder, and its SHA-256 in hexadecimal."""
 
@@ -80,7 +80,6 @@ class Part:
     sha256: str
 
 
-@dataclass(frozen=True, eq=False)
 class ModelFolder:
     """A model on disk whose card can be read.
 
@@ -91,10 +90,8 @@ class ModelFolder:
         family: name of its family (``models.families``).
     """
 
-    path: Path
-    card: dict[str, Any]
-    card_path: Path
-    family: str
+    def __init__(self, path: Path, card: dict[str, Any], card_path: Path, family: str) -> None:
+        self.path, self.card, self.card_path, self.family = path, card, card_path, family
 
     @property
     def name(self) -> str:

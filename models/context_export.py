@@ -247,8 +247,8 @@ def refine(
     Returns:
         New tensors; frequencies are proportional to counts plus ``strength`` times the old ones.
     """
-    radius = model.tensors["radius"].astype(np.int64)
-    low_bits = model.tensors["low_bits"].astype(np.int64)
+    tensors = {name: np.asarray(tensor) for name, tensor in model.tensors.items()}
+    radius, low_bits = (tensors[name].astype(np.int64) for name in ("radius", "low_bits"))
     sizes = np.repeat(2 * radius + 2, FRACTIONS)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     counts = np.zeros(int(starts[-1]), np.int64)
@@ -260,9 +260,9 @@ def refine(
         cell = scales.astype(np.int64) * FRACTIONS + (means & 15)
         counts += np.bincount((starts[cell] + symbol).ravel(), minlength=len(counts))
     # Less the 1 that each frequency has in any case.
-    prior = (model.tensors["frequencies"] - 1.0) / (1 << PRECISION)
+    prior = (tensors["frequencies"] - 1.0) / (1 << PRECISION)
     tables = [
         frequencies_of(counts[start:end] + strength * prior[start:end])
         for start, end in pairwise(starts)
     ]
-    return dict(model.tensors) | {"frequencies": np.concatenate(tables)}
+    return tensors | {"frequencies": np.concatenate(tables)}

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from dcncodec.formats.geometry import STRIDE
+from dcncodec.records import record
 
 if TYPE_CHECKING:
     from dcncodec.formats.tensors import Tensor
@@ -52,7 +52,7 @@ class Transform(Enum):
     SYNTHESIS = "synthesis"
 
 
-@dataclass(frozen=True)
+@record
 class Buffer:
     """``channels`` numbers for each of ``scale``^2 places a latent; a strip's own if ``local``."""
 
@@ -61,7 +61,7 @@ class Buffer:
     local: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Layer:
     """See ``dcn_net_layer``; buffers are given by their number."""
 
@@ -92,7 +92,6 @@ class Layer:
         return self.weight.count // self.outputs
 
 
-@dataclass
 class Program:
     """One of a codec's networks.
 
@@ -107,18 +106,20 @@ class Program:
         layers: in their order; the last one gives the output.
     """
 
-    name: str
-    transform: Transform
-    channels: int
-    slope: float
-    gain: float = 1.0
-    log_gains: Tensor | None = None
-    buffers: list[Buffer] = field(default_factory=list)
-    layers: list[Layer] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        synthesis = self.transform is Transform.SYNTHESIS
-        self.buffers.append(Buffer(self.channels, 1) if synthesis else Buffer(COLOURS, STRIDE))
+    def __init__(
+        self,
+        name: str,
+        transform: Transform,
+        channels: int,
+        slope: float,
+        gain: float = 1.0,
+        log_gains: Tensor | None = None,
+    ) -> None:
+        self.name, self.transform, self.channels = name, transform, channels
+        self.slope, self.gain, self.log_gains = slope, gain, log_gains
+        synthesis = transform is Transform.SYNTHESIS
+        self.buffers = [Buffer(channels, 1) if synthesis else Buffer(COLOURS, STRIDE)]
+        self.layers: list[Layer] = []
 
     def buffer(self, channels: int, scale: int, *, local: bool = False) -> int:
         """A new buffer's number."""

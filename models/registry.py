@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.coding import Coding
-from dcncodec.formats.geometry import HASH_BYTES
+from dcncodec.formats.geometry import HASH_BYTES, NAME
 from dcncodec.models.card import CARD_FILE, FAN_CARD, ModelFolder, read_model
 from dcncodec.models.families import find_family, names
 from dcncodec.models.roles import Role
@@ -171,6 +171,9 @@ def find_by_hash(
     Raises:
         ModelError: it is not installed; the message says which one is missing.
     """
+    own = _bundled(name) if role is Role.CODEC else None
+    if own is not None and own.sha256.startswith(sha256) and _codes(own, coding):
+        return own
     same_name = False
     found: list[ModelFolder] = []
     for _, model in _installed(notify):
@@ -196,7 +199,19 @@ def find_by_hash(
     )
 
 
-def _codes(model: ModelFolder, coding: Coding) -> bool:
+def _bundled(name: str) -> ModelFolder | None:
+    """The bundled codec in the folder of a name, which saves reading all cards."""
+    path = WEIGHTS / name / CARD_FILE
+    try:
+        model = read_model(path) if NAME.fullmatch(name) else None
+    except (FileNotFoundError, ModelError):
+        return None
+    return model if model is not None and model.role is Role.CODEC else None
+
+
+def _codes(model: ModelFolder, coding: Coding | None) -> bool:
+    if coding is None:
+        return True
     try:
         model.coder_for(coding)
     except ModelError:

@@ -74,7 +74,7 @@ def basement() -> list[str]:
 
 
 ROOMS = rooms()
-BASEMENT, BETWEEN = basement()[:3], basement()[3:]
+BASEMENT, BETWEEN = basement()[:4], basement()[4:]
 FLOORS = [*ROOMS[: ROOMS.index("models")], "between", *ROOMS[ROOMS.index("models") :], "basement"]
 
 
@@ -96,7 +96,7 @@ def test_the_table_is_read() -> None:
     assert ROOMS[0] == "cli"
     assert ROOMS[-2:] == ["models", "formats"]
     assert {"dcncodec/train/engine", "dcncodec/runtime", "dcncodec"} <= set(ROOMS)
-    assert (len(BASEMENT), len(BETWEEN)) == (3, 5)
+    assert (len(BASEMENT), len(BETWEEN)) == (4, 5)
     assert all((ROOT / path).is_file() for path in (*BASEMENT, *BETWEEN))
     assert floor("dcncodec.train.engine.run") < floor("dcncodec.codec") < floor("dcncodec.metrics")
 

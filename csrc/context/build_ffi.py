@@ -57,6 +57,7 @@ ffibuilder.cdef(
     size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint8_t *src,
                               size_t size, size_t rows, size_t columns, unsigned rate,
                               unsigned threads, void *workspace, size_t workspace_size);
+    void dcn_context_range(int16_t range[2], const int16_t *latents, size_t count);
     size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *scales,
                                const int16_t *latents, size_t rows, size_t columns,
                                unsigned rate, unsigned threads, void *workspace,

@@ -137,6 +137,9 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
                           size_t size, size_t rows, size_t columns, unsigned rate, unsigned threads,
                           void *workspace, size_t workspace_size);
 
+/* The least and the largest of `count` latents, at least one. */
+void dcn_context_range(int16_t range[2], const int16_t *latents, size_t count);
+
 /* What the network says of every latent: its mean in 1/16 code words and its scale, both
  * (N, rows, columns). Returns the number of latents or an error. */
 size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *scales,

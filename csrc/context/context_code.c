@@ -289,6 +289,17 @@ static void predict_row(void *argument, worker *w, entry *lists, size_t y)
     }
 }
 
+void dcn_context_range(int16_t range[2], const int16_t *latents, size_t count)
+{
+    int16_t least = latents[0], most = latents[0];
+    for (size_t i = 1; i < count; i++) {
+        least = latents[i] < least ? latents[i] : least;
+        most = latents[i] > most ? latents[i] : most;
+    }
+    range[0] = least;
+    range[1] = most;
+}
+
 size_t dcn_context_predict(const dcn_context *model, int32_t *means, uint8_t *scales,
                            const int16_t *latents, size_t rows, size_t columns, unsigned rate,
                            unsigned threads, void *workspace, size_t workspace_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +15,7 @@ from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture, as_grey
+from dcncodec.records import replace
 from dcncodec.runtime.windows import Transforms
 
 Latents = NDArray[np.int16]

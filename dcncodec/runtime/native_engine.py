@@ -10,7 +10,7 @@ from dcncodec.errors import MissingLibraryError, ModelError
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.models.arrays import not_finite
 from dcncodec.models.families import find_codec
-from dcncodec.models.program import KNOTS, Transform
+from dcncodec.models.program import COLOURS, KNOTS, Transform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,16 +98,31 @@ class NativeEngine:
         import numpy as np
 
         latents = np.ascontiguousarray(latents)
+        part = part or Area(0, 0, *latents.shape[1:])
+        pixels = np.empty((part.rows * STRIDE, part.columns * STRIDE, COLOURS), np.uint8)
+        self.synthesise(latents.data, rate, part, pixels)
+        return pixels
+
+    def synthesise(self, latents: memoryview, rate: int, part: Area, pixels: Any) -> None:
+        """``synthesis`` without NumPy.
+
+        Args:
+            latents: int16 (N, h, w), contiguous.
+            rate, part: as there.
+            pixels: a writable buffer for those of the part.
+
+        Raises:
+            MemoryError: as ``Engine.synthesis``.
+        """
+        assert latents.shape is not None
         _, rows, columns = latents.shape
-        part = part or Area(0, 0, rows, columns)
-        pixels = np.empty((part.rows * STRIDE, part.columns * STRIDE, 3), np.uint8)
         net = self._net(Transform.SYNTHESIS)
         work, size = self._work(net, rows, columns)
         net.check(
             net.lib.dcn_net_synthesise(
                 net.net,
                 net.ffi.from_buffer("uint8_t[]", pixels),
-                pixels.strides[0],
+                part.columns * STRIDE * COLOURS,
                 (part.top, part.left, part.rows, part.columns),
                 net.ffi.from_buffer("int16_t[]", latents),
                 rows * columns,
@@ -115,7 +130,15 @@ class NativeEngine:
                 *(rows, columns, rate, self._threads, work, size),
             )
         )
-        return pixels
+
+    def prepare(self, transform: Transform) -> None:
+        """Make a network ready, as its first use would.
+
+        Raises:
+            MemoryError: there is too little.
+            ModelError: its weights are damaged.
+        """
+        self._net(transform)
 
     def release(self) -> None:
         """See ``Engine``."""

@@ -328,7 +328,7 @@ def test_completion(dcn: Runner, shell: str) -> None:
 
 
 def test_help_lists_every_command(dcn: Runner) -> None:
-    from dcncodec.cli.main import COMMANDS
+    from dcncodec.cli.group import COMMANDS
 
     text = dcn("--help").out
     for name in COMMANDS:

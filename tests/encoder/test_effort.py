@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from dcncodec.encoder.encoding import Encoding
 from dcncodec.errors import UsageError
 from dcncodec.formats.picture import Picture, from_array
 from dcncodec.oneline import encode
+from dcncodec.records import replace
 from dcncodec.runtime import engine
 
 PHOTO: NDArray[np.uint8] = np.ascontiguousarray(samples.astronaut()[40:101, 180:263])

@@ -7,7 +7,6 @@ import json
 import mmap
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from dcncodec import errors
 from dcncodec.formats import bitstream, container, inspect, packed, reader, sections
 from dcncodec.formats.container import Container, Header, Metadata, Writer
 from dcncodec.formats.header import pack_header
+from dcncodec.records import replace
 
 HASH = bytes(range(8))
 SPEC = Path(container.__file__).with_name("SPEC.md")

@@ -14,7 +14,7 @@ import pytest
 SCRIPT = textwrap.dedent(
     """
     import os, sys, time
-    from dcncodec.cli import main
+    from dcncodec.cli import group, main
     from dcncodec.formats.files import atomic_write
     if sys.argv[2] == "named":
         del os.O_TMPFILE
@@ -25,7 +25,7 @@ SCRIPT = textwrap.dedent(
             print("ready", flush=True)
             time.sleep(60)
         return 0
-    main.group.main = lambda **_: run()
+    group.group.main = lambda **_: run()
     main.main()
     """
 )

@@ -1,0 +1,21 @@
+/* What PNG does to rows of samples before they are deflated (PNG specification, third edition,
+ * section 9). */
+#ifndef DCN_PNG_H
+#define DCN_PNG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows as Paeth's residuals, each behind its filter type: 1 + line bytes.
+ *
+ * out      rows * (1 + line) bytes
+ * samples  of the first row; rows begin `pitch` bytes apart
+ * above    the row before it, or NULL at the picture's top
+ * line     bytes of a row's samples
+ * step     bytes of a pixel, 1..line
+ *
+ * Returns how many of the residuals are 0. */
+size_t dcn_png_filter(uint8_t *out, const uint8_t *samples, const uint8_t *above, size_t pitch,
+                      size_t rows, size_t line, size_t step);
+
+#endif
