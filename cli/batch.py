@@ -6,13 +6,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from dcncodec.cli.bar import Bar
 from dcncodec.cli.failures import explain, named
-from dcncodec.cli.lines import complain, escaped, json_line, say, tell
+from dcncodec.cli.lines import complain, json_line, say, tell
 from dcncodec.cli.plan import Job, Plan
 from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
 from dcncodec.cli.warned import shown_by, take_warnings, warned
@@ -20,9 +21,6 @@ from dcncodec.cli.work import Outcome, Work
 from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.files import atomic_write, make_folder, read_bytes
 from dcncodec.notices import DcnWarning, Notice
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 Content = TypeVar("Content")
 Loaded = TypeVar("Loaded")
@@ -44,30 +42,12 @@ class Display:
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
         self._stack = ExitStack()
-        self._bar: Progress | None = None
-        self._files: TaskID | None = None
-        self._windows: TaskID | None = None
+        self._bar: Bar | None = None
 
     def __enter__(self) -> Display:
         if on_terminal() and not self._quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            # Results go to standard output, which may be a file: rich must not take them over.
-            self._bar = self._stack.enter_context(
-                Progress(
-                    TextColumn("{task.description}", markup=False),
-                    BarColumn(),
-                    TextColumn("{task.percentage:>3.0f}%"),
-                    TimeRemainingColumn(),
-                    console=Console(stderr=True),
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                )
-            )
-            if self._total > 1:
-                self._files = self._bar.add_task("files", total=self._total)
+            self._bar = Bar(self._total)
+            self._stack.callback(self._bar.clear)
         self._stack.enter_context(shown_by(_nowhere if self._quiet else self.error))
         return self
 
@@ -77,48 +57,36 @@ class Display:
 
     def result(self, text: str) -> None:
         """A line on standard output."""
-        if self._bar is not None and sys.stdout.isatty():
-            self._above(text)
-        else:
+        with self._line():
             say(text)
 
     def error(self, text: str) -> None:
         """A line on standard error."""
-        if self._bar is not None:
-            self._above(f"dcn: {text}")
-        else:
+        with self._line():
             complain(text)
 
     def notice(self, notice: Notice) -> None:
         """See ``warned``."""
         warned(notice)
 
-    def _above(self, text: str) -> None:
-        assert self._bar is not None
-        # Not through rich's own printing, which folds lines at the terminal's width.
-        self._bar.console.print(
-            escaped(text), markup=False, highlight=False, soft_wrap=True, emoji=False
-        )
+    def _line(self) -> AbstractContextManager[None]:
+        """While a line is written the bar is away."""
+        return nullcontext() if self._bar is None else self._bar.away()
 
     def file_done(self) -> None:
         """One more file is finished, or has failed."""
-        if self._bar is None:
-            return
-        if self._files is not None:
-            self._bar.advance(self._files)
-        if self._windows is not None:
-            self._bar.remove_task(self._windows)
-            self._windows = None
+        if self._bar is not None:
+            self._bar.file_done()
 
     def begin(self, name: str, pixels: int) -> None:
         """The work on a picture begins: ``advance`` will count up to its pixels."""
         if self._bar is not None and pixels >= LARGE_PIXELS:
-            self._windows = self._bar.add_task(escaped(Path(name).name), total=pixels)
+            self._bar.begin(Path(name).name, pixels)
 
     def advance(self, pixels: int) -> None:
         """So many pixels are finished."""
-        if self._bar is not None and self._windows is not None:
-            self._bar.advance(self._windows, pixels)
+        if self._bar is not None:
+            self._bar.advance(pixels)
 
 
 def _nowhere(_: str) -> None:

@@ -230,8 +230,8 @@ def test_whatever_pillow_raises_while_writing(
         raise ValueError("no\nway")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OutputError, match=r"a\.png: cannot be written \(no way\)"):
-        write_image(from_array(noise(2, 2)), tmp_path / "a.png")
+    with pytest.raises(OutputError, match=r"a\.jpg: cannot be written \(no way\)"):
+        write_image(from_array(noise(2, 2)), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
 
