@@ -28,6 +28,7 @@ wheel: $(VENV)/ready
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(BIN)/python packaging/forensics_wheel.py dist
 
 # What takes longer than a minute, before a release; tests with a time of their own get SOAK_SECONDS.
 soak: $(VENV)/ready

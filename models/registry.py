@@ -62,6 +62,13 @@ def _maker(role: Role | None) -> str:
     return next(f.MAKER for f in families if f.ROLE is (role or Role.CODEC))
 
 
+def _bringer(role: Role | None) -> str:
+    """What brings the forensic networks, which no plain installation has; empty where some are."""
+    if role is not Role.FAN or list_models(role, lambda _: None):
+        return ""
+    return "pip install 'dcncodec[forensics]' brings some; "
+
+
 def search_path() -> list[Path]:
     """Folders that hold weight folders: the bundled ones, then those in ``$DCN_MODELS``."""
     extra = os.environ.get(SEARCH_VARIABLE, "")
@@ -133,7 +140,7 @@ def find_model(
             return model
     known = ", ".join(dict.fromkeys(m.name for m in list_models(role, lambda _: None))) or "none"
     kind = "model" if role in {None, Role.CODEC} else role.value
-    hint = f"; '{_maker(role)}' makes others"
+    hint = f"; {_bringer(role)}'{_maker(role)}' makes others"
     if any((Path(name_or_path) / place).is_file() for place in PLACES):
         hint = f"; for the folder of that name write .{os.sep}{name_or_path}"
     given = name_or_path or "''"
@@ -194,8 +201,8 @@ def find_by_hash(
             f"weights; give the right folder with --model or in ${SEARCH_VARIABLE}"
         )
     raise ModelError(
-        f"needs model {name} (weights {short}), which is not installed; give its folder "
-        f"with --model or in ${SEARCH_VARIABLE}"
+        f"needs model {name} (weights {short}), which is not installed; {_bringer(role)}give its "
+        f"folder with --model or in ${SEARCH_VARIABLE}"
     )
 
 

@@ -267,3 +267,21 @@ def test_loaded_weights_are_float32(tiny_model: Path) -> None:
     codec = load_codec(open_folder(tiny_model))
     assert {p.dtype for p in codec.parameters()} == {torch.float32}
     assert not codec.training
+
+
+def test_without_forensic_networks_it_says_what_brings_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "pip install" not in str(_missing(Role.FAN))
+    monkeypatch.setattr("dcncodec.models.registry.WEIGHTS", tmp_path)
+    for role in Role:
+        named = "pip install 'dcncodec[forensics]' brings some" in str(_missing(role))
+        assert named == (role is Role.FAN)
+    with pytest.raises(ModelError, match=r"pip install 'dcncodec\[forensics\]'"):
+        find_by_hash("fan-none", "00" * 32, Role.FAN)
+
+
+def _missing(role: Role) -> ModelError:
+    with pytest.raises(ModelError) as error:
+        find_model("nothing", role)
+    return error.value
