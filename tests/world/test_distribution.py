@@ -68,8 +68,8 @@ def test_an_empty_environment(tmp_path: Path) -> None:
     run(dcn, "info", "--verify", "photo.dcn", "other.dcn", folder=tmp_path)
     run(dcn, "models", "verify", folder=tmp_path)
     assert run(home / "bin" / "python", "-c", LOADED, folder=tmp_path).split() == ["None", "None"]
-    # A third of it are bundled models, two fifths NumPy.
-    assert size_of(home) - before < 185e6
+    # A third of it are bundled models, a half NumPy.
+    assert size_of(home) - before < 150e6
 
 
 def size_of(folder: Path) -> int:
