@@ -77,7 +77,8 @@ ffibuilder.set_source(
     sources=[f"{FOLDER}/{name}" for name in SOURCES],
     include_dirs=[FOLDER],
     depends=[
-        f"{FOLDER}/{name}.h" for name in ("context", "context_common", "context_job", "context_row")
+        f"{FOLDER}/{name}.h"
+        for name in ("context", "context_common", "context_job", "context_row", "context_vectors")
     ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],

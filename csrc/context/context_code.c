@@ -39,7 +39,7 @@ static void put_state(writer *w)
 }
 
 /* A whole stream, backwards: since all latents are known, so may the places be visited. */
-static void encode_stream(void *argument, worker *w, entry *lists, size_t number)
+static void encode_stream(void *argument, worker *w, entry *rows, size_t number)
 {
     job *const j = argument;
     const block *const b = &j->block;
@@ -47,7 +47,7 @@ static void encode_stream(void *argument, worker *w, entry *lists, size_t number
     size_t y = number + (b->rows - 1 - number) / b->streams * b->streams;
     size_t from = 0, to = 0;
     for (;; y -= b->streams) {
-        const surroundings around = dcn_context_list(j, lists, y, from, to);
+        const surroundings around = dcn_context_surround(j, rows, y, from, to);
         from = y > 2 ? y - 2 : 0;
         to = y + 1;
         for (size_t x = b->columns; x-- > 0 && !out.full;) {
@@ -153,11 +153,11 @@ size_t dcn_context_encode(const dcn_context *model, uint8_t *dst, size_t capacit
 
 /* --- decoding --------------------------------------------------------------------------------- */
 
-static void decode_task(void *argument, worker *w, entry *lists, size_t task)
+static void decode_task(void *argument, worker *w, entry *rows, size_t task)
 {
     job *const j = argument;
     block *const b = &j->block;
-    (void)lists;
+    (void)rows;
     const size_t y = task * j->rows_at_once;
     const size_t count = y + j->rows_at_once < b->rows ? j->rows_at_once : b->rows - y;
     const size_t last = y + count - 1;
@@ -247,7 +247,7 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
         return CONTEXT_ERROR(error);
     }
     b->latents = latents;
-    b->list_rows = dcn_context_list_rows(rows);
+    b->ring_rows = dcn_context_ring_rows(rows);
     b->coded = j.streams;
     memset(b->progress, 0, rows * sizeof *b->progress);
     /* More threads than streams would only wait; with fewer each takes several rows at once. */
@@ -269,11 +269,11 @@ size_t dcn_context_decode(const dcn_context *model, int16_t *latents, const uint
 /* --- what the network says ---------------------------------------------------------------------
  */
 
-static void predict_row(void *argument, worker *w, entry *lists, size_t y)
+static void predict_row(void *argument, worker *w, entry *rows, size_t y)
 {
     job *const j = argument;
     const block *const b = &j->block;
-    const surroundings around = dcn_context_list(j, lists, y, 0, 0);
+    const surroundings around = dcn_context_surround(j, rows, y, 0, 0);
     for (size_t x = 0; x < b->columns; x++) {
         b->model->kernels->predict_place(b, w, &around, x);
         for (unsigned c = 0; c < b->active; c++) {

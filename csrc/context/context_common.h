@@ -90,13 +90,22 @@ struct dcn_context {
     const uint8_t *hints; /* (scales, fractions, 1 << HINT_BITS) */
 };
 
-/* Two latents of channels 2 i and 2 i + 1, not both 0, as inputs of 16 bits: the first one in the
- * lower half. Of a place, `pair` is i; a list of them begins with an entry whose `pair` is their
- * number, and has room for all. Of all inputs of a place, `pair` counts through the neighbours. */
+/* What is known of a place: MASKS entries whose bits say which pairs of its latents are not both 0,
+ * and then all pairs, of channels 2 i and 2 i + 1. They are inputs of 16 bits, the first one in the
+ * lower half. */
+typedef union {
+    uint64_t some;
+    struct {
+        int32_t squashed, clamped;
+    } pair;
+} entry;
+enum { MASK_BITS = 64, MASKS = (DCN_CONTEXT_MAX_CHANNELS / 2 + MASK_BITS) / MASK_BITS };
+
+/* Inputs of up to TOGETHER places, not all 0. `pair` counts through the pairs of all neighbours. */
 typedef struct {
     uint32_t pair;
-    int32_t squashed, clamped;
-} entry;
+    int32_t squashed[TOGETHER], clamped[TOGETHER];
+} input;
 
 /* The sums of one place. */
 typedef struct {
@@ -119,8 +128,8 @@ typedef struct {
     unsigned streams;                  /* row y belongs to stream y modulo this */
     int32_t *first_bias, *output_bias; /* interpolated for the rate */
     int16_t *latents;
-    entry *lists; /* decoding, quantising: the places of the last `list_rows` rows */
-    size_t list_rows, list_stride;
+    entry *ring; /* decoding, quantising: the places of the last `ring_rows` rows */
+    size_t ring_rows, place_entries;
     uint32_t *progress; /* of the same: places of each row that are known */
     int failed;         /* decoding: the first error, a dcn_context_error */
     stream *coded;
@@ -131,13 +140,13 @@ typedef struct {
 
 /* What a thread needs for itself. */
 typedef struct {
-    sums sums;
-    entry inputs[(DCN_CONTEXT_MAX_NEIGHBOURS + 1) * (DCN_CONTEXT_MAX_CHANNELS + 1) / 2];
+    sums sums[TOGETHER];
+    input inputs[(DCN_CONTEXT_MAX_NEIGHBOURS + 1) * (DCN_CONTEXT_MAX_CHANNELS + 1) / 2];
     int32_t means[DCN_CONTEXT_MAX_CHANNELS];
     uint8_t scales[DCN_CONTEXT_MAX_CHANNELS];
 } worker;
 
-/* Lists of the places of a row, or NULL outside of the block. */
+/* The places of rows, or NULL outside of the block. */
 typedef struct {
     const entry *rows[3]; /* this row and the two above */
 } surroundings;
@@ -146,8 +155,8 @@ typedef struct kernels {
     dcn_context_path path;
     /* Means and scales of the active channels of a place whose latents are all known. */
     void (*predict_place)(const block *b, worker *w, const surroundings *around, size_t x);
-    /* Decode up to TOGETHER rows from y on, of different streams, each with a worker of its own;
-     * wait for the row above where another thread decodes it. Returns an error. */
+    /* Decode up to TOGETHER rows from y on, of different streams; wait for the row above where
+     * another thread decodes it. Returns an error. */
     dcn_context_error (*decode_rows)(block *b, worker *w, size_t y, size_t count);
     /* Choose the latents of a row, with the same wait. */
     void (*quantise_row)(block *b, worker *w, size_t y);
@@ -176,17 +185,14 @@ static inline int32_t half(int32_t value, unsigned second)
     return (int32_t)(((uint32_t)value & 0xffff) << 16 * second);
 }
 
-/* Add the latent of channel c, not 0, to the list of its place, which knows those before it. */
-static inline void append(const dcn_context *m, entry *list, unsigned c, int32_t latent)
+/* Tell a place the latent of its channel c, not 0, of which it knows nothing yet. */
+static inline void tell(const dcn_context *m, entry *place, unsigned c, int32_t latent)
 {
     const int32_t value = clamp(latent, -m->limit, m->limit);
-    const uint32_t count = list->pair;
-    if (count == 0 || list[count].pair != c / 2) {
-        list[++list->pair] = (entry){c / 2, 0, 0};
-    }
-    entry *const last = list + list->pair;
-    last->squashed |= half(m->squash[value], c % 2);
-    last->clamped |= half(value, c % 2);
+    const unsigned i = c / 2;
+    place[i / MASK_BITS].some |= (uint64_t)1 << i % MASK_BITS;
+    place[MASKS + i].pair.squashed |= half(m->squash[value], c % 2);
+    place[MASKS + i].pair.clamped |= half(value, c % 2);
 }
 
 /* Shifts of negative numbers round down, as the specification has it. */

@@ -1,4 +1,4 @@
-/* Sharing rows out among threads, lists of what is not zero, and what a latent costs. */
+/* Sharing rows out among threads, what is known of their places, and what a latent costs. */
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,7 +10,7 @@ enum { MAX_THREADS = 16, SPINS = 200 };
 /* Parts of the workspace, counted or handed out. */
 typedef struct {
     worker *workers;
-    entry *lists, *ring;
+    entry *rows, *ring;
     uint32_t *progress;
     int32_t *first_bias, *output_bias;
     size_t size;
@@ -21,7 +21,7 @@ unsigned dcn_context_threads(unsigned threads)
     return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
 }
 
-size_t dcn_context_list_rows(size_t rows)
+size_t dcn_context_ring_rows(size_t rows)
 {
     const size_t most = DCN_CONTEXT_MAX_STREAMS + 2;
     return rows < most ? rows : most;
@@ -35,10 +35,10 @@ static parts divide(const dcn_context *m, uint8_t *memory, size_t rows, size_t c
 #define PART(field, count)                                                                         \
     p.field = memory == NULL ? NULL : (void *)(memory + used);                                     \
     used += ((count) * sizeof *p.field + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
-    const size_t row_entries = columns * (m->channel_pairs + 1);
-    PART(workers, TOGETHER * threads);
-    PART(lists, threads * 3 * row_entries);
-    PART(ring, dcn_context_list_rows(rows) * row_entries);
+    const size_t row_entries = columns * (MASKS + m->channel_pairs);
+    PART(workers, threads);
+    PART(rows, threads * 3 * row_entries);
+    PART(ring, dcn_context_ring_rows(rows) * row_entries);
     PART(progress, rows);
     PART(first_bias, m->unit_rows);
     PART(output_bias, m->output_rows);
@@ -100,16 +100,16 @@ size_t dcn_context_prepare(job *j, const dcn_context *m, size_t rows, size_t col
     const parts p = divide(m, memory, rows, columns, threads);
     memset(j, 0, sizeof *j);
     j->workers = p.workers;
-    j->lists = p.lists;
-    j->row_entries = columns * (m->channel_pairs + 1);
+    j->rows = p.rows;
+    j->row_entries = columns * (MASKS + m->channel_pairs);
     block *const b = &j->block;
     b->model = m;
     b->rows = rows;
     b->columns = columns;
     b->first_bias = p.first_bias;
     b->output_bias = p.output_bias;
-    b->lists = p.ring;
-    b->list_stride = m->channel_pairs + 1;
+    b->ring = p.ring;
+    b->place_entries = MASKS + m->channel_pairs;
     b->progress = p.progress;
     interpolate(p.first_bias, m->first_bias, m->unit_rows, m->knots, rate);
     interpolate(p.output_bias, m->output_bias, m->output_rows, m->knots, rate);
@@ -125,7 +125,7 @@ static void run_tasks(job *j, unsigned number)
         if (task >= j->tasks) {
             return;
         }
-        j->work(j, j->workers + TOGETHER * number, j->lists + number * 3 * j->row_entries, task);
+        j->work(j, j->workers + number, j->rows + number * 3 * j->row_entries, task);
     }
 }
 
@@ -169,35 +169,31 @@ int dcn_context_wait(const block *b, size_t row, uint32_t needed)
     return 1;
 }
 
-/* --- lists of non-zero latents, where all are known ------------------------------------------- */
+/* --- places, where all latents are known ------------------------------------------------------ */
 
-static void list_row(const job *j, entry *lists, size_t y)
+static void fill_row(const job *j, entry *places, size_t y)
 {
     const block *const b = &j->block;
-    for (size_t x = 0; x < b->columns; x++) {
-        lists[x * b->list_stride].pair = 0;
-    }
+    memset(places, 0, j->row_entries * sizeof *places);
     for (unsigned c = 0; c < b->active; c++) {
         const int16_t *const row = j->latents + (c * b->rows + y) * b->columns;
         for (size_t x = 0; x < b->columns; x++) {
             if (row[x] != 0) {
-                append(b->model, lists + x * b->list_stride, c, row[x]);
+                tell(b->model, places + x * b->place_entries, c, row[x]);
             }
         }
     }
 }
 
-/* List a row and the two above; those that stand from the task before are not listed again. */
-surroundings dcn_context_list(const job *j, entry *lists, size_t y, size_t listed_from,
-                              size_t listed_to)
+surroundings dcn_context_surround(const job *j, entry *rows, size_t y, size_t from, size_t to)
 {
     surroundings around;
     for (size_t i = 0; i < 3; i++) {
         around.rows[i] = NULL;
         if (i <= y) {
-            entry *const row = lists + (y - i) % 3 * j->row_entries;
-            if (y - i < listed_from || y - i >= listed_to) {
-                list_row(j, row, y - i);
+            entry *const row = rows + (y - i) % 3 * j->row_entries;
+            if (y - i < from || y - i >= to) {
+                fill_row(j, row, y - i);
             }
             around.rows[i] = row;
         }

@@ -22,12 +22,12 @@ typedef struct {
 /* What a task of one thread works on, and what the threads share. */
 typedef struct {
     block block;
-    void (*work)(void *job, worker *w, entry *lists, size_t task);
+    void (*work)(void *job, worker *w, entry *rows, size_t task);
     size_t tasks;
     size_t rows_at_once; /* decoding: of each task */
     size_t next;         /* the first task that no thread has taken */
-    worker *workers;     /* TOGETHER for each thread */
-    entry *lists;        /* three rows for each thread */
+    worker *workers;     /* one for each thread */
+    entry *rows;         /* three for each thread */
     size_t row_entries;
     unsigned threads_started;
     const int16_t *latents;
@@ -50,12 +50,12 @@ unsigned dcn_context_threads(unsigned threads);
 void dcn_context_share_out(job *j, void (*work)(void *, worker *, entry *, size_t), size_t tasks,
                            unsigned threads);
 
-/* Rows whose lists are kept while a block becomes known row by row. */
-size_t dcn_context_list_rows(size_t rows);
+/* Rows whose places are kept while a block becomes known row by row. */
+size_t dcn_context_ring_rows(size_t rows);
 
-/* List a row and the two above; those that stand from the task before are not listed again. */
-surroundings dcn_context_list(const job *j, entry *lists, size_t y, size_t listed_from,
-                              size_t listed_to);
+/* Fill the places of row y and of the two above, but for those of rows `from` to `to` - 1, which
+ * stand from the task before. */
+surroundings dcn_context_surround(const job *j, entry *rows, size_t y, size_t from, size_t to);
 
 /* Channels up to the last one with a latent that is not 0, and how many such latents there are. */
 unsigned dcn_context_count_active(const int16_t *latents, unsigned channels, size_t count,

@@ -71,11 +71,11 @@ static unsigned channels_needed(const block *b, size_t channels)
     return 0;
 }
 
-static void quantise_row(void *argument, worker *w, entry *lists, size_t y)
+static void quantise_row(void *argument, worker *w, entry *rows, size_t y)
 {
     job *const j = argument;
     block *const b = &j->block;
-    (void)lists;
+    (void)rows;
     /* The row before, whose place in the ring this one takes, must not be needed any more. */
     if (y >= DCN_CONTEXT_MAX_STREAMS) {
         (void)dcn_context_wait(b, y - DCN_CONTEXT_MAX_STREAMS, (uint32_t)b->columns);
@@ -108,7 +108,7 @@ size_t dcn_context_quantise(const dcn_context *model, int16_t *latents, const fl
     b->most = most;
     b->active = channels_needed(b, model->channels);
     if (b->active > 0) {
-        b->list_rows = dcn_context_list_rows(rows);
+        b->ring_rows = dcn_context_ring_rows(rows);
         memset(b->progress, 0, rows * sizeof *b->progress);
         dcn_context_share_out(&j, quantise_row, rows, threads);
     }
