@@ -10,11 +10,14 @@ import click
 from dcncodec.cli.bench_common import (
     add_times,
     codec_options,
+    codecs_option,
     end,
     find_items,
     image_options,
     measure,
     output_option,
+    rate_option,
+    rounds_option,
     run_options,
     show,
     steps,
@@ -27,6 +30,8 @@ SPEED_IMAGES = 5
 SPEED_BPP = 0.5
 PAPER_CROP = 512
 FIGURE_CODECS = ("dcn", "jpeg", "jpeg2000", "bpg")
+CODER_BPP = 0.75
+CODER_MODELS = ("dcn-32c", "dcn-vr")
 SPEED_CODECS = ("dcn", "jpeg", "jpeg2000", "webp", "avif", "jxl", "bpg", "x265")
 
 
@@ -65,6 +70,7 @@ def command(
     dcn bench                              # Kodak, all codecs; report in out/bench
     dcn bench --crop 512 -c dcn -c jpeg    # the paper's centre crops, two codecs
     dcn bench speed --size 1920x1080
+    dcn bench coder -c dcn-vr              # what codes latents, beside x265
     dcn bench compare before/ after/
 
     Codecs: dcn (the paper's models), the name or folder of any model, also with a
@@ -119,14 +125,8 @@ def command(
 @output_option("out/bench-speed")
 @click.option("--size", "sizes", multiple=True, metavar="WxH", help="Pixels; repeat for several.")
 @threads_option
-@click.option(
-    "--bpp",
-    type=click.FloatRange(0.05, 8),
-    default=SPEED_BPP,
-    show_default=True,
-    help="Rate at which the other codecs run.",
-)
-@click.option("--rounds", type=click.IntRange(1, 1000), default=3, show_default=True)
+@rate_option(SPEED_BPP, "Rate at which the other codecs run.")
+@rounds_option
 @click.option("--memory/--no-memory", default=True, help="Also measure peak memory.")
 def speed_command(
     dataset: str,
@@ -159,6 +159,35 @@ def speed_command(
     for table in (tables.speed(run), tables.ratios(run), tables.breakdown(run)):
         show(table)
     end(run)
+
+
+@command.command("coder")
+@image_options
+@codecs_option
+@rate_option(CODER_BPP, "Rate of models for all rates; others have their own.")
+@rounds_option
+def coder_command(
+    dataset: str,
+    data_dir: Path | None,
+    crop: int | None,
+    limit: int | None,
+    codecs: tuple[str, ...],
+    bpp: float,
+    rounds: int,
+) -> None:
+    """The coder of latents alone beside x265's encoding and FFmpeg's decoding of the same images.
+
+    One thread, processor time, in turns, each image at the rate that the model gives it.
+    """
+    items = find_items(dataset, data_dir, crop, limit or SPEED_IMAGES, codecs)
+    from dcncodec.bench import coder_speed
+    from dcncodec.bench.codecs import specs
+
+    chosen = specs(codecs or CODER_MODELS, device="cpu")
+    images = [item.load() for item in items]
+    with steps() as progress:
+        rows = coder_speed.run(chosen, images, bpp=bpp, rounds=rounds, progress=progress)
+    show(coder_speed.table(rows))
 
 
 @command.command("compare")

@@ -57,6 +57,18 @@ def image_options(command: Command) -> Command:
     return command
 
 
+def codecs_option(command: Command) -> Command:
+    """Which codecs."""
+    return click.option(
+        "-c",
+        "--codec",
+        "codecs",
+        multiple=True,
+        metavar="NAME",
+        help="dcn, a model or its folder, or another codec; repeat for several.",
+    )(command)
+
+
 def codec_options(command: Command) -> Command:
     """Which codecs, and where networks run."""
     for option in (
@@ -74,14 +86,7 @@ def codec_options(command: Command) -> Command:
             show_default=True,
             help="auto, cpu or cuda:N.",
         ),
-        click.option(
-            "-c",
-            "--codec",
-            "codecs",
-            multiple=True,
-            metavar="NAME",
-            help="dcn, a model or its folder, or another codec; repeat for several.",
-        ),
+        codecs_option,
     ):
         command = option(command)
     return command
@@ -103,6 +108,16 @@ def run_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def rate_option(default: float, help_text: str) -> Callable[[Command], Command]:
+    """``--bpp``."""
+    return click.option(
+        "--bpp", type=click.FloatRange(0.05, 8), default=default, show_default=True, help=help_text
+    )
+
+
+rounds_option = click.option("--rounds", type=click.IntRange(1, 1000), default=3, show_default=True)
 
 
 def output_option(default: str) -> Callable[[Command], Command]:

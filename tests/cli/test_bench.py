@@ -150,6 +150,15 @@ def test_speed(bench: Runner, photos: Path, tiny_model: Path) -> None:
     assert [row["codec"] for row in content["speed"]] == ["tiny", "jpeg"]
 
 
+def test_coder(bench: Runner, photos: Path, tiny_model: Path) -> None:
+    pytest.importorskip("av")
+    result = bench("coder", "--dataset", photos, "-c", tiny_model, "--limit", 1, "--rounds", 1)
+    assert result.code == 0, result.err
+    for words in ("The coder of latents alone", "tiny", "of FFmpeg's decode"):
+        assert words in result.out
+    one_line(bench("coder", "--dataset", photos, "-c", "jpeg"), "name models", code=2)
+
+
 def test_figures(bench: Runner, photos: Path, tiny_model: Path) -> None:
     options = ("--dataset", photos, "-c", tiny_model)
     result = bench("figure5", *options, "-c", "jpeg", "--workers", 1)
