@@ -1,119 +1,24 @@
-"""Rate-distortion curves: Bjontegaard's difference, values at equal rate or equal quality.
+"""The curves of a run (``dcncodec.rate_curves``): BD-rates, values at equal rate or equal quality.
 
-Rates are those of the effective payload. Similarities (SSIM, MS-SSIM) enter in dB, because near
-their maximum equal steps mean ever more. Only what lies between ``RATES`` counts, so that a
-codec's useless extremes do not decide. A codec of a single setting has no curve; its difference is
-that of its rate at the quality that it has.
+Rates are those of the effective payload.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dcncodec.bench.metrics import from_scale
 from dcncodec.bench.points import Point
-from dcncodec.errors import MissingLibraryError
-
-try:
-    from scipy.interpolate import PchipInterpolator
-except ImportError:
-    raise MissingLibraryError("curves need scipy: pip install 'dcncodec[bench]'") from None
-
-RATES = (0.1, 2.5)
-"""Bits per pixel between which curves are compared."""
-
-Method = Literal["pchip", "cubic"]
-"""Interpolation of log-rate over quality: piecewise cubic, or one cubic (Bjontegaard, 2001)."""
+from dcncodec.rate_curves import Curve, Method, bd_rate
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Quality over rate of one codec on one image.
-
-    Attributes:
-        log_rate: natural logarithms of bits per pixel, rising.
-        quality: strictly rising; settings that cost more for less are left out.
-    """
-
-    log_rate: NDArray[np.float64]
-    quality: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, points: Iterable[Point], metric: str) -> Curve | None:
-        """The curve through points of one codec and image; None without any that has the metric."""
-        pairs = sorted(
-            (point.bpp, quality) for point in points if (quality := point.scale(metric)) is not None
-        )
-        kept: list[tuple[float, float]] = []
-        for rate, quality in pairs:
-            if not kept or (rate > kept[-1][0] and quality > kept[-1][1]):
-                kept.append((rate, quality))
-        if not kept:
-            return None
-        rates, qualities = np.array(kept, np.float64).T
-        return cls(np.log(rates), qualities)
-
-    def quality_at(self, rate: float) -> float | None:
-        """Quality at ``rate`` bits per pixel; None outside of the curve."""
-        log_rate = math.log(rate)
-        if len(self.quality) < 2 or not self.log_rate[0] <= log_rate <= self.log_rate[-1]:
-            return None
-        return float(PchipInterpolator(self.log_rate, self.quality)(log_rate))
-
-    def rate_at(self, quality: float) -> float | None:
-        """Bits per pixel at a quality; None outside of the curve."""
-        if len(self.quality) < 2 or not self.quality[0] <= quality <= self.quality[-1]:
-            return None
-        return math.exp(float(PchipInterpolator(self.quality, self.log_rate)(quality)))
-
-    def span(self) -> tuple[float, float] | None:
-        """Qualities between ``RATES``; None where the curve does not reach there."""
-        low = max(math.exp(self.log_rate[0]), RATES[0])
-        high = min(math.exp(self.log_rate[-1]), RATES[1])
-        if low >= high:
-            return None
-        # exp(log(x)) may leave the curve by a rounding.
-        ends = np.log([low, high]).clip(self.log_rate[0], self.log_rate[-1])
-        first, last = PchipInterpolator(self.log_rate, self.quality)(ends)
-        return float(first), float(last)
-
-    def area(self, low: float, high: float, method: Method) -> float:
-        """The integral of log-rate over quality."""
-        if method == "pchip":
-            return float(PchipInterpolator(self.quality, self.log_rate).integrate(low, high))
-        degree = min(3, len(self.quality) - 1)
-        # Centred, because the powers of qualities near 40 dB would swamp each other.
-        centre = (low + high) / 2
-        integral = np.polynomial.Polynomial.fit(
-            self.quality - centre, self.log_rate, degree
-        ).integ()
-        return float(integral(high - centre) - integral(low - centre))
-
-
-def bd_rate(anchor: Curve, test: Curve, method: Method = "pchip") -> float | None:
-    """How many more bits ``test`` needs than ``anchor`` at equal quality, as a fraction.
-
-    Returns:
-        The mean over the qualities that both reach; None where there are none.
-    """
-    if len(test.quality) == 1:
-        rate = anchor.rate_at(float(test.quality[0]))
-        return None if rate is None else math.exp(float(test.log_rate[0])) / rate - 1
-    spans = anchor.span() if len(anchor.quality) > 1 else None, test.span()
-    if spans[0] is None or spans[1] is None:
-        return None
-    low, high = max(spans[0][0], spans[1][0]), min(spans[0][1], spans[1][1])
-    if low >= high:
-        return None
-    difference = test.area(low, high, method) - anchor.area(low, high, method)
-    return math.exp(difference / (high - low)) - 1
+def curve_of(points: Iterable[Point], metric: str) -> Curve | None:
+    """The curve through points of one codec and image; None without any that has the metric."""
+    return Curve.of(
+        (point.bpp, quality) for point in points if (quality := point.scale(metric)) is not None
+    )
 
 
 class Curves:
@@ -134,7 +39,7 @@ class Curves:
         self.by_pair = {
             pair: curve
             for pair, group in groups.items()
-            if (curve := Curve.of(group, metric)) is not None
+            if (curve := curve_of(group, metric)) is not None
         }
 
     def bd_rates(self, anchor: str, codec: str, method: Method = "pchip") -> dict[str, float]:

@@ -11,8 +11,9 @@ import numpy as np
 from dcncodec.bench import fits
 from dcncodec.bench.metrics import IN_DECIBEL, METRICS
 from dcncodec.bench.points import Point
-from dcncodec.bench.rd import Curves, Method, equal_rate, summaries
+from dcncodec.bench.rd import Curves, equal_rate, summaries
 from dcncodec.bench.results import Results
+from dcncodec.rate_curves import Method
 
 RATES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Bits per pixel of the table of mean qualities."""

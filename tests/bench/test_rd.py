@@ -11,16 +11,9 @@ import pytest
 
 from dcncodec.bench import fits
 from dcncodec.bench.points import Point
-from dcncodec.bench.rd import (
-    Curve,
-    Curves,
-    Method,
-    bd_rate,
-    equal_quality,
-    equal_rate,
-    summaries,
-)
+from dcncodec.bench.rd import Curves, curve_of, equal_quality, equal_rate, summaries
 from dcncodec.bench.results import Results
+from dcncodec.rate_curves import Curve, Method, bd_rate
 
 PUBLISHED = {
     "jpeg": (142.3, 93.3, 67.0),
@@ -86,10 +79,10 @@ def test_settings_that_cost_more_for_less_are_left_out(anchor_points: list[Point
         replace(first, bytes_payload=size, psnr=quality)
         for size, quality in ((100, 20.0), (200, 19.0), (300, 25.0), (300, 26.0))
     ]
-    found = Curve.of(points, "psnr")
+    found = curve_of(points, "psnr")
     assert found is not None
     assert list(found.quality) == [20.0, 25.0]
-    assert Curve.of([replace(first, psnr=None)], "psnr") is None
+    assert curve_of([replace(first, psnr=None)], "psnr") is None
 
 
 def test_values_outside_of_a_curve() -> None:

@@ -19,15 +19,16 @@ from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.files import atomic_write
 from dcncodec.formats.peers import bpg
 from dcncodec.likeness import MS_SSIM_SIDE, decibel, ms_ssim, ssim
+from dcncodec.rate_curves import RATES, Curve, bd_rate
 
 FILE = "bpg.json"
 QPS = range(14, 50, 3)
-RANGES = {"all": (0.1, 2.5), "low": (0.1, 0.5), "middle": (0.5, 1.2), "high": (1.2, 2.5)}
+RANGES = {"all": RATES, "low": (0.1, 0.5), "middle": (0.5, 1.2), "high": (1.2, 2.5)}
 """Bits per pixel of BPG between which curves are compared."""
 
 METRICS = ("psnr", "ssim", "ms_ssim")
 
-Curve = NDArray[np.float64]
+Points = NDArray[np.float64]
 """Rows of bits per pixel and the likenesses of ``METRICS`` in dB, rising."""
 
 
@@ -43,14 +44,14 @@ def likenesses(picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[
 class BpgCurves:
     """BPG's curve of each crop."""
 
-    curves: list[Curve]
+    curves: list[Points]
 
-    def bd_rates(self, measured: Curve) -> dict[str, float]:
+    def bd_rates(self, measured: Points) -> dict[str, float]:
         """Mean BD-rates in percent: of PSNR by the names of ``RANGES``, then of the other
         ``METRICS`` over the whole range. NaN where no curves overlap.
 
         Args:
-            measured: (crops, rates, 4), rows as those of ``Curve`` at each rate.
+            measured: (crops, rates, 4), rows as those of ``Points`` at each rate.
         """
         asked = [(name, 0, limits) for name, limits in RANGES.items()]
         asked += [(name, index, RANGES["all"]) for index, name in enumerate(METRICS) if index]
@@ -58,43 +59,23 @@ class BpgCurves:
         for name, metric, limits in asked:
             columns = [0, 1 + metric]
             found = (
-                _log_ratio(anchor[:, columns], own[:, columns], limits)
+                _bd_rate(anchor[:, columns], own[:, columns], limits)
                 for anchor, own in zip(self.curves, measured, strict=True)
             )
-            ratios = [ratio for ratio in found if ratio is not None]
-            result[name] = 100 * math.expm1(float(np.mean(ratios))) if ratios else math.nan
+            rates = [rate for rate in found if rate is not None]
+            ratio = math.exp(float(np.log1p(rates).mean())) if rates else math.nan
+            result[name] = 100 * (ratio - 1)
         return result
 
 
-def _log_ratio(anchor: Curve, test: Curve, limits: tuple[float, float]) -> float | None:
-    """Mean over dB of the logarithm of the rates' ratio; None where the curves do not overlap."""
-    # Not at the top: training alone must not need scipy.
-    from scipy.interpolate import PchipInterpolator
-
+def _bd_rate(anchor: Points, test: Points, rates: tuple[float, float]) -> float | None:
+    """Between two rates of the anchor; None where the curves do not overlap or are not known."""
     if np.isnan(anchor).any() or np.isnan(test).any():
         return None
-    anchor, test = _rising(anchor), _rising(test)
-    within = np.clip(np.log(limits), *np.log(anchor[[0, -1], 0]))
-    ends = PchipInterpolator(np.log(anchor[:, 0]), anchor[:, 1])(within)
-    if len(test) < 2:
+    curves = [Curve.of((float(bpp), float(level)) for bpp, level in row) for row in (anchor, test)]
+    if curves[0] is None or curves[1] is None:
         return None
-    low, high = max(ends[0], test[0, 1]), min(ends[1], test[-1, 1])
-    if low >= high:
-        return None
-    areas = [
-        PchipInterpolator(curve[:, 1], np.log(curve[:, 0])).integrate(low, high)
-        for curve in (test, anchor)
-    ]
-    return float((areas[0] - areas[1]) / (high - low))
-
-
-def _rising(curve: Curve) -> Curve:
-    """Pairs of bits and dB, without those that cost more for less."""
-    kept: list[Curve] = []
-    for point in curve[np.argsort(curve[:, 0])]:
-        if not kept or (point > kept[-1]).all():
-            kept.append(point)
-    return np.array(kept)
+    return bd_rate(curves[0], curves[1], rates=rates, test_rates=(0, math.inf))
 
 
 def bpg_curves(crops: NDArray[np.uint8], folder: Path) -> BpgCurves | None:
@@ -127,7 +108,7 @@ def bpg_curves(crops: NDArray[np.uint8], folder: Path) -> BpgCurves | None:
     return BpgCurves(curves)
 
 
-def _curve(crop: NDArray[np.uint8]) -> Curve:
+def _curve(crop: NDArray[np.uint8]) -> Points:
     points = []
     for qp in QPS:
         data = bpg.encode(crop, qp)
