@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcncodec.errors import MissingLibraryError
-from dcncodec.likeness import MS_SSIM_SIDE, SSIM_WINDOW
-from dcncodec.metrics import ms_ssim, psnr, ssim, to_unit
+from dcncodec.likeness import MS_SSIM_SIDE, SSIM_WINDOW, ms_ssim
+from dcncodec.metrics import psnr, ssim, to_unit
 
 Pixels = NDArray[np.uint8]
 
@@ -69,7 +69,7 @@ def measure(original: Pixels, decoded: Pixels, *, perceptual: bool = False) -> D
     return Distortion(
         psnr=None if math.isinf(peak_ratio) else peak_ratio,
         ssim=float(ssim(reference, distorted)) if side >= SSIM_WINDOW else None,
-        msssim=float(ms_ssim(reference, distorted)) if side >= MS_SSIM_SIDE else None,
+        msssim=ms_ssim(original / 255, decoded / 255) if side >= MS_SSIM_SIDE else None,
         ssimulacra2=_ssimulacra2(original, decoded) if perceptual else None,
     )
 
