@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
@@ -27,12 +27,15 @@ from dcncodec.models.card import (
 )
 from dcncodec.train.engine.checkpoint import FILE, Header, read_average
 from dcncodec.train.engine.log import read_log
+from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import LOG_FILE
 
 FORMAT = "dcn-weights-1"
 CURVE_ROWS = 10
 CODEC_FIGURES = ("bpp", "psnr", "ssim")
 """What a codec's validation gives."""
+
+R = TypeVar("R", bound=Recipe)
 
 
 def export_model(run: Path, folder: Path) -> str:
@@ -50,10 +53,27 @@ def export_model(run: Path, folder: Path) -> str:
         TrainingError: there is no checkpoint, or it is damaged.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE)
+    average, header, _ = read_run(run, folder, Recipe)
     rows = read_log(run / LOG_FILE)
     return write_codec(folder, average, header, rows)
+
+
+def read_run(run: Path, folder: Path, recipe: type[R]) -> tuple[dict[str, Tensor], Header, R]:
+    """What every export begins with: averaged weights by name, their run, and its recipe.
+
+    Args:
+        run: a run's folder, with its checkpoint.
+        folder: the weight folder to be written.
+        recipe: the kind that the run had.
+
+    Raises:
+        UsageError: the folder's name cannot be a model's.
+        TrainingError: there is no checkpoint, it is damaged, or of another training.
+    """
+    check_export(folder)
+    average, header = read_average(run / FILE, recipe)
+    assert isinstance(header.recipe, recipe)
+    return average, header, header.recipe
 
 
 def write_codec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from dcncodec.errors import MissingLibraryError
+from dcncodec.errors import MissingLibraryError, UsageError
+from dcncodec.models.card import check_export
 from dcncodec.runtime.engine import Precision
-from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.log import plot_log
 from dcncodec.train.engine.processes import (
     own_device,
@@ -62,6 +63,33 @@ class RunSettings:
     precision: Precision = "auto"
     export: Path | None = None
     workers: int = 1
+
+    def resumed(self, recipe: type[Recipe]) -> Header | None:
+        """The run to resume, which had a recipe of the given kind; None where there is none yet.
+
+        Raises:
+            UsageError: the name of the export's folder cannot be a model's.
+            TrainingError: the checkpoint is damaged, or of another training.
+        """
+        if self.export is not None:
+            check_export(self.export)
+        checkpoint = self.folder / FILE
+        return read_header(checkpoint, recipe) if checkpoint.exists() else None
+
+    def begun(self, recipes: Mapping[str, R], header: Header | None) -> R:
+        """The recipe of the run to resume, else that of the preset.
+
+        Raises:
+            UsageError: there is no such preset.
+        """
+        preset = self.preset or DEFAULT_PRESET
+        if header is not None:
+            kind = type(next(iter(recipes.values())))
+            assert isinstance(header.recipe, kind)
+            return header.recipe
+        if preset not in recipes:
+            raise UsageError(f"--preset {preset}: choose {', '.join(recipes)}")
+        return recipes[preset]
 
     def seed_of(self, header: Header | None) -> int:
         """The user's seed, that of the run to resume, or 0."""

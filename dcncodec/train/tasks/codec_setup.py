@@ -9,12 +9,11 @@ import torch
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.card import check_export
 from dcncodec.models.dcn import DCN
 from dcncodec.models.load import read_weights
 from dcncodec.models.registry import find_model
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.engine.checkpoint import FILE, Header, read_header
+from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.export import export_model
 from dcncodec.train.engine.presets import RECIPES
@@ -56,10 +55,7 @@ def train(settings: Settings, notify: Notify, report: Report) -> int:
 
 def prepare(settings: Settings, device: torch.device, notify: Notify) -> tuple[Trainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint; see ``train``."""
-    if settings.export is not None:
-        check_export(settings.export)
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint) if checkpoint.exists() else None
+    header = settings.resumed(Recipe)
     recipe, channels, budget = choose(settings, header)
     seed = settings.seed_of(header)
     make_folder(settings.folder)
@@ -68,7 +64,7 @@ def prepare(settings: Settings, device: torch.device, notify: Notify) -> tuple[T
     init = ""
     if header is not None:
         init = header.init
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     elif settings.init is not None:
         init = find_model(settings.init).name
         notify(start_from(codec, settings.init))

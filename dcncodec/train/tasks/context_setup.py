@@ -20,7 +20,6 @@ from dcncodec.models.card import (
     WEIGHTS,
     WEIGHTS_FILE,
     ModelFolder,
-    check_export,
     write_file,
     write_model_card,
 )
@@ -33,15 +32,16 @@ from dcncodec.notices import warn
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.runtime.torch_engine import TorchEngine
 from dcncodec.runtime.windows import Transforms
-from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
+from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.data import Source, load_images
+from dcncodec.train.engine.export import read_run
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import CONTEXT_RECIPES
 from dcncodec.train.engine.processes import rank_and_world
 from dcncodec.train.engine.recipes import ContextRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
-from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.session import Notify, RunSettings, run_session
 from dcncodec.train.tasks.context import ContextTrainer, LatentSet, analyse, start
 
 LATENTS_FILE = "latents.safetensors"
@@ -76,10 +76,7 @@ def prepare(
     settings: ContextSettings, device: torch.device, notify: Notify
 ) -> tuple[ContextTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint."""
-    if settings.export is not None:
-        check_export(settings.export)
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint, ContextRecipe) if checkpoint.exists() else None
+    header = settings.resumed(ContextRecipe)
     folder = codec_of(settings, header)
     recipe, budget = choose(settings, header)
     seed = settings.seed_of(header)
@@ -119,7 +116,7 @@ def prepare(
     if header is None:
         start(model, latents.training)
     else:
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     trainer = ContextTrainer(
         model.to(device),
         recipe,
@@ -218,16 +215,9 @@ def choose(settings: ContextSettings, header: Header | None) -> tuple[ContextRec
         UsageError: a choice makes no sense.
         TrainingError: the run to resume trains a model of another size.
     """
-    recipe = CONTEXT_RECIPES[DEFAULT_PRESET]
-    if header is not None:
-        assert isinstance(header.recipe, ContextRecipe)
-        recipe = header.recipe
-    elif settings.preset is not None:
-        if settings.preset not in CONTEXT_RECIPES:
-            raise UsageError(f"--preset {settings.preset}: choose {', '.join(CONTEXT_RECIPES)}")
-        recipe = CONTEXT_RECIPES[settings.preset]
-    before = recipe.hidden
-    recipe = settings.applied(recipe)
+    begun = settings.begun(CONTEXT_RECIPES, header)
+    before = begun.hidden
+    recipe = settings.applied(begun)
     if recipe.patch % STRIDE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     if header is not None and recipe.hidden != before:
@@ -252,10 +242,7 @@ def export_context(run: Path, folder: Path) -> str:
         ModelError: the codec is not installed any more.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE, ContextRecipe)
-    recipe = header.recipe
-    assert isinstance(recipe, ContextRecipe)
+    average, header, recipe = read_run(run, folder, ContextRecipe)
     codec = codec_of(ContextSettings((), run), header)
     knots = len(average["rate_bias"])
     twin = ContextModel(codec.geometry.channels, recipe.hidden, knots)

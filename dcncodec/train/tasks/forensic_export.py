@@ -11,17 +11,18 @@ from torch import Tensor
 
 from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
-from dcncodec.models.card import FAN_CARD, FAN_FILE, check_export, write_file, write_model_card
+from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
-from dcncodec.train.engine.checkpoint import FILE, Header, read_average
+from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.context_part import CONTEXT_FILE, context_part
 from dcncodec.train.engine.export import (
     CODEC_FIGURES,
     describe_run,
     half_precision,
+    read_run,
     write_model,
 )
 from dcncodec.train.engine.log import read_log
@@ -50,10 +51,7 @@ def export_forensic(run: Path, folder: Path) -> str:
         TrainingError: there is no checkpoint, it is damaged, or it does not fit into float16.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE, ForensicRecipe)
-    recipe = header.recipe
-    assert isinstance(recipe, ForensicRecipe)
+    average, header, recipe = read_run(run, folder, ForensicRecipe)
     trainer = trainer_of(recipe)
     rows = read_log(run / LOG_FILE, trainer.COLUMNS)
     if not recipe.classes:

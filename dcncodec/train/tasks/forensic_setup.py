@@ -16,7 +16,7 @@ from dcncodec.forensics.prnu import learning
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
-from dcncodec.models.card import ModelFolder, check_export
+from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
@@ -26,7 +26,7 @@ from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.engine.checkpoint import FILE, Header, read_header
+from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.presets import FORENSIC_RECIPES, PAPER_PATCH
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
@@ -92,10 +92,7 @@ def prepare(
     settings: ForensicSettings, device: torch.device, notify: Notify
 ) -> tuple[ForensicTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint."""
-    if settings.export is not None:
-        check_export(settings.export)
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint, ForensicRecipe) if checkpoint.exists() else None
+    header = settings.resumed(ForensicRecipe)
     camera = None
     if settings.nip not in {None, STANDARD}:
         camera = find_model(str(settings.nip), Role.PIPELINE)
@@ -115,7 +112,7 @@ def prepare(
     make_folder(settings.folder)
     torch.manual_seed(seed)
     if header is not None:
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")

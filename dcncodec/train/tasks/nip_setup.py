@@ -9,14 +9,13 @@ import torch
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
-from dcncodec.models.card import check_export
 from dcncodec.models.load import load_nip
 from dcncodec.models.nip import NETWORKS, make_nip
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
-from dcncodec.train.engine.export import describe_run, write_model
+from dcncodec.train.engine.checkpoint import FILE, Header
+from dcncodec.train.engine.export import describe_run, read_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import NIP_RECIPES
 from dcncodec.train.engine.raw_data import load_frames
@@ -56,10 +55,7 @@ def prepare(
     settings: NipSettings, device: torch.device, notify: Notify
 ) -> tuple[NipTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint."""
-    if settings.export is not None:
-        check_export(settings.export)
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint, NipRecipe) if checkpoint.exists() else None
+    header = settings.resumed(NipRecipe)
     recipe, budget = choose(settings, header)
     seed = settings.seed_of(header)
     start = None
@@ -81,7 +77,7 @@ def prepare(
         pipeline = make_nip(recipe.network, torch.tensor(data.to_srgb).float())
     if header is not None:
         init = header.init
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     trainer = NipTrainer(
         pipeline.to(device),
         replace(recipe, to_srgb=tuple(map(tuple, data.to_srgb.round(6).tolist()))),
@@ -133,10 +129,7 @@ def export_nip(run: Path, folder: Path) -> str:
         TrainingError: there is no checkpoint, it is damaged, or does not fit into float16.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE, NipRecipe)
-    recipe = header.recipe
-    assert isinstance(recipe, NipRecipe)
+    average, header, recipe = read_run(run, folder, NipRecipe)
     rows = read_log(run / LOG_FILE, NipTrainer.COLUMNS)
     description = {"to_srgb": [list(row) for row in recipe.to_srgb]}
     description |= describe_run(header, rows, ("psnr", "ssim"))

@@ -14,16 +14,16 @@ from dcncodec.forensics.operations.operation import denoise_wavelet, opencv
 from dcncodec.forensics.trace.samples import around
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.card import ModelFolder, check_export
+from dcncodec.models.card import ModelFolder
 from dcncodec.models.families.trace import FEATURES, STAGES
 from dcncodec.models.load import load_codec, load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.trace import SIZES, Trace
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.train.engine.checkpoint import FILE, Header, read_average, read_header
+from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import load_images
-from dcncodec.train.engine.export import describe_run, write_model
+from dcncodec.train.engine.export import describe_run, read_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import PAPER_PATCH, TRACE_RECIPES
 from dcncodec.train.engine.recipes import TraceRecipe
@@ -71,12 +71,9 @@ def prepare(
     settings: TraceSettings, device: torch.device, notify: Notify
 ) -> tuple[TraceTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint; see ``train_trace``."""
-    if settings.export is not None:
-        check_export(settings.export)
     opencv().setNumThreads(1)  # The patches are small, and other processes make some, too.
     denoise_wavelet()
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint, TraceRecipe) if checkpoint.exists() else None
+    header = settings.resumed(TraceRecipe)
     start = None
     if header is None and settings.init is not None:
         start = find_model(settings.init, Role.LOCALISER)
@@ -98,7 +95,7 @@ def prepare(
         if start.card["stage"] != FEATURES:
             trace.anomaly.load_state_dict(trained.anomaly.state_dict())
     if header is not None:
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     loaders = settings.loaders
     if loaders is None:
         loaders = len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
@@ -184,10 +181,7 @@ def export_trace(run: Path, folder: Path) -> str:
         TrainingError: there is no checkpoint, it is damaged, or does not fit into float16.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE, TraceRecipe)
-    recipe = header.recipe
-    assert isinstance(recipe, TraceRecipe)
+    average, header, recipe = read_run(run, folder, TraceRecipe)
     features = recipe.stage == FEATURES
     columns = FeaturesTrainer.COLUMNS if features else MapTrainer.COLUMNS
     figures = ("accuracy", "families") if features else ("loss", "auc")

@@ -12,7 +12,7 @@ import torch
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.models.card import ModelFolder, check_export
+from dcncodec.models.card import ModelFolder
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.families.vr import SHAPE
 from dcncodec.models.load import load_vr
@@ -26,17 +26,16 @@ from dcncodec.train.engine.checkpoint import (
     FILE,
     Header,
     fork_checkpoint,
-    read_average,
     read_header,
 )
 from dcncodec.train.engine.context_part import CONTEXT_FILE, Block, context_part
 from dcncodec.train.engine.data import load_images
-from dcncodec.train.engine.export import describe_run, write_model
+from dcncodec.train.engine.export import describe_run, read_run, write_model
 from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import VR_RECIPES
 from dcncodec.train.engine.recipes import VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report
-from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.session import Notify, RunSettings, run_session
 from dcncodec.train.tasks.vr import VRTrainer, as_read, klt_patches, sent_latents
 
 LAMBDAS = LOW, HIGH = "lambda_low", "lambda_high"
@@ -123,10 +122,7 @@ def _since(recipe: object) -> tuple[int, float]:
 
 def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple[VRTrainer, Budget]:
     """A trainer ready to run, resumed where its folder holds a checkpoint; see ``train_vr``."""
-    if settings.export is not None:
-        check_export(settings.export)
-    checkpoint = settings.folder / FILE
-    header = read_header(checkpoint, VRRecipe) if checkpoint.exists() else None
+    header = settings.resumed(VRRecipe)
     recipe, budget = choose(settings, header)
     seed = settings.seed_of(header)
     start = None
@@ -144,7 +140,7 @@ def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     if header is not None:
-        notify(f"resuming {checkpoint} at step {header.progress.step:,}")
+        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     elif start is None:
         patches = klt_patches(data.training, seed)
         network.start_from_klt(patches, (recipe.lambda_low, recipe.lambda_high))
@@ -215,16 +211,8 @@ def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budge
         UsageError: a choice makes no sense.
         TrainingError: the run to resume trains a network of another shape.
     """
-    recipe = VR_RECIPES[DEFAULT_PRESET]
-    if header is not None:
-        assert isinstance(header.recipe, VRRecipe)
-        recipe = header.recipe
-    elif settings.preset is not None:
-        if settings.preset not in VR_RECIPES:
-            raise UsageError(f"--preset {settings.preset}: choose {', '.join(VR_RECIPES)}")
-        recipe = VR_RECIPES[settings.preset]
-    before = recipe
-    recipe = settings.applied(recipe)
+    before = settings.begun(VR_RECIPES, header)
+    recipe = settings.applied(before)
     if recipe.patch % STRIDE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     if recipe.latent_channels > FEATURES:
@@ -258,10 +246,7 @@ def export_vr(run: Path, folder: Path, sources: Sequence[Path] = ()) -> str:
         TrainingError: there is no checkpoint, it is damaged, or does not fit into float16.
         OutputError: the folder cannot be written.
     """
-    check_export(folder)
-    average, header = read_average(run / FILE, VRRecipe)
-    recipe = header.recipe
-    assert isinstance(recipe, VRRecipe)
+    average, header, recipe = read_run(run, folder, VRRecipe)
     rows = read_log(run / LOG_FILE, VRTrainer.COLUMNS)
     architecture = {"family": "vr"} | shape_of(recipe)
     network = as_read(average, architecture)
