@@ -30,7 +30,8 @@ wheel: $(VENV)/ready
 	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
 	$(BIN)/python packaging/forensics_wheel.py dist
 
-# What takes longer than a minute, before a release; tests with a time of their own get SOAK_SECONDS.
+# What takes longer than a minute, before a release; tests with a time of their own get
+# SOAK_SECONDS.
 soak: $(VENV)/ready
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak --timeout 1800
 
@@ -76,5 +77,6 @@ $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/*.[ch] 
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so dcncodec/_fse.c dcncodec/_context.c dcncodec/_jpeg.c dcncodec/_net.c dcncodec/_png.c
+	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so
+	rm -f $(foreach core,fse context jpeg net png,dcncodec/_$(core).c)
 	find . -name __pycache__ -prune -exec rm -rf {} +

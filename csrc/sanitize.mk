@@ -1,5 +1,5 @@
-# Sanitized builds of a core and its fuzz.c. A core's Makefile says NAME and SOURCES before it includes
-# this, and what it wants otherwise; the package itself is built by build_ffi.py.
+# Sanitized builds of a core and its fuzz.c. A core's Makefile says NAME and SOURCES before it
+# includes this, and what it wants otherwise; the package itself is built by build_ffi.py.
 SECONDS ?= 60
 LONGEST ?= 8192
 CLANG_SANITIZERS ?= address,undefined
