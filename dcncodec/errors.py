@@ -5,11 +5,26 @@ Messages are one line, name the file or field and say what to do; they are shown
 
 from __future__ import annotations
 
+from os import PathLike
+
 
 class DcnError(Exception):
-    """Base of every error that a user, a file or the machine can cause."""
+    """Base of every error that a user, a file or the machine can cause.
+
+    Args:
+        reason: what is wrong, and what to do.
+        file: that it is about; its name stands before the reason.
+    """
 
     exit_code = 1
+
+    def __init__(self, reason: str, file: str | PathLike[str] = "") -> None:
+        # Both are kept as arguments, or the error would not come back from other processes.
+        super().__init__(reason, str(file))
+        self.reason, self.file = reason, str(file)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}" if self.file else self.reason
 
 
 class UsageError(DcnError):

@@ -182,12 +182,13 @@ class ModelFolder:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+            raise ModelError(f"cannot be read ({error.strerror})", path) from None
         found = hashlib.sha256(content).hexdigest()
         if found != part.sha256:
             raise ModelError(
-                f"{path}: damaged or replaced (SHA-256 {found[:16]}, the card says "
-                f"{part.sha256[:16]}); install the model again"
+                f"damaged or replaced (SHA-256 {found[:16]}, the card says "
+                f"{part.sha256[:16]}); install the model again",
+                path,
             )
         return content
 
@@ -224,11 +225,11 @@ def read_model(card_path: Path) -> ModelFolder:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ModelError(f"{card_path}: cannot be read ({error.strerror})") from None
+        raise ModelError(f"cannot be read ({error.strerror})", card_path) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         valid = False
     if not valid:
-        raise ModelError(f"{card_path}: damaged card; install the model again")
+        raise ModelError("damaged card; install the model again", card_path)
     return folder
 
 
@@ -274,7 +275,7 @@ def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
         family = "fan" if path.name == FAN_CARD else card["architecture"]["family"]
         readable = find_family(family).text(card)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ModelError(f"{path}: damaged card; export the model again") from None
+        raise ModelError("damaged card; export the model again", path) from None
     write_file(path, (json.dumps(card, indent=2) + "\n").encode())
     write_file(path.with_suffix(".md"), readable.encode())
 

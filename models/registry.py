@@ -92,8 +92,7 @@ def _installed(notify: Notify) -> Iterator[tuple[str, ModelFolder]]:
                 try:
                     model = read_model(card_path)
                 except ModelError as error:
-                    text = str(error).removeprefix(f"{card_path}: ")
-                    notify(Notice("model", f"skipped: {text}", str(card_path)))
+                    notify(Notice("model", f"skipped: {error.reason}", str(card_path)))
                     continue
                 # A pipeline that was tuned goes by the name of the folder around it.
                 yield (path.name if card_path.parent != path else model.name), model

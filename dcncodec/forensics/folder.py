@@ -144,8 +144,7 @@ def list_forensic(notify: Notify = warn) -> list[ForensicFolder]:
         try:
             found.append(_checked(model))
         except ModelError as error:
-            text = str(error).removeprefix(f"{model.card_path}: ")
-            notify(Notice("model", f"skipped: {text}", str(model.card_path)))
+            notify(Notice("model", f"skipped: {error.reason}", str(model.card_path)))
     return found
 
 
@@ -179,5 +178,5 @@ def _checked(model: ModelFolder) -> ForensicFolder:
     except (UsageError, KeyError, TypeError, ValueError, IndexError):
         known = False
     if not known:
-        raise ModelError(f"{model.card_path}: damaged card; export the model again")
+        raise ModelError("damaged card; export the model again", model.card_path)
     return folder
