@@ -145,8 +145,11 @@ class DecodeWork:
     max_pixels: int
     machine: Machine
 
-    def read(self, job: Job) -> tuple[bytes, Reader | None, ModelFolder]:
-        """See ``Work``: the bytes, the file in them if they are one, and the model it names."""
+    def read(self, job: Job) -> tuple[bytes, Reader | None, ModelFolder | None]:
+        """See ``Work``: the bytes, the file in them if they are one, and the model that it names,
+        None where no pixel needs it."""
+        from dcncodec.assembly import all_exact
+        from dcncodec.entropy import check_model
         from dcncodec.formats import container
         from dcncodec.models.registry import find_by_prefix
 
@@ -157,11 +160,14 @@ class DecodeWork:
             assert self.model is not None
             return data, None, self.model
         file = container.read(data, max_pixels=None)
-        if self.region is not None:
-            file.header.region(*self.region)
+        header = file.header
+        area = header.plane if self.region is None else header.region(*self.region)
         if self.model is not None:
+            check_model(header, self.model)
             return data, file, self.model
-        return data, file, find_by_prefix(file.header.model, file.header.model_hash, file.coding)
+        if all_exact(file, area):
+            return data, file, None
+        return data, file, find_by_prefix(header.model, header.model_hash, file.coding)
 
     def load(self, watch: Watch) -> Callable[[Path], Codec]:
         """See ``Work``: a function that opens models."""
@@ -175,20 +181,29 @@ class DecodeWork:
     def convert(
         self,
         job: Job,
-        content: tuple[bytes, Reader | None, ModelFolder],
+        content: tuple[bytes, Reader | None, ModelFolder | None],
         loaded: Callable[[Path], Codec],
         watch: Watch,
     ) -> dict[str, Any]:
         """See ``Work``."""
+        from dcncodec.assembly import decode_exact
+
         data, file, folder = content
         begin = time.perf_counter()
-        codec = loaded(folder.path)
-        if file is None:
-            picture = codec.decode_bare(data)
-        else:
+        limit = self.max_pixels or None
+        picture = None
+        if file is not None:
             watch.begin(job.name, _pixels(file.header, self.region))
-            limit = self.max_pixels or None
-            picture = codec.decode(file, region=self.region, max_pixels=limit)
+            picture = decode_exact(file, region=self.region, max_pixels=limit, notify=watch.notice)
+            name = file.header.model
+        if picture is None:
+            assert folder is not None
+            name = folder.name
+            codec = loaded(folder.path)
+            if file is None:
+                picture = codec.decode_bare(data)
+            else:
+                picture = codec.decode(file, region=self.region, max_pixels=limit)
         seconds = time.perf_counter() - begin
         if self.stripped:
             from dcncodec.formats.srgb import strip
@@ -203,7 +218,7 @@ class DecodeWork:
             "bytes": len(data),
             "width": picture.width,
             "height": picture.height,
-            "model": codec.model.name,
+            "model": name,
             "seconds": seconds,
         }
 

@@ -89,6 +89,12 @@ class _Quality(click.ParamType[Any]):
     f"and effort.  [default: {DEFAULT_MODEL}; {BARE_MODEL} for --bare]",
 )
 @entropy_option
+@click.option(
+    "--palette/--no-palette",
+    default=True,
+    show_default=True,
+    help="Store text, line art and flat colours exactly where that takes no more bytes.",
+)
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
 @strip_option("converted to sRGB")
 @click.option("--metrics", is_flag=True, help="Decode again and report PSNR and SSIM.")
@@ -106,6 +112,7 @@ def command(
     effort: int,
     model: str | None,
     entropy: Any,
+    palette: bool,
     bare: bool,
     stripped: frozenset[str],
     metrics: bool,
@@ -148,7 +155,7 @@ def command(
     processes = choose_jobs(jobs, plan.jobs, default_jobs(device, threads), SMALL_BYTES)
     work = EncodeWork(
         model=folder,
-        options={"quality": quality, "effort": effort} | targets,
+        options={"quality": quality, "effort": effort, "palette": palette} | targets,
         passes=(PASSES if searching else 1) + passes_of(effort) + metrics,
         entropy=entropy or "auto",
         bare=bare,
@@ -167,7 +174,7 @@ class EncodeWork:
 
     Attributes:
         model: None where there is nothing to do.
-        options: ``quality``, ``effort`` and targets.
+        options: ``quality``, ``effort``, ``palette`` and targets.
         passes: of the picture through the networks.
     """
 

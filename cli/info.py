@@ -69,6 +69,9 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
     say(f"  latents   {latent['height']} x {latent['width']} x {latent['channels']}")
     for name, size in facts["metadata"].items():
         say(f"  {name:<9} {size:,} bytes")
+    if (palette := facts["palette"]) is not None:
+        exact = f"{palette['share']:.1%} of the picture is exact"
+        say(f"  palette   {palette['bytes']:,} bytes, {exact}")
     for number, block in enumerate(facts["blocks"]):
         _show_block(number, block)
     if verify:

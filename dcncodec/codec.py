@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.assembly import Region, assembled, decode_exact, put_exact
 from dcncodec.entropy import (
     Entropy,
     FileCoder,
@@ -22,7 +23,7 @@ from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, from_indices
 from dcncodec.formats.geometry import MAX_PIXELS, MAX_SIDE, STRIDE, Area
-from dcncodec.formats.picture import Picture, as_grey
+from dcncodec.formats.picture import Picture
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import DEFAULT_MODEL, find_model
 from dcncodec.notices import Notice, Notify, warn
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from dcncodec.encoder.effort import Effort
     from dcncodec.encoder.quality import Quality
     from dcncodec.runtime.gradients import Gradients
-
-Region = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels, half-open, inside the image."""
 
 BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
@@ -96,6 +94,7 @@ class Codec:
         min_ssim: float | None = None,
         min_msssim: float | None = None,
         effort: int = 0,
+        palette: bool = True,
         keep_metadata: bool = True,
         max_pixels: int | None = MAX_PIXELS,
     ) -> bytes:
@@ -118,6 +117,8 @@ class Codec:
             effort: 0 to 9, how much work is done for a smaller file at the same quality; from 1 on
                 by models that say what bits are worth, as those with rates do. Decoders are the
                 same, and on one machine so are the files.
+            palette: whether text, line art and flat colours may be stored exactly, as a palette and
+                indices, where the file does not get larger by it.
             keep_metadata: whether ICC, EXIF and XMP go into the file. Without its profile a picture
                 is converted to sRGB.
             max_pixels: refuse larger images; None for no limit.
@@ -149,7 +150,7 @@ class Codec:
             picture = strip(picture)
         self._tell(picture)
         header = self.header(picture, str(quality) if quality in NAMED else "")
-        encoding = Encoding(self.transforms, coders, header, picture, self.effort(effort))
+        encoding = Encoding(self.transforms, coders, header, picture, self.effort(effort), palette)
         data = reach(aim, encoding) if isinstance(aim, Target) else encoding.file(aim)
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
             text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"
@@ -273,30 +274,16 @@ class Codec:
             file = container.read(file, max_pixels=None if region else max_pixels)
         header = file.header
         check_model(header, self.model)
-        left, top, right, bottom = region or (0, 0, header.width, header.height)
-        # Also tells whether the region lies inside the picture, before anything is allocated.
-        area = header.region(left, top, right, bottom)
-        container.check_pixels(right - left, bottom - top, max_pixels)
+        exact = decode_exact(file, region=region, max_pixels=max_pixels, notify=self._notify)
+        if exact is not None:
+            return exact
+        region = region or (0, 0, header.width, header.height)
+        area = header.region(*region)
         outer = area.grown(self.geometry.halo, header.plane)
         latents = self.latents(file, outer)
         pixels = self.transforms.synthesise(latents, outer, area, file.rate)
-        first_row, first_column = area.top * STRIDE, area.left * STRIDE
-        pixels = pixels[
-            top - first_row : bottom - first_row, left - first_column : right - first_column
-        ]
-        alpha = file.alpha_rows(top, bottom)
-        if (orientation := file.wrong_orientation) is not None:
-            text = f"orientation {orientation} in its metadata is reset: pixels are stored upright"
-            self._notify(Notice("metadata", text))
-        metadata = file.metadata.sized(right - left, bottom - top)
-        return Picture(
-            pixels=as_grey(pixels) if header.grey else np.ascontiguousarray(pixels),
-            alpha=None if alpha is None else np.ascontiguousarray(alpha[:, left:right]),
-            grey=header.grey,
-            icc=metadata.icc,
-            exif=metadata.exif,
-            xmp=metadata.xmp,
-        )
+        put_exact(file, pixels, area)
+        return assembled(file, pixels, area, region, self._notify)
 
     def latents(self, file: container.Reader, area: Area) -> NDArray[np.int16]:
         """The code words of an area of a file's latent plane, int16 (N, rows, columns).

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.codec import Codec, Region
+from dcncodec.assembly import Region, decode_exact
+from dcncodec.codec import Codec
+from dcncodec.entropy import check_model
 from dcncodec.formats import container
 from dcncodec.formats.files import atomic_write, content_of
 from dcncodec.formats.geometry import MAX_PIXELS
@@ -74,12 +76,12 @@ def codec_for(
         FormatError: the file is damaged, or cut short.
         ModelError: that model is not installed.
     """
-    return _codec_of(container.read(data, max_pixels=None), device, precision)
-
-
-def _codec_of(file: container.Reader, device: str, precision: Precision) -> Codec:
-    folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
+    folder = _model_of(container.read(data, max_pixels=None))
     return _shared_codec(folder, device, precision)
+
+
+def _model_of(file: container.Reader) -> ModelFolder:
+    return find_by_prefix(file.header.model, file.header.model_hash, file.coding)
 
 
 def decode(
@@ -104,9 +106,13 @@ def decode(
         DcnError: as ``codec_for`` and ``Codec.decode``.
     """
     file = container.read(content_of(source), max_pixels=None if region else max_pixels)
-    if model is None:
-        codec = _codec_of(file, device, precision)
-    else:
-        codec = _shared_codec(find_model(model), device, precision)
-    picture = codec.decode(file, region=region, max_pixels=max_pixels)
+    folder = None if model is None else find_model(model)
+    if folder is not None:
+        check_model(file.header, folder)
+    picture = decode_exact(file, region=region, max_pixels=max_pixels)
+    if picture is None:
+        if folder is None:
+            folder = _model_of(file)
+        codec = _shared_codec(folder, device, precision)
+        picture = codec.decode(file, region=region, max_pixels=max_pixels)
     return to_pil(picture) if kind == "pil" else to_array(picture)

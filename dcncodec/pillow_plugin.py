@@ -26,7 +26,7 @@ from dcncodec.formats.sections import SIGNATURE
 
 FORMAT = "DCN"
 MODES = {(False, False): "RGB", (False, True): "RGBA", (True, False): "L", (True, True): "LA"}
-SAVE_OPTIONS = ("quality", *TARGETS, "effort", "model", "entropy", "device", "precision")
+SAVE_OPTIONS = ("quality", *TARGETS, "effort", "palette", "model", "entropy", "device", "precision")
 BLOCKS = ("icc_profile", "exif", "xmp")
 
 

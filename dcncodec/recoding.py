@@ -41,8 +41,9 @@ def recode(
 ) -> bytes:
     """Code the latents of a .dcn file anew; the picture in it stays the same.
 
-    Blocks, alpha, rate and everything that the header says stay as they are. Blocks are decoded
-    and coded one by one, so that little more memory is taken than both files have bytes.
+    Blocks, exact tiles, alpha, rate and everything that the header says stay as they are. Blocks
+    are decoded and coded one by one, so that little more memory is taken than both files have
+    bytes.
 
     Args:
         source: a path, the bytes or a stream of a .dcn file.
@@ -77,11 +78,13 @@ def recode(
     candidates = Candidates(coders, file.latent_channels, rate)
     for number in range(header.block_count):
         candidates.add(file.latents(number, decoder))
+        # What goes on as it is has to be found intact.
+        file.exact(number)
         if progress is not None:
             block = header.block(number)
             progress(block.rows * block.columns * STRIDE**2)
     blocks, coding = candidates.smallest()
-    return container.write(container.Container(header, kept, alpha, blocks, coding))
+    return container.write(container.Container(header, kept, alpha, blocks, coding, file.palette))
 
 
 def _coders(

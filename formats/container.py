@@ -38,6 +38,7 @@ from dcncodec.formats.header import (
     pack_header,
 )
 from dcncodec.formats.packed import METADATA, Metadata
+from dcncodec.formats.palette import Palette, pack_palette
 from dcncodec.formats.reader import INDEX_ENTRY, Reader, check_block, read, read_header
 from dcncodec.formats.sections import Buffer
 
@@ -58,6 +59,7 @@ __all__ = [
     "Container",
     "Header",
     "Metadata",
+    "Palette",
     "Reader",
     "Writer",
     "blocks_for_region",
@@ -79,6 +81,7 @@ class Container:
             a file of the same size gives it; or None.
         blocks: coded blocks (`bitstream.encode_block`) in the order of `header.block_areas`.
         coding: how they are coded, if not as the bit-stream says.
+        palette: tiles of the blocks that are stored exactly.
     """
 
     header: Header
@@ -86,6 +89,7 @@ class Container:
     alpha: Plane | memoryview | None = None
     blocks: Sequence[Buffer] = ()
     coding: Coding | None = None
+    palette: Palette | None = None
 
 
 class Writer:
@@ -95,11 +99,11 @@ class Writer:
 
     Args:
         file: a binary file, at its beginning.
-        header, metadata, alpha, coding: as for `Container`.
+        header, metadata, alpha, coding, palette: as for `Container`.
 
     Raises:
         LimitError: a metadata block is empty or too long.
-        ValueError: alpha does not fit the header.
+        ValueError: alpha or palette do not fit the header.
     """
 
     def __init__(
@@ -109,12 +113,15 @@ class Writer:
         metadata: Metadata | None = None,
         alpha: Plane | memoryview | None = None,
         coding: Coding | None = None,
+        palette: Palette | None = None,
     ) -> None:
         if (alpha is not None) != header.alpha:
             raise ValueError("the header and the alpha plane contradict each other")
         plane = None if isinstance(alpha, memoryview) else alpha
         if plane is not None and plane.shape != (header.height, header.width):
             raise ValueError(f"alpha plane of shape {plane.shape} for another size of image")
+        if palette is not None and len(palette.areas) != header.block_count:
+            raise ValueError(f"{len(palette.areas)} palette areas, not {header.block_count}")
         self._file, self._header, self._coding = file, header, coding
         self._sizes: list[int] = []
         self._channels = 0
@@ -130,6 +137,8 @@ class Writer:
             self._section(sections.ALPHA, alpha)
         elif alpha is not None:
             self._section(sections.ALPHA, packed.pack_alpha(alpha))
+        if palette is not None:
+            self._section(sections.PALETTE, pack_palette(palette))
 
     def _section(self, kind: int, payload: Buffer) -> int:
         section = sections.pack_section(kind, payload)
@@ -183,12 +192,10 @@ def write(container: Container) -> bytes:
     Raises:
         FormatError: the blocks do not fit the header.
         LimitError: a metadata block is empty or too long.
-        ValueError: alpha does not fit the header.
+        ValueError: alpha or palette do not fit the header.
     """
-    file = io.BytesIO()
-    with Writer(
-        file, container.header, container.metadata, container.alpha, container.coding
-    ) as writer:
+    file, c = io.BytesIO(), container
+    with Writer(file, c.header, c.metadata, c.alpha, c.coding, c.palette) as writer:
         for block in container.blocks:
             writer.add(block)
     return file.getvalue()

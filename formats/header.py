@@ -161,6 +161,13 @@ class Header:
         columns = range(area.left // self.block_width, -(-area.right // self.block_width))
         return [row * self.block_columns + column for row in rows for column in columns]
 
+    def pixels(self, area: Area) -> tuple[int, int]:
+        """Rows and columns of pixels of an area of the plane: those inside the picture."""
+        return (
+            min(area.bottom * STRIDE, self.height) - area.top * STRIDE,
+            min(area.right * STRIDE, self.width) - area.left * STRIDE,
+        )
+
     def block_areas(self) -> Iterator[BlockArea]:
         """`block_area` of every block, in the order of the file."""
         return map(self.block_area, range(self.block_count))

@@ -36,7 +36,8 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
         Image (`width`, `height` in pixels, `grey`, `alpha`), `model`, `model_hash`, `quality`,
         `bytes`, `bpp` (bits per pixel of the whole file), `latent` (height, width, channels),
         `rate` (0..255, None without a coding section),
-        `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
+        `palette` (`bytes` of exact tiles and their `share` of the picture's pixels; None without
+        any), `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
         (position and shape in latents, offset, bytes, mode, with `channels` their table: see
         `channel_table`; those of mode `context` have one if their coder is given).
 
@@ -64,11 +65,23 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
             "channels": reader.latent_channels if any(b["intact"] for b in blocks) else None,
         },
         "rate": None if reader.coding is None else reader.coding.rate,
+        "palette": _palette(reader),
         "metadata": reader.metadata_lengths(),
         "sections": [
             {"type": s.name, "offset": s.start, "bytes": s.end - s.start} for s in reader.sections
         ],
         "blocks": blocks,
+    }
+
+
+def _palette(reader: Reader) -> dict[str, Any] | None:
+    if reader.palette is None:
+        return None
+    header = reader.header
+    exact = sum(map(reader.exact_pixels, range(header.block_count)))
+    return {
+        "bytes": sum(map(len, reader.palette.areas)),
+        "share": exact / (header.width * header.height),
     }
 
 

@@ -74,7 +74,7 @@ def pack_metadata(block: bytes, what: str) -> bytes:
             f"{what} metadata of {len(block)} bytes, a file holds 1 to {MAX_METADATA}; "
             "encode without metadata"
         )
-    frame: bytes = _zstd().compress(block, level=_LEVEL)
+    frame: bytes = load_zstd().compress(block, level=_LEVEL)
     return pack_varint(len(block)) + frame
 
 
@@ -97,7 +97,7 @@ def unpack_metadata(payload: memoryview, what: str) -> bytes:
         FormatError: the payload is malformed.
     """
     length, offset = metadata_length(payload, what)
-    return b"".join(_expand(payload[offset:], length, f"{what} metadata"))
+    return b"".join(expand(payload[offset:], length, f"{what} metadata"))
 
 
 def pack_alpha(alpha: Plane) -> bytes:
@@ -106,7 +106,7 @@ def pack_alpha(alpha: Plane) -> bytes:
     Each row is predicted by what makes the sum of absolute residuals smallest.
     """
     height, width = alpha.shape
-    compressor = _zstd().ZstdCompressor(level=_LEVEL)
+    compressor = load_zstd().ZstdCompressor(level=_LEVEL)
     if hasattr(compressor, "set_pledged_input_size"):  # Python 3.14's own does not have it
         compressor.set_pledged_input_size(height * (width + 1))
     rows = max(1, _ROWS_BYTES // width)
@@ -158,7 +158,7 @@ def unpack_alpha(payload: memoryview, width: int, top: int, bottom: int, height:
     row = np.zeros(width, np.uint8)
     number = 0
     pending = bytearray()
-    for piece in _expand(payload, height * (width + 1), "alpha plane"):
+    for piece in expand(payload, height * (width + 1), "alpha plane"):
         pending += piece
         used = 0
         while len(pending) - used > width and number < bottom:
@@ -186,13 +186,13 @@ def _restored(coded: Plane, above: Plane) -> Plane:
     return residual + above if predictor & 2 else residual
 
 
-def _expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
+def expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
     """Pieces of a zstandard frame's content, `size` bytes together.
 
     Raises:
         FormatError: it is not exactly one frame of exactly that size.
     """
-    zstd = _zstd()
+    zstd = load_zstd()
     limit = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW.bit_length() - 1}
     decompressor = zstd.ZstdDecompressor(options=limit)
     produced = 0
@@ -216,11 +216,16 @@ def _expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
         raise FormatError(f"{what} has {produced} bytes, {size} are announced")
 
 
-def _zstd() -> ModuleType:
+def load_zstd() -> ModuleType:
+    """The library of zstandard, which is loaded when a frame is met.
+
+    Raises:
+        MissingLibraryError: it is not installed.
+    """
     name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingLibraryError(
-            f"metadata and alpha need the library {name}; pip install {name}"
+            f"metadata, alpha and palettes need the library {name}; pip install {name}"
         ) from error

@@ -7,7 +7,8 @@ are used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, overload
 
@@ -17,6 +18,7 @@ from dcncodec.formats.coding import MAX_CODED_BYTES, Coding, parse_coding
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
 from dcncodec.formats.packed import METADATA, Metadata
+from dcncodec.formats.palette import Palette, Tiling, exact_pixels, parse_palette, unpack_area
 from dcncodec.formats.sections import Buffer, Section
 
 if TYPE_CHECKING:
@@ -27,11 +29,22 @@ if TYPE_CHECKING:
 
     Indices = NDArray[np.uint8]
     Plane = NDArray[np.uint8]
+    Pixels = NDArray[np.uint8]
+    Mask = NDArray[np.bool_]
 
 INDEX_ENTRY = 4
 """Bytes of an index entry; a block section has at most MAX_CODED_BYTES + 9 < 2**32."""
 MAX_START = len(sections.SIGNATURE) + sections.section_bytes(MAX_HEAD_BYTES)
 """Signature and the longest HEAD section."""
+
+
+@contextmanager
+def _in_block(number: int) -> Iterator[None]:
+    """Errors with the number of the block that they are in."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"block {number}: {error}") from error
 
 
 def check_block(
@@ -43,10 +56,8 @@ def check_block(
     """
     if coding is not None:
         return coding.channels
-    try:
+    with _in_block(number):
         height, width, found, _ = bitstream.block_shape(block)
-    except FormatError as error:
-        raise FormatError(f"block {number}: {error}") from error
     _, _, rows, columns = header.block_area(number)
     if (height, width) != (rows, columns):
         raise FormatError(
@@ -205,10 +216,8 @@ class Reader:
             FormatError: the block is damaged.
         """
         block = self.block(number)
-        try:
+        with _in_block(number):
             found = coder.decode(block, self.header.block(number), self.rate)
-        except FormatError as error:
-            raise FormatError(f"block {number}: {error}") from error
         if len(found) != self._channels:
             raise FormatError(
                 f"CODR section states {self._channels} channels, its context model has {len(found)}"
@@ -224,10 +233,8 @@ class Reader:
         """
         self._check_bitstream()
         block = self.block(number)
-        try:
+        with _in_block(number):
             return bitstream.decode_block(block, threads)
-        except FormatError as error:
-            raise FormatError(f"block {number}: {error}") from error
 
     def _check_bitstream(self) -> None:
         if self.coding is not None:
@@ -242,10 +249,8 @@ class Reader:
         """
         self._check_bitstream()
         block = self.block(number)
-        try:
+        with _in_block(number):
             return bitstream.decode_channels(block, channels)
-        except FormatError as error:
-            raise FormatError(f"block {number}: {error}") from error
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -327,6 +332,44 @@ class Reader:
         payload = self._known[sections.ALPHA].payload(self.data)
         return packed.unpack_alpha(payload, self.header.width, top, bottom, self.header.height)
 
+    @cached_property
+    def palette(self) -> Palette | None:
+        """Tiles that are stored exactly, packed; None without any.
+
+        Raises:
+            FormatError: the section is damaged.
+        """
+        section = self._known.get(sections.PALETTE)
+        if section is None:
+            return None
+        return parse_palette(section.payload(self.data), self.header.block_count)
+
+    def exact(self, number: int) -> tuple[Pixels, Mask] | None:
+        """The exact tiles of a block: its pixels, uint8 (height, width, 3), and where they are
+        exact, bool (height, width); None without any.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        if not (area := self._area(number)):
+            return None
+        with _in_block(number):
+            return unpack_area(area, Tiling.of(self.header, number, area[0]))
+
+    def exact_pixels(self, number: int) -> int:
+        """How many pixels of a block are exact; little is expanded for it.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        if not (area := self._area(number)):
+            return 0
+        with _in_block(number):
+            return exact_pixels(area, Tiling.of(self.header, number, area[0]))
+
+    def _area(self, number: int) -> memoryview:
+        return memoryview(b"" if self.palette is None else self.palette.areas[number])
+
     @property
     def packed_alpha(self) -> memoryview | None:
         """The alpha plane as it lies in the file, found intact; None without one.
@@ -341,7 +384,8 @@ class Reader:
         return self._known[sections.ALPHA].payload(self.data)
 
     def verify(self, coder: Coder | None = None) -> None:
-        """Check all checksums, decompress metadata and alpha, and decode every block.
+        """Check all checksums, decompress metadata and alpha, and decode every block and its exact
+        tiles.
 
         Args:
             coder: of blocks with a `coding`; the bit-stream's needs none.
@@ -357,6 +401,7 @@ class Reader:
             raise FormatError(f"orientation {orientation} in metadata: pixels are stored upright")
         self.alpha_rows(self.header.height, self.header.height)
         for number in range(self.header.block_count):
+            self.exact(number)
             if coder is None:
                 self.decode_block(number)
             else:

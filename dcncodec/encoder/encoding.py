@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import Effort
+from dcncodec.encoder.palette import Drawings, palette_of
 from dcncodec.entropy import Candidates, FileCoder
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
@@ -30,6 +31,7 @@ class Encoding:
         header: of the file.
         picture: its pixels.
         effort: what is done for a smaller file; None for rounding.
+        palette: whether drawings in it may be stored exactly.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Encoding:
         header: container.Header,
         picture: Picture,
         effort: Effort | None = None,
+        palette: bool = True,
     ) -> None:
         self.transforms, self.coders = transforms, coders
         self.header, self.picture, self.effort = header, picture, effort
+        self._drawings = Drawings(picture, header, coders[0]) if palette else None
 
     def file(self, rate: int, latents: Latents | None = None) -> bytes:
         """The bytes of the file.
@@ -52,6 +56,7 @@ class Encoding:
         """
         header = self.header
         candidates = self._candidates(rate)
+        areas: list[bytes] = []
         if latents is None and self.effort is not None:
             latents = self.latents(rate)
         for number in range(header.block_count):
@@ -60,10 +65,13 @@ class Encoding:
                 block = self.transforms.analyse(self.picture.pixels, area, rate)
             else:
                 block = latents[area.latents_in(header.plane)]
+            block, tiles = self._chosen(number, block, rate)
             candidates.add(block)
+            areas.append(tiles)
         blocks, coding = candidates.smallest()
+        alpha, palette = self.picture.alpha, palette_of(areas)
         return container.write(
-            container.Container(header, self._metadata, self.picture.alpha, blocks, coding)
+            container.Container(header, self._metadata, alpha, blocks, coding, palette)
         )
 
     def latents(self, rate: int) -> Latents:
@@ -116,13 +124,32 @@ class Encoding:
     def decoded(self, latents: Latents, rate: int) -> Picture:
         """The picture that a decoder will show, without alpha and metadata."""
         plane, header = self.header.plane, self.header
-        pixels = self.transforms.synthesise(latents, plane, plane, rate)
+        words, areas = np.empty_like(latents), []
+        for number, block in enumerate(self._blocks):
+            place = block.latents_in(plane)
+            words[place], tiles = self._chosen(number, latents[place], rate)
+            areas.append(tiles)
+        pixels = self.transforms.synthesise(words, plane, plane, rate)
         pixels = pixels[: header.height, : header.width]
+        for number, tiles in enumerate(areas):
+            if self._drawings is not None:
+                self._drawings.put(number, tiles, pixels)
         return Picture(as_grey(pixels) if header.grey else pixels)
 
     def bits(self, latents: Latents, rate: int) -> float:
-        """The coder's estimate of the latents' bits."""
-        return float(self.coders[0].bits(latents, rate).sum())
+        """The coder's estimate of the latents' bits, and those of exact tiles."""
+        total = 0.0
+        for number, block in enumerate(self._blocks):
+            place = block.latents_in(self.header.plane)
+            words, tiles = self._chosen(number, latents[place], rate)
+            total += float(self.coders[0].bits(words, rate).sum()) + 8 * len(tiles)
+        return total
+
+    def _chosen(self, number: int, latents: Latents, rate: int) -> tuple[Latents, bytes]:
+        """What is coded of a block's code words, and its exact tiles."""
+        if self._drawings is None:
+            return latents, b""
+        return self._drawings.choose(number, latents, rate)
 
     def part(self, area: Area) -> Encoding:
         """A part of the picture as a picture of its own: without what is around it, which is less
@@ -142,7 +169,8 @@ class Encoding:
             block_width=0,
         )
         picture = Picture(pixels, grey=self.picture.grey)
-        return Encoding(self.transforms, self.coders, header, picture, self.effort)
+        palette = self._drawings is not None
+        return Encoding(self.transforms, self.coders, header, picture, self.effort, palette)
 
     @cached_property
     def fixed_bytes(self) -> int:

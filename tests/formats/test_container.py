@@ -260,7 +260,7 @@ def test_each_predictor_is_used() -> None:
     used = set()
     for plane in cases:
         payload = packed.pack_alpha(plane)
-        content = b"".join(packed._expand(memoryview(payload), plane.size + len(plane), "plane"))
+        content = b"".join(packed.expand(memoryview(payload), plane.size + len(plane), "plane"))
         used |= set(content[:: plane.shape[1] + 1])
     assert used == {0, 1, 2, 3}
 

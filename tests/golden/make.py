@@ -23,10 +23,11 @@ from safetensors.numpy import save
 
 from dcncodec.errors import DcnError
 from dcncodec.formats import bitstream, container, packed, sections
-from dcncodec.formats.container import Coding, Container, Header, Metadata
+from dcncodec.formats.container import Coding, Container, Header, Metadata, Reader
 from dcncodec.formats.context import ContextModel
 from dcncodec.formats.context_coder import ContextCoder
 from dcncodec.formats.geometry import Geometry
+from dcncodec.formats.palette import Palette, Tiling, pack_area, to_colours
 
 HERE = Path(__file__).parent
 HASH = bytes(range(8))
@@ -173,6 +174,45 @@ def everything() -> Container:
     """A file with compressed parts; their bytes depend on the version of zstandard."""
     head = header(alpha=True, quality="low")
     return Container(head, METADATA, alpha(), blocks(head))
+
+
+def drawing(head: Header, colours: int) -> NDArray[np.uint8]:
+    """A picture of flat patches, uint8 (height, width, 3)."""
+    raw = noise(f"drawing {colours}", colours * 3).reshape(colours, 3)
+    y, x = np.mgrid[: head.height, : head.width]
+    return raw[(y // 5 * 7 + x // 6 + (x * y % 11 == 0)) % colours]
+
+
+def palette(head: Header, side: int, colours: int, blocks: dict[int, str]) -> Palette:
+    """Exact tiles of some blocks: those of a drawing that a seed chooses."""
+    pixels = drawing(head, colours)
+    areas = [b""] * head.block_count
+    for number, seed in blocks.items():
+        tiling = Tiling.of(head, number, side)
+        rows, columns = head.block(number).within(head.plane, 8)
+        tiles = noise(seed, tiling.shape[0] * tiling.shape[1]).reshape(tiling.shape) < 150
+        areas[number] = pack_area(to_colours(pixels[rows, columns], head.grey), tiles, tiling)
+    return Palette(areas)
+
+
+def palettes() -> dict[str, Container]:
+    """Files with palette tiles; their bytes depend on the version of zstandard."""
+    one, grey, many = header(), header(grey=True), several()
+    return {
+        "palette": Container(one, blocks=blocks(one), palette=palette(one, 1, 9, {0: "one"})),
+        "palette-grey": Container(
+            grey, blocks=blocks(grey), palette=palette(grey, 3, 200, {0: "grey"})
+        ),
+        "palette-several": Container(
+            many, blocks=blocks(many), palette=palette(many, 4, 700, {1: "several", 3: "more"})
+        ),
+    }
+
+
+def exact_bytes(reader: Reader) -> bytes:
+    """Of each block with exact tiles: where they are, and the pixels, 0 elsewhere."""
+    found = map(reader.exact, range(reader.header.block_count))
+    return b"".join(mask.tobytes() + pixels.tobytes() for pixels, mask in filter(None, found))
 
 
 def skipped() -> bytes:
@@ -389,6 +429,51 @@ def failing_parts() -> Iterator[tuple[str, bytes]]:
     yield "alpha-damaged", joined(head, plane[:-1] + b"?", block, end)
 
 
+def failing_palettes() -> Iterator[tuple[str, bytes]]:
+    """Malformed PALT sections; the picture has 6 x 4 latents and, of side 2, 3 x 2 tiles."""
+    head, block, end = parts()
+    map_and_count = b"\x01\x01\0"
+    colours, indices = b"\x01\x02\x03\x01\0\xff", bytes(256)
+    good = map_and_count + colours + indices
+
+    def area(content: bytes, length: int | None = None, side: int = 2) -> bytes:
+        stated = sections.pack_varint(len(content) if length is None else length)
+        return bytes((side,)) + stated + compressed(content)
+
+    def packed(area: bytes, size: int | None = None) -> bytes:
+        return sections.pack_varint(len(area) if size is None else size) + area
+
+    whole = sections.pack_section(sections.PALETTE, packed(area(good)))
+    yield "damaged", joined(head, whole[:-1] + b"?", block, end)
+    yield "twice", joined(head, whole, whole, block, end)
+    yield "after-block", joined(head, block, whole, end)
+    payloads = {
+        "empty": b"",
+        "size-cut": b"\x80",
+        "no-area": b"\0",
+        "size-too-large": packed(area(good), 200),
+        "trailing": packed(area(good)) + b"?",
+        "length-missing": b"\1\2",
+        "side-0": packed(area(good, side=0)),
+        "too-short": packed(area(good[:6], 6)),
+        "too-long": packed(area(good, 6000)),
+        "not-zstandard": packed(b"\2" + sections.pack_varint(len(good)) + good[:50]),
+        "bomb": packed(area(bytes(50_000_000), len(good))),
+        "other-length": packed(area(good, len(good) + 1)),
+        "map-beyond": packed(area(b"\x41" + good[1:])),
+        "map-of-none": packed(area(b"\0" + good[1:])),
+        "indices-cut": packed(area(good[:-1])),
+        "colours-cut": packed(area(b"\x01\0\1" + bytes(200))),
+        "colours-equal": packed(area(map_and_count + colours[:3] + bytes(3) + indices)),
+        "colours-fall": packed(area(map_and_count + colours[:3] + b"\xff\0\0" + indices)),
+        "index": packed(area(good[:-1] + b"\2")),
+        "frame-trailing": packed(area(good) + b"?"),
+    }
+    for name, payload in payloads.items():
+        section = sections.pack_section(sections.PALETTE, payload)
+        yield name, joined(head, section, block, end)
+
+
 def failing_streams() -> Iterator[tuple[str, bytes]]:
     """Malformed bare streams."""
     good = bitstream.encode_block(bells("bad", 2, 10, 10))
@@ -437,6 +522,8 @@ def failures() -> Iterator[tuple[str, str, bytes]]:
             yield f"file-{name}", "file", data
     for name, data in failing_codings():
         yield f"context-{name}", "context", data
+    for name, data in failing_palettes():
+        yield f"file-palette-{name}", "file", data
     for name, data in failing_streams():
         yield f"stream-{name}", "stream", data
     for name, data in failing_globals():
@@ -461,11 +548,15 @@ def main() -> None:
         keep(f"streams/{name}.dcnb", data, indices.tobytes(), list(indices.shape))
     files = {name: container.write(c) for name, c in containers().items()}
     files |= {"everything": container.write(everything()), "skipped": skipped()}
+    files |= {name: container.write(c) for name, c in palettes().items()}
     for name, data in files.items():
         reader = container.read(data)
         decoded = b"".join(reader.decode_block(n).tobytes() for n in range(len(reader.blocks)))
         shape = [reader.latent_channels, reader.header.latent_height, reader.header.latent_width]
         keep(f"files/{name}.dcn", data, decoded, shape)
+        if reader.palette is not None:
+            exact = hashlib.sha256(exact_bytes(reader)).hexdigest()
+            golden[f"files/{name}.dcn"]["exact_sha256"] = exact
     MODEL.parent.mkdir(exist_ok=True)
     tensors = random_model(2, 3, 10, knots=3, scales=6, wild=False)
     MODEL.write_bytes(save(ContextModel(tensors).to_tensors()))

@@ -109,6 +109,10 @@ def block(data: bytes) -> tuple[tuple[int, int, int], bytes]:
     return shape, indices
 
 
+Exact = list[list[tuple[int, ...] | None]]
+"""Rows of pixels of a block: the samples of those that are exact."""
+
+
 @dataclass
 class File:
     """What a .dcn file holds."""
@@ -125,6 +129,7 @@ class File:
     digest: bytes = b""
     metadata: dict[int, bytes] = field(default_factory=dict)
     alpha: list[bytes] = field(default_factory=list)
+    palette: list[Exact | None] = field(default_factory=list)
     blocks: list[tuple[tuple[int, int, int], bytes]] = field(default_factory=list)
 
 
@@ -167,12 +172,62 @@ def alpha(payload: bytes, width: int) -> list[bytes]:
     return rows
 
 
-def block_size(file: File) -> tuple[int, int]:
-    """Section 5: rows and columns of the next block."""
+def blocks(file: File) -> list[tuple[int, int, int, int]]:
+    """Section 5: top, left, rows and columns of each block, in latents."""
     rows, columns = (file.height + 7) // 8, (file.width + 7) // 8
     height, width = file.block_height or rows, file.block_width or columns
-    row, column = divmod(len(file.blocks), (columns + width - 1) // width)
-    return min(height, rows - row * height), min(width, columns - column * width)
+    return [
+        (top, left, min(height, rows - top), min(width, columns - left))
+        for top in range(0, rows, height)
+        for left in range(0, columns, width)
+    ]
+
+
+def palette(payload: bytes, file: File) -> list[Exact | None]:
+    """Section 17: of each block."""
+    sizes, at = [], 0
+    for _ in blocks(file):
+        size, at = varint(payload, at)
+        sizes.append(size)
+    found: list[Exact | None] = []
+    for size, (top, left, rows, columns) in zip(sizes, blocks(file), strict=True):
+        height = min(8 * rows, file.height - 8 * top)
+        width = min(8 * columns, file.width - 8 * left)
+        area = payload[at : at + size]
+        found.append(exact(area, height, width, 1 if file.flags & 1 else 3) if size else None)
+        at += size
+    assert at == len(payload)
+    return found
+
+
+def exact(area: bytes, height: int, width: int, samples: int) -> Exact:
+    """Section 17: one area."""
+    step = 8 * area[0]
+    length, at = varint(area, 1)
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(area[at:])
+    assert len(content) == length
+    across = (width + step - 1) // step
+    tiles = (height + step - 1) // step * across
+    at = (tiles + 7) // 8
+    marks = [content[i // 8] >> i % 8 & 1 for i in range(tiles)]
+    count = int.from_bytes(content[at : at + 2], "little") + 1
+    at += 2
+    colours, colour = [], (0,) * samples
+    for _ in range(count):
+        change = content[at : at + samples]
+        colour = tuple((s + c) % 256 for s, c in zip(colour, change, strict=True))
+        colours.append(colour)
+        at += samples
+    rows: Exact = [[None] * width for _ in range(height)]
+    step_bytes = 1 if count <= 256 else 2
+    for y in range(height):
+        for x in range(width):
+            if marks[y // step * across + x // step]:
+                index = int.from_bytes(content[at : at + step_bytes], "little")
+                rows[y][x] = colours[index]
+                at += step_bytes
+    assert at == length
+    return rows
 
 
 def context_block(
@@ -180,7 +235,7 @@ def context_block(
 ) -> tuple[tuple[int, int, int], bytes]:
     """Section 16: shape (N, H, W) and code words as int16."""
     assert file.digest == spec_context.digest(model)[:8]
-    rows, columns = block_size(file)
+    _, _, rows, columns = blocks(file)[len(file.blocks)]
     planes = spec_context.block(model, data, rows, columns, file.rate)
     flat = [z for plane in planes for row in plane for z in row]
     return (file.channels, rows, columns), struct.pack(f"<{len(flat)}h", *flat)
@@ -204,6 +259,8 @@ def decode(data: bytes, model: spec_context.Model | None = None) -> File:
         elif kind == 5:
             assert payload[0] == 1
             file.rate, file.channels, file.digest = payload[1], payload[2], payload[3:]
+        elif kind == 6:
+            file.palette = palette(payload, file)
         elif kind in {0x81, 0x82, 0x83}:
             _, frame = varint(payload, 0)
             file.metadata[kind] = (

@@ -86,6 +86,35 @@ def test_compressed_parts_decode_to_this() -> None:
     np.testing.assert_array_equal(reader.alpha, make.alpha())
 
 
+@pytest.mark.parametrize("name", sorted(make.palettes()))
+def test_exact_tiles_decode_to_this(name: str) -> None:
+    reader = container.read((HERE / f"files/{name}.dcn").read_bytes())
+    exact = hashlib.sha256(make.exact_bytes(reader)).hexdigest()
+    assert exact == GOLDEN[f"files/{name}.dcn"]["exact_sha256"]
+    written = container.read(container.write(make.palettes()[name]))
+    assert make.exact_bytes(written) == make.exact_bytes(reader)
+
+
+@pytest.mark.parametrize("name", sorted(make.palettes()))
+def test_second_decoder_agrees_on_exact_tiles(name: str) -> None:
+    data = (HERE / f"files/{name}.dcn").read_bytes()
+    file, reader = second.decode(data), container.read(data)
+    picture = make.drawing(reader.header, {"palette": 9, "palette-grey": 200}.get(name, 700))
+    assert any(file.palette)
+    for number, rows in enumerate(file.palette):
+        found = reader.exact(number)
+        if rows is None:
+            assert found is None
+            continue
+        pixels, exact = found
+        original = picture[reader.header.block(number).within(reader.header.plane, 8)]
+        np.testing.assert_array_equal([[p is not None for p in row] for row in rows], exact)
+        for y, x in np.argwhere(exact):
+            assert tuple(pixels[y, x][: len(rows[y][x])]) == rows[y][x]
+            assert rows[y][x] == tuple(original[y, x][: len(rows[y][x])])
+        assert not pixels[~exact].any()
+
+
 @pytest.mark.parametrize("name", sorted(FAIL))
 def test_must_fail_so(name: str) -> None:
     case = FAIL[name]
@@ -99,7 +128,7 @@ def test_every_failing_case_is_stored() -> None:
     made = {name: data for name, _, data in make.failures()}
     assert made.keys() == stored.keys()
     # The bytes of zstandard frames depend on its version.
-    framed = ("-icc-", "-alpha-", "-exif-", "-xmp-")
+    framed = ("-icc-", "-alpha-", "-exif-", "-xmp-", "-palette-")
     ours = {n for n in made if not any(part in n for part in framed)}
     assert {n: made[n] for n in ours} == {n: stored[n] for n in ours}
 
@@ -171,6 +200,13 @@ def test_second_decoder_agrees_on_context_files(name: str) -> None:
     assert len(file.blocks) == reader.header.block_count
     joined = b"".join(latents for _, latents in file.blocks)
     assert hashlib.sha256(joined).hexdigest() == GOLDEN[f"files/{name}.dcn"]["decoded_sha256"]
+
+
+def test_readers_of_version_1_1_refuse_palette_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sections.NAMES, sections.PALETTE)
+    with pytest.raises(errors.FormatError) as caught:
+        container.read((HERE / "files/palette.dcn").read_bytes())
+    assert str(caught.value) == "needs a newer dcn (unknown required section 0x06); upgrade dcn"
 
 
 def test_readers_of_version_1_0_refuse_context_files(monkeypatch: pytest.MonkeyPatch) -> None:
