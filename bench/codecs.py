@@ -182,10 +182,11 @@ class DcnCodec:
         return self.loaded(container.read_header(data).model).decode(data).pixels
 
     def payload(self, data: bytes) -> int:
-        """The coded blocks: the paper's whole bit-stream."""
+        """The coded blocks, the paper's whole bit-stream, and exact tiles."""
         file = container.read(data, max_pixels=None)
         sections = map(file.block_section, range(file.header.block_count))
-        return sum(section.payload_end - section.payload_start for section in sections)
+        exact = () if file.palette is None else file.palette.areas
+        return sum(s.payload_end - s.payload_start for s in sections) + sum(map(len, exact))
 
 
 def _runtime(device: str, precision: Precision) -> str:

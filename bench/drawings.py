@@ -4,8 +4,8 @@
     dcn bench --dataset drawings/ --no-speed -c dcn-vr -c jpeg -c jpeg2000 -c webp -c avif -c jxl
 
 They are 512 x 384 pixels and the same in every run (with one version of Pillow, whose font they
-use). The command also prints what lossless coding takes: PNG, WebP, and zstandard over the indices
-of a palette, in tiles of 64 x 64 pixels where a tile has at most 256 colours.
+use). The command also prints bytes: of PNG and WebP, both lossless, of ``dcn-vr`` by its network
+alone, and with palette tiles where those pay, and how much of the picture is exact then.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dcncodec.errors import DcnError
 from dcncodec.formats.files import atomic_write, make_folder
+from dcncodec.formats.inspect import info
+from dcncodec.oneline import encode
 
 Pixels = NDArray[np.uint8]
 Kind = Callable[[Image.Image, np.random.Generator], None]
 
 WIDTH, HEIGHT = 512, 384
-TILE = 64
-MOST_COLOURS = 256
-LEVEL = 19
-"""Of zstandard."""
+QUALITIES = (20, 50, 71)
+"""At which pictures are encoded."""
 TEXT = (
     "the rate of a file is what it costs and the distortion what it loses so that a codec is a "
     "curve and not a point whoever compares two of them at one point compares their settings"
@@ -186,20 +185,11 @@ def drawing(kind: Kind) -> Pixels:
     return np.asarray(image)
 
 
-def palette_bytes(pixels: Pixels) -> tuple[int, float]:
-    """What zstandard takes for the tiles with few colours, all together, and their share."""
-    compressor = zstandard.ZstdCompressor(level=LEVEL)
-    content, few, total = [], 0, 0
-    for top in range(0, len(pixels), TILE):
-        for left in range(0, pixels.shape[1], TILE):
-            tile = pixels[top : top + TILE, left : left + TILE].reshape(-1, 3)
-            palette, indices = np.unique(tile, axis=0, return_inverse=True)
-            total += 1
-            if len(palette) <= MOST_COLOURS:
-                few += 1
-                content += [bytes([len(palette) - 1]), palette.tobytes()]
-                content.append(indices.astype(np.uint8).tobytes())
-    return len(compressor.compress(b"".join(content))), few / total
+def _coded(pixels: Pixels, quality: float) -> tuple[str, str, str]:
+    """Bytes without palette tiles and with them, and the share of the picture that is exact."""
+    alone, data = (encode(pixels, quality=quality, palette=given) for given in (False, True))
+    palette = info(data)["palette"]
+    return f"{len(alone):,}", f"{len(data):,}", f"{palette['share'] if palette else 0:.0%}"
 
 
 def main() -> None:
@@ -207,9 +197,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("output", type=Path, help="folder for the pictures")
     folder = parser.parse_args().output
-    print(
-        "| picture | PNG, bytes | WebP, lossless | palettes | of the tiles |\n" + "| --- " * 5 + "|"
-    )
+    titles = ["picture", "PNG", "WebP, lossless"]
+    for quality in QUALITIES:
+        titles += [f"{quality}: network", "with palettes", "exact"]
+    print(f"| {' | '.join(titles)} |\n" + "| --- " * len(titles) + "|")
     try:
         make_folder(folder)
         for number, kind in enumerate(PICTURES):
@@ -222,9 +213,10 @@ def main() -> None:
             path = folder / f"{number + 1:02d}-{kind.__name__}.png"
             with atomic_write(path, overwrite=True) as target:
                 target.write(files["PNG"])
-            size, share = palette_bytes(pixels)
-            sizes = f"{len(files['PNG']):,} | {len(files['WEBP']):,} | {size:,} | {share:.0%}"
-            print(f"| {kind.__name__} | {sizes} |")
+            cells = [kind.__name__, f"{len(files['PNG']):,}", f"{len(files['WEBP']):,}"]
+            for quality in QUALITIES:
+                cells += _coded(pixels, quality)
+            print(f"| {' | '.join(cells)} |")
     except DcnError as error:
         sys.exit(str(error))
 

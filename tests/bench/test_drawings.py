@@ -15,7 +15,7 @@ from dcncodec.bench import drawings
 def test_twelve_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(drawings, "LEVEL", 1)
+    monkeypatch.setattr(drawings, "QUALITIES", (50,))
     monkeypatch.setattr(sys, "argv", ["drawings", str(tmp_path / "out")])
     drawings.main()
     paths = sorted((tmp_path / "out").iterdir())
@@ -29,13 +29,5 @@ def test_twelve_pictures(
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 14
     assert rows[2].startswith("| page | ")
-    assert rows[-1].endswith(" | 0% |")
-
-
-def test_palettes() -> None:
-    """Tiles with more than 256 colours are left out."""
-    few = np.zeros((64, 128, 3), np.uint8)
-    size, share = drawings.palette_bytes(few)
-    assert (size < 60, share) == (True, 1.0)
-    few[:, 64:] = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    assert drawings.palette_bytes(few)[1] == 0.5
+    # The last one is smooth, not drawn.
+    assert [row.split(" | ")[-1] for row in rows[2:]] == ["100% |"] * 11 + ["0% |"]
