@@ -1,7 +1,7 @@
 """Pictures of .dcn files without NumPy, which takes longer to load than a small one to decode.
 
-``codec.Codec`` decodes whatever there is; this what is plain: colour without alpha, coded by a
-context model, of at most ``MAX_LATENTS``, on the CPU.
+``codec.Codec`` decodes whatever there is; this what is plain: colour without alpha and exact tiles,
+coded by a context model, of at most ``MAX_LATENTS``, on the CPU.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def is_plain(file: Reader, model: ModelFolder) -> bool:
     return (
         not header.grey
         and not header.alpha
+        and file.palette is None
         and file.coding is not None
         and header.plane.rows * header.plane.columns <= MAX_LATENTS
         and header.block_count == 1
