@@ -220,7 +220,12 @@ def unpack_area(area: memoryview, tiling: Tiling) -> tuple[Pixels, Mask]:
     )
     exact = spread(tiles.astype(bool).reshape(tiling.shape), tiling)
     pixels = np.zeros((*exact.shape, 3), np.uint8)
-    pixels[exact] = samples[indices]
+    start = 0
+    # Row by row, because NumPy's numbers of pixels take several times the memory of the pixels.
+    for row, mask in zip(pixels, exact, strict=True):
+        stop = start + int(np.count_nonzero(mask))
+        row[mask] = samples[indices[start:stop]]
+        start = stop
     return pixels, exact
 
 
