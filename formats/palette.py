@@ -8,13 +8,13 @@ is replaced. Importing this module does not import numpy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcncodec.errors import FormatError
 from dcncodec.formats.geometry import MAX_SIDE, STRIDE
 from dcncodec.formats.packed import expand, load_zstd
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
+from dcncodec.records import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ LEVEL = 19
 CONTENT = "palette area"
 
 
-@dataclass(frozen=True)
+@record
 class Palette:
     """The PALT section.
 
@@ -54,7 +54,7 @@ class Palette:
             raise FormatError("PALT section without an area")
 
 
-@dataclass(frozen=True)
+@record
 class Tiling:
     """A block's pixels in tiles, which begin at its top left and end with it.
 
