@@ -77,6 +77,8 @@ class Size:
         adapted: features that anomalies are looked for in.
         windows: sides in pixels, odd, from near to far.
         kernel: side of the recurrent layer's kernels and of the last one.
+        averaged: sides of the windows over which the map is averaged at last, odd; the paper has
+            none, but few features say little of a single pixel.
     """
 
     plain: int
@@ -84,11 +86,13 @@ class Size:
     adapted: int
     windows: tuple[int, ...]
     kernel: int
+    averaged: tuple[int, ...] = ()
 
 
 def _reduced(base: int) -> Size:
     widths = (1, *(2,) * 2, *(4,) * 3, *(8,) * 3)
-    return Size(2, tuple(base * width for width in widths), 16, (7, 15, 31, 63), 5)
+    windows = (7, 15, 31, 63)
+    return Size(2, tuple(base * width for width in widths), 16, windows, 5, averaged=windows)
 
 
 SIZES = {
@@ -162,7 +166,7 @@ class Anomaly(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.windows, middle = size.windows, size.kernel // 2
+        self.windows, self.averaged, middle = size.windows, size.averaged, size.kernel // 2
         self.adapt = nn.Conv2d(size.layers[-1], size.adapted, 1, bias=False)
         self.floor = nn.Parameter(torch.full((size.adapted,), FLOOR))
         gates = 4 * UNITS
@@ -176,7 +180,8 @@ class Anomaly(nn.Module):
             # As in Keras, whose layer the authors use: at the start nothing is forgotten.
             entering[2 * UNITS : 3 * UNITS] = 1
         steps = len(size.windows) + 1
-        self.reach = max(size.windows, default=0) // 2 + middle * (steps + 1)
+        far = (max(windows, default=0) // 2 for windows in (size.windows, size.averaged))
+        self.reach = sum(far) + middle * (steps + 1)
 
     def adapted(self, features: Tensor) -> Tensor:
         """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, H, W)."""
@@ -226,8 +231,14 @@ class Anomaly(nn.Module):
             new = enter * gates[:, :UNITS].tanh()
             cell = new + keep * cell if step else new
             state = leave * cell.tanh()
-        logits: Tensor = self.decide(state)
-        return logits[:, 0].float()
+        return self.map_of(state)
+
+    def map_of(self, state: Tensor) -> Tensor:
+        """Logits, float32 (B, H, W), of what the last layer reads, (B, F, H, W)."""
+        logits: Tensor = self.decide(state).float()
+        if self.averaged:
+            logits = torch.stack(box_means(logits, self.averaged)).mean(0)
+        return logits[:, 0]
 
 
 class Trace(nn.Module):

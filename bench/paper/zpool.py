@@ -53,8 +53,7 @@ class SideBySide(Anomaly):
         if not self.deviations:
             statistics = statistics._replace(deviation=torch.ones_like(statistics.deviation))
         maps = torch.cat(list(self.differences(adapted, statistics)), 1)
-        logits: Tensor = self.decide(maps)
-        return logits[:, 0].float()
+        return self.map_of(maps)
 
 
 VARIANTS = {

@@ -38,6 +38,7 @@ def test_the_papers_size_has_the_papers_parameters() -> None:
     assert convolutions == 14
     assert 2 * paper.margin + 1 == 29
     assert SIZES["paper"].windows == (7, 15, 31)
+    assert SIZES["paper"].averaged == ()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,20 @@ def test_a_part_of_a_photo_gives_what_the_whole_does(trace: Trace) -> None:
         part[:, halo:, halo:], whole[:, 10 + halo :, 20 + halo :], atol=1e-4, rtol=1e-4
     )
     assert (part[:, 0, 0] - whole[:, 10, 20]).abs() > 0
+
+
+def test_reduced_sizes_average_their_maps(trace: Trace) -> None:
+    """The mean of the map's means over all windows; what lies outside does not count."""
+    pixels = torch.rand(1, 3, 64, 64)
+    found = trace(pixels)
+    trace.anomaly.averaged = ()
+    plain = trace(pixels)
+    means = [
+        functional.avg_pool2d(plain, window, 1, window // 2, count_include_pad=False)
+        for window in SIZES[TINY].averaged
+    ]
+    torch.testing.assert_close(found, sum(means) / len(means), atol=1e-5, rtol=0)
+    assert float(found.std()) < float(plain.std())
 
 
 def test_a_map_begins_with_a_small_share_everywhere() -> None:

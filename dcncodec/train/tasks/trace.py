@@ -28,7 +28,7 @@ from dcncodec.formats.geometry import Geometry
 from dcncodec.metrics import to_unit
 from dcncodec.models.families.trace import ANOMALY
 from dcncodec.models.network import Network
-from dcncodec.models.trace import Anomaly, Trace
+from dcncodec.models.trace import USUAL_SHARE, Anomaly, Trace
 from dcncodec.train.engine.ahead import Ahead, Batch
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet
@@ -178,6 +178,9 @@ class FeaturesLoss(nn.Module):
 class MapLoss(nn.Module):
     """Binary cross-entropy of every pixel of a map.
 
+    Unlike in the paper every forgery counts as if ``USUAL_SHARE`` of it were manipulated: small
+    parts would hardly count beside large ones.
+
     Args:
         trace: the networks.
         precision: as in ``FeaturesLoss``.
@@ -205,7 +208,11 @@ class MapLoss(nn.Module):
                 features = self.trace.features(padded)
             adapted = self.trace.anomaly.adapted(features)
             logits = self.trace.anomaly(adapted, Anomaly.statistics(adapted))
-        return functional.binary_cross_entropy_with_logits(logits, masks.float()), logits
+        shares = masks.float().mean((1, 2), keepdim=True)
+        inside, outside = USUAL_SHARE / shares, (1 - USUAL_SHARE) / (1 - shares)
+        weights = torch.where(masks, inside, outside)
+        loss = functional.binary_cross_entropy_with_logits(logits, masks.float(), weights)
+        return loss, logits
 
 
 class TraceTrainer(Run):

@@ -16,7 +16,7 @@ from dcncodec.forensics.operations.hierarchy import labels
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import find_model, open_folder
 from dcncodec.models.roles import Role
-from dcncodec.models.trace import SIZES, Trace
+from dcncodec.models.trace import SIZES, USUAL_SHARE, Trace
 from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.checkpoint import read_average
 from dcncodec.train.engine.data import Dataset, load_images
@@ -24,7 +24,14 @@ from dcncodec.train.engine.presets import TRACE_RECIPES
 from dcncodec.train.engine.recipes import TraceRecipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import trace as task
-from dcncodec.train.tasks.trace import FeaturesLoss, FeaturesTrainer, Forgeries, MapTrainer, Patches
+from dcncodec.train.tasks.trace import (
+    FeaturesLoss,
+    FeaturesTrainer,
+    Forgeries,
+    MapLoss,
+    MapTrainer,
+    Patches,
+)
 from dcncodec.train.tasks.trace_setup import TraceSettings, choose, export_trace, train_trace
 
 TINY = replace(TRACE_RECIPES["fast"], batch=2, warmup_steps=1)
@@ -107,6 +114,26 @@ def test_the_classifiers_loss() -> None:
     assert float(accuracy) == float((logits.argmax(1) == truth).float().mean())
     assert 0 <= float(families) <= 1
     assert loss.families.sum(1).eq(1).all()
+
+
+def test_small_parts_count_as_much_as_large_ones() -> None:
+    """Of a forgery: its error inside the mask counts alike, whatever the mask's size."""
+    trace = network()
+    pixels = torch.rand(3, 3, 64, 64)
+    masks = torch.zeros(3, 64, 64, dtype=torch.bool)
+    masks[0, :8, :8] = masks[1, :, :32] = True
+    loss, logits = MapLoss(trace, torch.float32, joint=False)(pixels, masks)
+    errors = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, masks.float(), reduction="none"
+    )
+    share = USUAL_SHARE
+    expected = [
+        share * error[mask].mean() + (1 - share) * error[~mask].mean()
+        for error, mask in zip(errors[:2], masks[:2], strict=True)
+    ]
+    # A photo without a manipulated part counts by the rest alone.
+    expected.append((1 - share) * errors[2].mean())
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
 
 
 def test_features_learn_and_a_run_is_resumed(tmp_path: Path, images: Dataset) -> None:
