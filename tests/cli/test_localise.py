@@ -69,6 +69,14 @@ def test_maps_of_a_folder(dcn: Runner, model: Path, photo: Path, tmp_path: Path)
     assert [line.split(":")[0] for line in out.splitlines()] == [str(tmp_path / "other.png")]
 
 
+def test_the_bundled_network_is_asked_where_no_other_is_named(dcn: Runner, photo: Path) -> None:
+    code, out, _ = dcn("localise", photo, "--json")
+    assert code == 0
+    record = json.loads(out)
+    assert (record["model"], record["false_alarm"]) == ("trace-8", 0.05)
+    assert record["verdict"] in {"native", "manipulated"}
+
+
 def test_what_cannot_be_localised(dcn: Runner, model: Path, photo: Path, tmp_path: Path) -> None:
     Image.new("RGB", (63, 70)).save(tmp_path / "small.png")
     for arguments, code, text in (

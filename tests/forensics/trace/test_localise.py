@@ -24,8 +24,10 @@ from dcncodec.forensics.trace.calibration import VERSIONS, threshold_of
 from dcncodec.forensics.trace.evaluate import evaluate, pairs
 from dcncodec.forensics.trace.forging import fitted, forge_folder
 from dcncodec.forensics.trace.localise import Localiser, Map, open_judge
+from dcncodec.forensics.trace.scores import auc
+from dcncodec.forensics.trace.synthesis import forge
 from dcncodec.formats.image import Picture, read_image
-from dcncodec.models.registry import open_folder
+from dcncodec.models.registry import WEIGHTS, open_folder
 from dcncodec.models.roles import Role
 
 Pixels = NDArray[np.uint8]
@@ -123,6 +125,22 @@ def test_a_judge_by_name(model: Path) -> None:
     fan = open_judge("fan-none", CPU)
     assert isinstance(fan, FanJudge)
     assert (fan.name, fan.threshold) == ("fan-none", None)
+
+
+def test_the_bundled_network() -> None:
+    """Small, calibrated, and better than chance by far on a photo of another source."""
+    judge = open_judge("trace-8", CPU)
+    assert isinstance(judge, Localiser)
+    folder = judge.folder
+    assert folder.path.parent == WEIGHTS
+    assert folder.weights.stat().st_size <= 2**19
+    assert (folder.card["stage"], folder.card["false_alarm"]) == ("joint", 0.05)
+    assert {"pristine-report", "pristine-tune"} <= folder.card["results"].keys()
+    photo = np.ascontiguousarray(data.astronaut()[:256, 100:356])
+    forgery = forge("removal", photo, photo, np.random.default_rng(0))
+    clean, changed = (judge.judge(p).probabilities for p in (photo, forgery.pixels))
+    assert auc(changed, forgery.mask) > 0.75
+    assert auc(changed, forgery.mask) > auc(clean, forgery.mask) + 0.2
 
 
 @dataclass
