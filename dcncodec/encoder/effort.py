@@ -72,8 +72,8 @@ def check_effort(level: int, folder: ModelFolder) -> None:
 
 def passes_of(level: int) -> int:
     """What the steps of a level take, in analyses, as progress counts them."""
-    # A step tries words and measures what is kept of them, the last one without a gradient.
-    return STEPS[level] * (GRADIENT_PASSES + 1) + 1 if level else 0
+    # One gradient a step; the words of the last one and what is kept of them have none.
+    return STEPS[level] * GRADIENT_PASSES + 2 if level else 0
 
 
 def _slope(folder: ModelFolder, rate: int) -> float | None:

@@ -3,20 +3,23 @@
 With R the bits, D the squared error and lambda from the model's training, one step
 
     t = q - gradient(R + lambda D) / (2 H)
-    q = the words that are least in bits(q) + H (q - t)^2, in the order of coding
+    q' = the words that are least in bits(q') + H (q' - t)^2, in the order of coding
 
 goes from words q, at first rounded ones, to others that are better by the quadratic model of
 R + lambda D with curvature H. R in the gradient is what q changes in the bits of others, by the
-coder's model in floating point; bits(q) are its own, in integers. Neighbours correct the same
-error; so a step moves a part of the latents, drawn at random, and is kept only where R + lambda D,
-with the bits in integers and the picture decoded, has fallen around a place. What is kept is
-measured once more, and taken back where it is worse together: so words are never worse than rounded
-ones in R + lambda D. H rises from step to step, because words that move much first, few at a time,
-end better than those that settle at once; a search of few steps has no time for that.
+coder's model in floating point; bits(q') are their own, in integers. Neighbours correct the same
+error; so a step moves a part of the latents, drawn at random, and q' is kept only where R + lambda
+D, with the bits in integers and the picture decoded, has fallen around a place. The next step goes
+on from that mixture, with costs and gradients as they were measured on both sides of it: measuring
+the mixture itself would take half as long again for little. The best words that were measured as a
+whole are the result: so they are never worse than rounded ones in R + lambda D. H rises from step
+to step, because words that move much first, few at a time, end better than those that settle at
+once; a search of few steps has no time for that.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,6 +40,8 @@ SHARE, LONG_SHARE = 0.8, 0.5
 """Of the latents, what a step moves; of a long search."""
 LONG = 8
 """Steps of a long search; shorter ones are in between."""
+OTHERS_EVERY = 2
+"""Steps for which the gradient of the others' bits is taken once: it changes slowly."""
 FARTHEST = 0.99
 """Of a step, in code words: none goes further than to the next one."""
 
@@ -94,17 +99,18 @@ class Refinement:
         length = min(1.0, (steps - 1) / (LONG - 1))
         share = SHARE + length * (LONG_SHARE - SHARE)
         first, last = (CURVATURE + length * (end - CURVATURE) for end in (FIRST, LAST))
-        best, now = inner.copy(), block.cost(inner, steep=True)
+        gradients, coder = self.effort.gradients, self.effort.coder
+        now = best = block.cost(inner, steep=True)
         for step, curvature in enumerate(np.geomspace(first, last, steps).tolist()):
-            moved = random.random(best.shape, np.float32) < share
-            targets = best - (moved * now.slope / (2 * curvature)).clip(-FARTHEST, FARTHEST)
-            trial = self.effort.coder.quantise(targets, curvature, self.rate, centred=False)
-            better = _around(block.cost(trial).places - now.places) < 0
-            trial = np.where(better, trial, best)
-            then = block.cost(trial, steep=step + 1 < steps)
-            if then.total < now.total:
-                best, now = trial, then
-        inner[:] = best
+            if step % OTHERS_EVERY == 0:
+                others = gradients.others_bits(now.words, self.rate)
+            moved = random.random(inner.shape, np.float32) < share
+            change = (moved * (now.slope + others) / (2 * curvature)).clip(-FARTHEST, FARTHEST)
+            words = coder.quantise(now.words - change, curvature, self.rate, centred=False)
+            trial = block.cost(words, steep=step + 1 < steps)
+            best = min(best, trial, key=_total)
+            now = _mixed(now, trial)
+        inner[:] = min(best, block.cost(now.words), key=_total).words
 
 
 def _around(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,15 +127,31 @@ class _Cost:
     """R + lambda D in bits.
 
     Attributes:
-        total: with the pixels around the block that its words change.
+        words: int16 (N, rows, columns) of the block.
+        total: with the pixels around the block that its words change; infinite if not measured.
         places: float64 (rows, columns), of the block's places: their bits, and their pixels' error.
-        slope: float32 (N, rows, columns), in the words, without that of their own bits; empty where
-            nobody asked.
+        slope: float32 (N, rows, columns), of lambda D in the words; zero where nobody asked.
     """
 
+    words: Latents
     total: float
     places: NDArray[np.float64]
-    slope: NDArray[np.float32]
+    slope: NDArray[np.float32] | np.float32
+
+
+def _total(cost: _Cost) -> float:
+    return cost.total
+
+
+def _mixed(now: _Cost, trial: _Cost) -> _Cost:
+    """Of two costs what is less around each place."""
+    better = _around(trial.places - now.places) < 0
+    return _Cost(
+        np.where(better, trial.words, now.words),
+        math.inf,
+        np.where(better, trial.places, now.places),
+        np.where(better, trial.slope, now.slope),
+    )
 
 
 class _Block:
@@ -146,11 +168,11 @@ class _Block:
         self._places = area.latents_in(self._seen)[1:]
 
     def cost(self, words: Latents, *, steep: bool = False) -> _Cost:
-        """R + lambda D with these words in the block.
+        """R + lambda D with some words in the block.
 
         Args:
             words: int16 (N, rows, columns).
-            steep: whether its slope is asked for, too.
+            steep: whether the slope of D is asked for, too.
         """
         search, effort = self._search, self._search.effort
         self._words[self._inner] = words
@@ -166,13 +188,10 @@ class _Block:
             passes=GRADIENT_PASSES,
         )
         bits = effort.coder.bits(words, search.rate).sum(0, dtype=np.float64)
-        if gradient is None:
-            slope = np.empty(0, np.float32)
-        else:
-            slope = search.slope * gradient[self._inner]
-            slope += effort.gradients.others_bits(words, search.rate)
+        slope = np.float32(0) if gradient is None else gradient[self._inner]
         return _Cost(
+            words,
             float(bits.sum() + search.slope * errors.sum()),
             bits + search.slope * errors[self._places],
-            slope,
+            np.float32(search.slope) * slope,
         )

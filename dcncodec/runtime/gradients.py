@@ -139,7 +139,8 @@ class Gradients:
             place = outer.latents_in(plane)
             with torch.enable_grad():
                 latent = self._latent(latents[place], True)
-                mean, log_scale = twin(latent[None], self._engine.rates(rate))
+                with self._autocast():
+                    mean, log_scale = twin(latent[None], self._engine.rates(rate))
                 # What a latent itself costs is the coder's to say, in integers.
                 spent = bits(latent.detach()[None], mean, log_scale)[0]
                 counted = spent[window.latents_in(outer)].sum()
@@ -148,6 +149,12 @@ class Gradients:
         if twin is not None:
             self.transforms.each_window(plane, run, WINDOW, 0)
         return gradient
+
+    def _autocast(self) -> torch.autocast:
+        """The precision of the networks for the context model, which is a hint to the search."""
+        weights = next(self._engine.network.synthesis_net.parameters())
+        lower = weights.dtype != torch.float32
+        return torch.autocast(weights.device.type, weights.dtype if lower else None, enabled=lower)
 
     def _latent(self, words: Latents, steep: bool) -> Tensor:
         latent = torch.from_numpy(words.astype(np.float32)).to(self._engine.device)

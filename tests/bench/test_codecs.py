@@ -14,6 +14,7 @@ from vr_models import write_vr
 import dcncodec
 from dcncodec.bench import codecs
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec, specs
+from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.peers.baselines import BASELINES
@@ -100,6 +101,26 @@ def test_levels_of_effort(tmp_path: Path, tiny_model: Path) -> None:
         specs([f"{folder}@12"])
     with pytest.raises(UsageError, match="effort 2: the card of model tiny"):
         specs([f"{tiny_model}@2"])
+
+
+def test_a_size_with_an_effort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found without it, but for two files."""
+    (spec,) = specs([f"{write_vr(tmp_path / 'all-rates')}@1"])
+    codec, photo = spec.open(), PHOTO[:64, :64]
+    assert isinstance(codec, RatedCodec)
+    wanted = codec.payload(codec.encode(photo, "40"))
+    levels: list[int] = []
+    encode = Codec.encode
+
+    def counted(self: Codec, image: object, *, rate: int, effort: int) -> bytes:
+        levels.append(effort)
+        return encode(self, image, rate=rate, effort=effort)
+
+    monkeypatch.setattr(Codec, "encode", counted)
+    setting, coded = codec.encode_near(photo, wanted)
+    assert levels.count(1) == 2
+    assert coded == codec.encode(photo, setting)
+    assert codec.payload(coded) == pytest.approx(wanted, rel=0.05)
 
 
 def test_all_codecs_by_default(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
