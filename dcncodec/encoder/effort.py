@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dcncodec.models.card import ModelFolder
     from dcncodec.runtime.gradients import Gradients
 
-STEPS = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20)
+STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 18, 30)
 """Steps with gradients by level."""
 MAX_EFFORT = len(STEPS) - 1
 GRADIENT_PASSES = 4

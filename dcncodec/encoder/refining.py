@@ -31,14 +31,14 @@ from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture
 from dcncodec.runtime.windows import Latents, Transforms
 
-CURVATURE = 12.0
+CURVATURE = 14.0
 """Bits for a squared distance of one code word, of a search of one step. Quantisers that are
 trained for rate and distortion have about this one, whatever the model and rate."""
-FIRST, LAST = 8.0, 20.0
+FIRST, LAST = 9.0, 17.0
 """The same at both ends of a long search."""
-SHARE, LONG_SHARE = 0.8, 0.5
+SHARE, LONG_SHARE = 1.0, 0.75
 """Of the latents, what a step moves; of a long search."""
-LONG = 8
+LONG = 4
 """Steps of a long search; shorter ones are in between."""
 OTHERS_EVERY = 2
 """Steps for which the gradient of the others' bits is taken once: it changes slowly."""

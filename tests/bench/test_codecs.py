@@ -89,8 +89,8 @@ def test_results_depend_on_all_code_that_decides_them() -> None:
 def test_levels_of_effort(tmp_path: Path, tiny_model: Path) -> None:
     """Codecs of their own, with files of their own, of one model."""
     folder = str(write_vr(tmp_path / "all-rates"))
-    plain, worked = specs([folder, f"{folder}@1"])
-    assert (plain.name, worked.name) == ("all-rates", "all-rates@1")
+    plain, worked = specs([folder, f"{folder}@3"])
+    assert (plain.name, worked.name) == ("all-rates", "all-rates@3")
     codecs = plain.open(), worked.open()
     assert codecs[0].version("73") != codecs[1].version("73")
     photo = PHOTO[:64, :64]
@@ -105,7 +105,7 @@ def test_levels_of_effort(tmp_path: Path, tiny_model: Path) -> None:
 
 def test_a_size_with_an_effort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found without it, but for two files."""
-    (spec,) = specs([f"{write_vr(tmp_path / 'all-rates')}@1"])
+    (spec,) = specs([f"{write_vr(tmp_path / 'all-rates')}@3"])
     codec, photo = spec.open(), PHOTO[:64, :64]
     assert isinstance(codec, RatedCodec)
     wanted = codec.payload(codec.encode(photo, "40"))
@@ -118,7 +118,7 @@ def test_a_size_with_an_effort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Codec, "encode", counted)
     setting, coded = codec.encode_near(photo, wanted)
-    assert levels.count(1) == 2
+    assert levels.count(3) == 2
     assert coded == codec.encode(photo, setting)
     assert codec.payload(coded) == pytest.approx(wanted, rel=0.05)
 
