@@ -18,7 +18,7 @@ class DcnError(Exception):
 
     exit_code = 1
 
-    def __init__(self, reason: str, file: str | PathLike[str] = "") -> None:
+    def __init__(self, reason: str = "", file: str | PathLike[str] = "") -> None:
         # Both are kept as arguments, or the error would not come back from other processes.
         super().__init__(reason, str(file))
         self.reason, self.file = reason, str(file)
