@@ -90,13 +90,15 @@ def write_png(
     checksum = 1
     for first in range(0, len(pieces), threads):
         beside = pieces[first : first + threads]
-        others = [threading.Thread(target=piece.run) for piece in beside[1:]]
+        others = [threading.Thread(target=piece.attempt) for piece in beside[1:]]
         for thread in others:
             thread.start()
-        beside[0].run()
+        beside[0].attempt()
         for thread in others:
             thread.join()
         for piece in beside:
+            if piece.error is not None:
+                raise piece.error
             checksum = zlib.adler32(piece.residuals, checksum)
             content = piece.deflated
             if piece is pieces[0]:
@@ -125,7 +127,10 @@ class _Piece:
     Attributes:
         residuals: behind their filter types.
         deflated: they, up to a whole byte.
+        error: what ``attempt`` has met.
     """
+
+    error: Exception | None = None
 
     def __init__(self, samples: Samples, top: int, bottom: int) -> None:
         self._samples, self._top, self._bottom = samples, top, bottom
@@ -135,8 +140,14 @@ class _Piece:
         """Forget the results."""
         self.residuals, self.deflated = bytearray(), b""
 
-    def run(self) -> None:
-        """Make them."""
+    def attempt(self) -> None:
+        """Make them, in any thread: one that ended with an error would end in silence."""
+        try:
+            self._make()
+        except Exception as error:
+            self.error = error
+
+    def _make(self) -> None:
         given, rows = self._samples, self._bottom - self._top
         self.residuals = bytearray(rows * (1 + given.line))
         core = _extension()

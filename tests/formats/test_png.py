@@ -113,3 +113,21 @@ def test_without_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingLibraryError, match="C core is not built"):
         written(photo(4, 4, 3))
     png._extension.cache_clear()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_piece_that_fails(monkeypatch: pytest.MonkeyPatch, threads: int, number: int) -> None:
+    """In whatever thread it does: no file with a gap."""
+    begun: list[int] = []
+    compressobj = zlib.compressobj
+
+    def scarce(*arguments: Any) -> Any:
+        begun.append(0)
+        if len(begun) == number + 1:
+            raise MemoryError
+        return compressobj(*arguments)
+
+    monkeypatch.setattr(png.zlib, "compressobj", scarce)
+    with pytest.raises(MemoryError):
+        written(photo(400, 411, 3), threads=threads)
