@@ -43,7 +43,7 @@ lint: $(VENV)/ready
 	@ln -s $(CURDIR)/dcncodec/* build/house/dcncodec/
 	@ln -s $(CURDIR)/formats $(CURDIR)/models $(CURDIR)/cli $(CURDIR)/bench build/house/dcncodec/
 	MYPYPATH=build/house $(BIN)/mypy -p dcncodec
-	$(BIN)/clang-format --dry-run --Werror csrc/*/*.c csrc/*/*.h
+	$(BIN)/clang-format --dry-run --Werror csrc/*/*.c csrc/*/*.h csrc/*.h
 
 # The C cores on mutated input under AddressSanitizer and UBSan.
 asan:

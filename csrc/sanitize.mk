@@ -25,7 +25,7 @@ fuzz: $(BUILD)/fuzz
 	$(BUILD)/fuzz -max_total_time=$(SECONDS) -max_len=$(LONGEST) -print_final_stats=1 \
 	    $(BUILD)/corpus
 
-$(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz: $(SOURCES) fuzz.c $(wildcard *.h)
+$(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz: $(SOURCES) fuzz.c $(wildcard *.h ../*.h)
 	mkdir -p $(BUILD)
 	$(COMPILE) $(FLAGS) $(LINKED) -o $@
 

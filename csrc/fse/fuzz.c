@@ -8,17 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../check.h"
 #include "fse.h"
 
 enum { MAX_COUNT = 70000, MAX_CHANNELS = 8 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

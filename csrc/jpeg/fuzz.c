@@ -9,16 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "../check.h"
 #include "fuzz_seeds.h"
 #include "jpeg_walk.h"
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
