@@ -150,7 +150,8 @@ class Codec:
             picture = strip(picture)
         self._tell(picture)
         header = self.header(picture, str(quality) if quality in NAMED else "")
-        encoding = Encoding(self.transforms, coders, header, picture, self.effort(effort), palette)
+        work = self.effort(effort)
+        encoding = Encoding(self.model, self.transforms, coders, header, picture, work, palette)
         data = reach(aim, encoding) if isinstance(aim, Target) else encoding.file(aim)
         if picture.file_bytes is not None and len(data) > picture.file_bytes:
             text = f"became larger: {len(data):,} bytes of {picture.file_bytes:,}"

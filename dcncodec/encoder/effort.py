@@ -49,10 +49,10 @@ class Effort:
         return STEPS[self.level]
 
     def slope(self, rate: int) -> float:
-        """Lambda: bits for a squared error of one level of 255 in one colour of one pixel."""
-        weight = _slope(self.folder, rate)
+        """See the function of that name."""
+        weight = slope(self.folder, rate)
         assert weight is not None
-        return FLATTER * weight / 3
+        return weight
 
 
 def check_effort(level: int, folder: ModelFolder) -> None:
@@ -63,7 +63,7 @@ def check_effort(level: int, folder: ModelFolder) -> None:
     """
     if not 0 <= level <= MAX_EFFORT:
         raise UsageError(f"effort {level}: choose 0 to {MAX_EFFORT}")
-    if level and _slope(folder, 0) is None:
+    if level and slope(folder, 0) is None:
         raise UsageError(
             f"effort {level}: the card of model {folder.name} does not say what bits are worth; "
             "leave it out, or take a model with rates such as dcn-vr"
@@ -76,5 +76,8 @@ def passes_of(level: int) -> int:
     return STEPS[level] * GRADIENT_PASSES + 2 if level else 0
 
 
-def _slope(folder: ModelFolder, rate: int) -> float | None:
-    return find_codec(folder.family).slope(folder.card, rate)
+def slope(folder: ModelFolder, rate: int) -> float | None:
+    """Lambda: bits for a squared error of one level of 255 in one colour of one pixel; None where
+    the model's card does not say."""
+    weight = find_codec(folder.family).slope(folder.card, rate)
+    return None if weight is None else FLATTER * weight / 3

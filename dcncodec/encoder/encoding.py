@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.encoder.effort import Effort
+from dcncodec.encoder.effort import Effort, slope
 from dcncodec.encoder.palette import Drawings, palette_of
 from dcncodec.entropy import Candidates, FileCoder
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture, as_grey
+from dcncodec.models.card import ModelFolder
 from dcncodec.records import replace
 from dcncodec.runtime.windows import Transforms
 
@@ -26,7 +27,8 @@ class Encoding:
     """A picture, its header, and what analyses and codes it.
 
     Args:
-        transforms: the model's networks.
+        model: that codes it.
+        transforms: its networks.
         coders: what may code the latents; the smallest file is taken.
         header: of the file.
         picture: its pixels.
@@ -36,6 +38,7 @@ class Encoding:
 
     def __init__(
         self,
+        model: ModelFolder,
         transforms: Transforms,
         coders: Sequence[FileCoder],
         header: container.Header,
@@ -43,9 +46,12 @@ class Encoding:
         effort: Effort | None = None,
         palette: bool = True,
     ) -> None:
-        self.transforms, self.coders = transforms, coders
+        self.model, self.transforms, self.coders = model, transforms, coders
         self.header, self.picture, self.effort = header, picture, effort
-        self._drawings = Drawings(picture, header, coders[0]) if palette else None
+        self._drawings: Drawings | None = None
+        if palette:
+            worth = partial(slope, model)
+            self._drawings = Drawings(picture, header, coders[0], transforms, worth)
 
     def file(self, rate: int, latents: Latents | None = None) -> bytes:
         """The bytes of the file.
@@ -170,7 +176,9 @@ class Encoding:
         )
         picture = Picture(pixels, grey=self.picture.grey)
         palette = self._drawings is not None
-        return Encoding(self.transforms, self.coders, header, picture, self.effort, palette)
+        return Encoding(
+            self.model, self.transforms, self.coders, header, picture, self.effort, palette
+        )
 
     @cached_property
     def fixed_bytes(self) -> int:

@@ -2,20 +2,21 @@
 
 Candidates are tiles where most pixels equal one before them: text, line art and flat colours, but
 hardly ever photos. Of each block the encoder tries none of them, all of them, and those that are
-cheap even by themselves, in tiles of two sizes, and keeps what takes the fewest bytes at the rate
-that is asked for. So no file gets larger by it.
+cheap even by themselves, in tiles of two sizes, and keeps what is least in R + lambda D at the rate
+that is asked for: exact tiles have no error, which is worth some bytes. Where lambda is not known,
+no file gets larger by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.entropy import FileCoder
-from dcncodec.formats.geometry import STRIDE
+from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.header import Header
 from dcncodec.formats.packed import load_zstd
 from dcncodec.formats.palette import (
@@ -28,6 +29,8 @@ from dcncodec.formats.palette import (
     unpack_area,
 )
 from dcncodec.formats.picture import Picture
+from dcncodec.formats.sections import pack_varint, section_bytes
+from dcncodec.runtime.windows import Transforms
 
 Latents = NDArray[np.int16]
 Mask = NDArray[np.bool_]
@@ -47,10 +50,11 @@ SHARED = 6
 """Tiles together take no less than their bytes by themselves over this."""
 MOST_BITS = 8
 """Of a latent that is not 0: no coder takes more. It tells cheaply where nothing can be won."""
+MOST_FLAT = 4
+"""Bits that the error of a flat place is worth at most. That of others is no more than what they
+have beside their mean, mostly."""
 LEAST_SHARE = 0.02
-"""Of a block's bits: tiles that take less are left alone, as flat skies of photos are."""
-SECTION_BYTES = 12
-"""What the first area adds to a file beside its own bytes, about."""
+"""Of a block's cost: tiles that take less are left alone, as flat skies of photos are."""
 
 
 class Tiles:
@@ -79,13 +83,13 @@ class Tiles:
             self.alone[row, column] = len(compress(tile.tobytes(), level=ALONE_LEVEL))
         self._packed: dict[bytes, bytes] = {}
 
-    def sets(self, bits: NDArray[np.float64] | NDArray[np.int64]) -> Iterator[Mask]:
-        """Tiles that may together take less than their latents.
+    def sets(self, cost: NDArray[np.float64]) -> Iterator[Mask]:
+        """Tiles that may together cost less than their latents.
 
         Args:
-            bits: (rows, columns), of the block's latents.
+            cost: (rows, columns), of the block's latents, in bits.
         """
-        spent = _sums(bits, self.tiling.side) / 8
+        spent = _sums(cost, self.tiling.side) / 8
         cheap = self.drawn & (self.alone <= spent + ALONE)
         for tiles in (self.drawn, cheap) if (cheap != self.drawn).any() else (cheap,):
             least = max(self.alone[tiles].sum() / SHARED, LEAST_SHARE * spent.sum())
@@ -108,14 +112,25 @@ class Drawings:
         picture: its pixels.
         header: of its file.
         coder: of its latents.
+        transforms: the model's networks.
+        slope: lambda by rate, as ``effort.slope`` gives it.
     """
 
-    def __init__(self, picture: Picture, header: Header, coder: FileCoder) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        header: Header,
+        coder: FileCoder,
+        transforms: Transforms,
+        slope: Callable[[int], float | None],
+    ) -> None:
         self._pixels, self._header, self._coder = picture.pixels, header, coder
+        self._transforms, self._slope = transforms, slope
         self._tiles: dict[int, list[Tiles]] = {}
+        self._details: dict[int, NDArray[np.float64]] = {}
 
     def choose(self, number: int, latents: Latents, rate: int) -> tuple[Latents, bytes]:
-        """What a block holds in the smallest file: latents and an area of exact tiles.
+        """What a block holds in the best file: latents and an area of exact tiles.
 
         Args:
             number: of the block.
@@ -130,25 +145,27 @@ class Drawings:
         candidates = self._candidates(number)
         if not candidates:
             return latents, b""
-        most = np.count_nonzero(latents, axis=0) * MOST_BITS
+        most = self._most(number, latents, rate)
         if not any(True for tiles in candidates for _ in tiles.sets(most)):
             return latents, b""
-        colours = to_colours(self._block(number), self._header.grey)
         bits = self._coder.bits(latents, rate).sum(0, dtype=np.float64)
-        best, least = (latents, b""), -1
+        errors = self._errors(number, latents, rate)
+        colours = to_colours(self._block(number), self._header.grey)
+        best, least = (latents, b""), -1.0
         tried: set[bytes] = set()
         for tiles in candidates:
-            for chosen in tiles.sets(bits):
-                places = spread(chosen, tiles.tiling).tobytes()
-                if places in tried or not (area := tiles.packed(colours, chosen)):
+            for chosen in tiles.sets(bits + errors):
+                places = self._places(number, chosen, tiles.tiling.side)
+                if places.tobytes() in tried or not (area := tiles.packed(colours, chosen)):
                     continue
-                tried.add(places)
+                tried.add(places.tobytes())
                 if least < 0:
-                    least = len(self._coder.encode(latents, rate))
-                words = _cheapest(latents, bits, self._hidden(number, chosen, tiles.tiling.side))
-                size = len(self._coder.encode(words, rate)) + len(area) + SECTION_BYTES
-                if size <= least:
-                    best, least = (words, area), size
+                    least = 8 * len(self._coder.encode(latents, rate)) + errors.sum()
+                words = _cheapest(latents, bits, self._hidden(number, places))
+                size = len(self._coder.encode(words, rate)) + _framed(area)
+                cost = 8 * size + errors[~places].sum()
+                if cost <= least:
+                    best, least = (words, area), cost
         return best
 
     def put(self, number: int, area: bytes, pixels: NDArray[np.uint8]) -> None:
@@ -182,10 +199,56 @@ class Drawings:
             self._tiles[number] = [tiles for tiles in found if tiles.drawn.any()]
         return self._tiles[number]
 
-    def _hidden(self, number: int, tiles: Mask, side: int) -> Mask:
-        """The places of a block on which no pixel outside of exact tiles depends much."""
+    def _most(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
+        """What the places of a block cost at most, in bits: (rows, columns)."""
+        most: NDArray[np.float64] = np.count_nonzero(latents, axis=0) * float(MOST_BITS)
+        slope = self._slope(rate)
+        if slope is not None:
+            most += MOST_FLAT + slope * self._detail(number)
+        return most
+
+    def _errors(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
+        """Lambda D of the places of a block, in bits, where candidates are: (rows, columns)."""
+        errors = np.zeros(latents.shape[1:])
+        slope = self._slope(rate)
+        if slope is None:
+            return errors
+        drawn = np.zeros(errors.shape, bool)
+        for tiles in self._candidates(number):
+            drawn |= self._places(number, tiles.drawn, tiles.tiling.side)
+        rows, columns = (np.flatnonzero(drawn.any(axis)) for axis in (1, 0))
+        area = Area(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+        whole = Area(0, 0, errors.shape[0], errors.shape[1])
+        original = self._block(number)[area.within(whole, STRIDE)]
+        shown = self._transforms.synthesise(latents, whole, area, rate)
+        shown = shown[: original.shape[0], : original.shape[1]]
+        squared = np.square(shown.astype(np.int32) - original).sum(-1)
+        errors[area.within(whole, 1)] = slope * _sums(squared, STRIDE)
+        return errors
+
+    def _detail(self, number: int) -> NDArray[np.float64]:
+        """Squared differences of a block's pixels from the means of their places, summed."""
+        if number not in self._details:
+            pixels = self._block(number).astype(np.uint32)
+            height, width = pixels.shape[:2]
+            count = _sums(np.ones((height, width)), STRIDE)[..., None]
+            sums, squares = (_sums(values, STRIDE) for values in (pixels, pixels**2))
+            self._details[number] = (squares - sums.astype(np.float64) ** 2 / count).sum(-1)
+        return self._details[number]
+
+    def _places(self, number: int, tiles: Mask, side: int) -> Mask:
+        """The latents of tiles, (rows, columns) of a block."""
+        block = self._header.block(number)
+        return tiles.repeat(side, 0).repeat(side, 1)[: block.rows, : block.columns]
+
+    def _hidden(self, number: int, places: Mask) -> Mask:
+        """The places of a block on which no pixel outside of exact tiles depends much.
+
+        Args:
+            number: of the block.
+            places: bool (rows, columns), the latents of exact tiles.
+        """
         block, plane = self._header.block(number), self._header.plane
-        places = tiles.repeat(side, 0).repeat(side, 1)[: block.rows, : block.columns]
         # Other blocks may show what depends on this one; beyond the picture nobody looks.
         beyond = (
             (block.top == plane.top, block.bottom == plane.bottom),
@@ -214,6 +277,11 @@ def _cheapest(latents: Latents, bits: NDArray[np.float64], hidden: Mask) -> Late
     return words
 
 
+def _framed(area: bytes) -> int:
+    """The bytes of a file that holds one area beyond those of one without."""
+    return section_bytes(len(pack_varint(len(area))) + len(area))
+
+
 def palette_of(areas: list[bytes]) -> Palette | None:
     """The section that holds the areas of all blocks; None where all are empty."""
     return Palette(areas) if any(areas) else None
@@ -221,7 +289,7 @@ def palette_of(areas: list[bytes]) -> Palette | None:
 
 def _sums(values: NDArray[Any], side: int) -> NDArray[Any]:
     """Over tiles, of which the last ones may be smaller."""
-    rows, columns = (np.arange(0, length, side) for length in values.shape)
+    rows, columns = (np.arange(0, length, side) for length in values.shape[:2])
     kind = np.uint32 if values.dtype == bool else values.dtype
     sums: NDArray[Any] = np.add.reduceat(np.add.reduceat(values, rows, 0, kind), columns, 1)
     return sums

@@ -42,7 +42,7 @@ def encoding(codec: Codec, picture: Picture, level: int, block: int = 0) -> Enco
     if block:
         header = replace(header, block_height=block, block_width=block)
     coders = codec.coders("auto")
-    return Encoding(codec.transforms, coders, header, picture, codec.effort(level))
+    return Encoding(codec.model, codec.transforms, coders, header, picture, codec.effort(level))
 
 
 def cost(codec: Codec, work: Encoding) -> float:
@@ -93,7 +93,9 @@ def test_every_decoder_reads_it(codec: Codec, rated: Path) -> None:
     """In ONNX Runtime and in torch, as a whole and in regions, and as Pillow opens it."""
     picture = Picture(np.ascontiguousarray(samples.astronaut()[:137, 150:290]))
     header = replace(codec.header(picture), block_height=16, block_width=16)
-    work = Encoding(codec.transforms, codec.coders("auto"), header, picture, codec.effort(2))
+    work = Encoding(
+        codec.model, codec.transforms, codec.coders("auto"), header, picture, codec.effort(2)
+    )
     data = work.file(RATE)
     whole = codec.decode(data).pixels.astype(int)
     other = Codec(rated, device="cpu", precision="bf16", threads=1).decode(data).pixels
