@@ -209,7 +209,8 @@ class Drawings:
 
     def _errors(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
         """Lambda D of the places of a block, in bits, where candidates are: (rows, columns)."""
-        errors = np.zeros(latents.shape[1:])
+        whole = Area(0, 0, latents.shape[1], latents.shape[2])
+        errors = np.zeros((whole.rows, whole.columns))
         slope = self._slope(rate)
         if slope is None:
             return errors
@@ -218,7 +219,6 @@ class Drawings:
             drawn |= self._places(number, tiles.drawn, tiles.tiling.side)
         rows, columns = (np.flatnonzero(drawn.any(axis)) for axis in (1, 0))
         area = Area(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
-        whole = Area(0, 0, errors.shape[0], errors.shape[1])
         original = self._block(number)[area.within(whole, STRIDE)]
         shown = self._transforms.synthesise(latents, whole, area, rate)
         shown = shown[: original.shape[0], : original.shape[1]]
