@@ -33,12 +33,15 @@ def main() -> None:
 
 def _run() -> int:
     """Run the command line; gives its exit code."""
+    # Little of what is loaded for one picture becomes garbage: looking for that takes longer.
+    gc.disable()
     done = quick.decode(sys.argv[1:])
     if done is not None:
         say(done)
         # Python would go through everything that was loaded once more at its end.
         gc.freeze()
         return 0
+    gc.enable()
     from dcncodec.cli.group import notices_shown, run
 
     with notices_shown():

@@ -8,11 +8,11 @@ whatever deserves a warning, and all errors, which it finds again and explains.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from dcncodec.errors import DcnError
 from dcncodec.formats.files import atomic_write, descriptor_of, read_bytes
 from dcncodec.formats.sections import SIGNATURE
+from dcncodec.formats.suffixes import DCN
 from dcncodec.notices import Notice
 
 SUFFIX = ".png"
@@ -66,29 +66,32 @@ def _understood(arguments: list[str]) -> _Call:
             names.append(word)
     if len(names) not in {1, 2} or (call.threads is not None and call.threads < 1):
         raise _NotPlainError
-    source = Path(names[0])
-    call.source = names[0]
-    call.target = names[1] if len(names) == 2 else str(source.parent / (source.stem + SUFFIX))
+    call.source, call.target = names[0], names[-1]
+    if len(names) == 1:
+        stem, suffix = os.path.splitext(call.source)
+        if suffix != DCN or os.path.normpath(call.source) != call.source:
+            raise _NotPlainError
+        call.target = stem + SUFFIX
     _check_names(call)
     return call
 
 
 def _check_names(call: _Call) -> None:
     """See that they are those of an input and of an output that may be written."""
-    target = Path(call.target)
-    if not Path(call.source).is_file() or target.suffix.lower() != SUFFIX:
+    target = call.target
+    if not os.path.isfile(call.source) or os.path.splitext(target)[1].lower() != SUFFIX:
         raise _NotPlainError
     if descriptor_of(call.source) is not None or descriptor_of(call.target) is not None:
         raise _NotPlainError
     if not call.force and os.path.lexists(target):
         raise _NotPlainError
     # A .dcn file of another suffix would be lost, the input itself for one.
-    if target.exists() and (not target.is_file() or _begins_as_dcn(target)):
+    if os.path.exists(target) and (not os.path.isfile(target) or _begins_as_dcn(target)):
         raise _NotPlainError
 
 
-def _begins_as_dcn(path: Path) -> bool:
-    with path.open("rb") as file:
+def _begins_as_dcn(path: str) -> bool:
+    with open(path, "rb") as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
 
 
@@ -96,18 +99,23 @@ def _decode(call: _Call) -> tuple[int, int]:
     """The picture's width and height; it has been written."""
     data = read_bytes(call.source)
     from dcncodec import decoding
-    from dcncodec.formats.png import write_png
     from dcncodec.formats.reader import read
-    from dcncodec.models.registry import find_by_prefix
+    from dcncodec.models.bundled import bundled_codec
     from dcncodec.runtime.engine import choose_threads
 
     file = read(data)
     header = file.header
-    model = find_by_prefix(header.model, header.model_hash, file.coding, _is_more)
+    model = bundled_codec(header.model)
+    if model is None or model.prefix != header.model_hash:
+        from dcncodec.models.registry import find_by_prefix
+
+        model = find_by_prefix(header.model, header.model_hash, file.coding, _is_more)
     if not decoding.is_plain(file, model):
         raise _NotPlainError
     metadata = file.metadata.sized(header.width, header.height)
     samples = decoding.decode(file, model, call.threads)
+    from dcncodec.formats.png import write_png
+
     with atomic_write(call.target, overwrite=call.force) as out:
         write_png(
             out,

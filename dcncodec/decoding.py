@@ -10,14 +10,14 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from dcncodec.entropy import check_model, coder_of
-from dcncodec.formats.context_coder import ContextCoder
 from dcncodec.formats.geometry import STRIDE
-from dcncodec.formats.png import Samples
+from dcncodec.models.coders import CONTEXT
 from dcncodec.models.program import Transform
 from dcncodec.runtime.engine import choose_runtime, choose_threads
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 
 if TYPE_CHECKING:
+    from dcncodec.formats.png import Samples
     from dcncodec.formats.reader import Reader
     from dcncodec.models.card import ModelFolder
 
@@ -37,7 +37,7 @@ def is_plain(file: Reader, model: ModelFolder) -> bool:
         and header.block_count == 1
         and file.wrong_orientation is None
         and choose_runtime("auto", "auto") == "native"
-        and isinstance(model.coder_for(file.coding), ContextCoder)
+        and CONTEXT in model.parts
     )
 
 
@@ -59,7 +59,11 @@ def decode(file: Reader, model: ModelFolder, threads: int | None = None) -> Samp
     engine = _Engine(model, count)
     if count > 1:
         engine.start()
-    coder = coder_of(file, model, max(1, count - 1))
+    # While the engine's thread works, what it does not need is loaded.
+    from dcncodec.formats.context_coder import ContextCoder
+    from dcncodec.formats.png import Samples
+
+    coder = coder_of(file, model, count)
     assert isinstance(coder, ContextCoder)
     header, plane = file.header, file.header.plane
     latents = coder.decode_view(file.block(0), plane, file.rate)

@@ -9,10 +9,12 @@ import select
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from dcncodec.errors import FormatError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _REMEDIES = {
     errno.ENOSPC: (OutputError, "the disk is full; make room or write elsewhere"),
@@ -35,7 +37,7 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, 
 """What writing itself can raise, in contrast to whatever else the caller does meanwhile."""
 _DESCRIPTOR = re.compile(r"/(?:dev/fd|proc/self/fd)/(\d{1,9})")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-_PROC = Path("/proc/self/fd")
+_PROC = "/proc/self/fd"
 
 
 def descriptor_of(path: str | os.PathLike[str]) -> int | None:
@@ -65,7 +67,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
     label = os.fspath(path)
     with explained_disk(label):
         number = descriptor_of(path)
-        target, mode = (Path(path), None) if number is not None else _target(Path(path), overwrite)
+        target, mode = (label, None) if number is not None else _target(label, overwrite)
     if number is not None or (mode is not None and not stat.S_ISREG(mode)):
         with explained_disk(label):
             # Opened anew, a file at which standard output points would begin again.
@@ -74,7 +76,7 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
             yield file
         return
     with explained_disk(label):
-        descriptor, temporary = _open_temporary(target.parent)
+        descriptor, temporary = _open_temporary(_folder_of(target))
     try:
         with explained_disk(label, DISK_ERRORS), os.fdopen(descriptor, "w+b") as file:
             yield file
@@ -90,14 +92,18 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[I
     finally:
         if temporary is not None:
             with suppress(FileNotFoundError):
-                temporary.unlink()
+                os.unlink(temporary)
 
 
-def _target(path: Path, overwrite: bool) -> tuple[Path, int | None]:
+def _folder_of(path: str) -> str:
+    return os.path.dirname(path) or os.curdir
+
+
+def _target(path: str, overwrite: bool) -> tuple[str, int | None]:
     """The file that will be written, and its mode if it exists."""
     mode = None
     with suppress(FileNotFoundError):
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "")
     if mode is not None and not stat.S_ISREG(mode):
@@ -105,7 +111,7 @@ def _target(path: Path, overwrite: bool) -> tuple[Path, int | None]:
         return path, mode
     if mode is not None and not overwrite:
         raise FileExistsError(errno.EEXIST, "")
-    return (path.resolve() if path.is_symlink() else path), mode
+    return (os.path.realpath(path) if os.path.islink(path) else path), mode
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
@@ -119,24 +125,25 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     with explained_disk(label):
         if descriptor_of(path) is not None:
             return
-        target, mode = _target(Path(path), overwrite)
+        target, mode = _target(label, overwrite)
         if mode is not None and not stat.S_ISREG(mode):
             return
-        if not stat.S_ISDIR(target.parent.stat().st_mode):
+        folder = _folder_of(target)
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "")
-        if not os.access(target.parent, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "")
 
 
-def _temporary_name(folder: Path) -> Path:
-    return folder / f".dcn-{os.urandom(8).hex()}.tmp"
+def _temporary_name(folder: str) -> str:
+    return os.path.join(folder, f".dcn-{os.urandom(8).hex()}.tmp")
 
 
-def _open_temporary(folder: Path) -> tuple[int, Path | None]:
+def _open_temporary(folder: str) -> tuple[int, str | None]:
     """A new file in a folder: its descriptor, and its name unless it has none."""
     # Not through `tempfile`, which hides its files from other users: the umask decides.
     flags = os.O_RDWR | os.O_CLOEXEC
-    if hasattr(os, "O_TMPFILE") and _PROC.is_dir():
+    if hasattr(os, "O_TMPFILE") and os.path.isdir(_PROC):
         try:
             return os.open(folder, flags | os.O_TMPFILE, 0o666), None
         except OSError as error:
@@ -147,39 +154,39 @@ def _open_temporary(folder: Path) -> tuple[int, Path | None]:
     return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666), name
 
 
-def _give_name(descriptor: int, target: Path, overwrite: bool) -> None:
+def _give_name(descriptor: int, target: str, overwrite: bool) -> None:
     """Give a complete file without a name its name."""
-    source = _PROC / str(descriptor)
+    source = f"{_PROC}/{descriptor}"
     # With a folder's descriptor, which an absolute path does not need, Python follows the link.
     if not overwrite:
         os.link(source, target, src_dir_fd=descriptor, follow_symlinks=True)
         return
-    temporary = _temporary_name(target.parent)
+    temporary = _temporary_name(_folder_of(target))
     os.link(source, temporary, src_dir_fd=descriptor, follow_symlinks=True)
     try:
-        temporary.replace(target)
+        os.replace(temporary, target)
     except BaseException:
-        temporary.unlink()
+        os.unlink(temporary)
         raise
 
 
-def _rename(temporary: Path, target: Path, overwrite: bool) -> None:
+def _rename(temporary: str, target: str, overwrite: bool) -> None:
     """Give a complete file its name instead of its temporary one."""
     if overwrite:
-        temporary.replace(target)
+        os.replace(temporary, target)
         return
     # Other than a rename, a link fails if the name has been taken meanwhile.
     try:
-        target.hardlink_to(temporary)
+        os.link(temporary, target)
     except FileExistsError:
         raise
     except OSError:
         # The disk knows no links (FAT, some network disks): reserve the name first.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         try:
-            temporary.replace(target)
+            os.replace(temporary, target)
         except BaseException:
-            target.unlink()
+            os.unlink(target)
             raise
 
 
@@ -228,7 +235,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         # In a pipe it would wait for itself.
         raise UsageError(f"{label}: is an output of this command; name a file")
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             data = read_finite(file, label)
     except FileNotFoundError as error:
         raise UsageError(f"{label}: no such file; check the name") from error

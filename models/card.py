@@ -33,9 +33,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import ModelError, UsageError
@@ -47,6 +47,8 @@ from dcncodec.models.roles import Role
 from dcncodec.records import record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dcncodec.formats.coder import ModelCoder
 
 CARD_FILE, WEIGHTS_FILE = "card.json", "model.safetensors"
@@ -83,15 +85,29 @@ class Part:
 class ModelFolder:
     """A model on disk whose card can be read.
 
-    Attributes:
-        path: the folder.
-        card: the contents of the card.
-        card_path: where that lies.
-        family: name of its family (``models.families``).
+    Args:
+        card_path: where the card lies, in the model's folder.
+        card: its contents.
+        family: name of the model's family (``models.families``).
     """
 
-    def __init__(self, path: Path, card: dict[str, Any], card_path: Path, family: str) -> None:
-        self.path, self.card, self.card_path, self.family = path, card, card_path, family
+    def __init__(self, card_path: str, card: dict[str, Any], family: str) -> None:
+        self.card, self.family = card, family
+        self._folder, self._card_name = os.path.split(card_path)
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder."""
+        # Most of the standard library's parser of URLs comes with it: not where pictures are to be
+        # decoded at once.
+        from pathlib import Path
+
+        return Path(self._folder)
+
+    @property
+    def card_path(self) -> Path:
+        """Where the card lies."""
+        return self.path / self._card_name
 
     @property
     def name(self) -> str:
@@ -145,7 +161,7 @@ class ModelFolder:
     @cached_property
     def parts(self) -> dict[str, Part]:
         """The model's files by role, ``WEIGHTS`` among them."""
-        return _parts(self.card, self.card_path.name)
+        return _parts(self.card, self._card_name)
 
     @property
     def sha256(self) -> str:
@@ -178,9 +194,10 @@ class ModelFolder:
             ModelError: the file is missing or is not the one that the card describes.
         """
         part = self.parts[role]
-        path = self.path / part.name
+        path = os.path.join(self._folder, part.name)
         try:
-            content = path.read_bytes()
+            with open(path, "rb") as file:
+                content = file.read()
         except OSError as error:
             raise ModelError(f"cannot be read ({error.strerror})", path) from None
         found = hashlib.sha256(content).hexdigest()
@@ -202,7 +219,7 @@ def _parts(card: Mapping[str, Any], file: str) -> dict[str, Part]:
     return parts | {WEIGHTS: Part(WEIGHTS_FILE, card["sha256"])}
 
 
-def read_model(card_path: Path) -> ModelFolder:
+def read_model(card_path: str | Path) -> ModelFolder:
     """The model of a card, which has the entries that loading needs.
 
     Raises:
@@ -210,13 +227,14 @@ def read_model(card_path: Path) -> ModelFolder:
         ModelError: the card cannot be read, or lacks something.
     """
     try:
-        with card_path.open("rb") as file:
+        with open(card_path, "rb") as file:
             content = file.read(MAX_CARD_BYTES + 1)
         if len(content) > MAX_CARD_BYTES:
             raise ValueError
         card = json.loads(content, parse_float=_finite, parse_constant=_finite)
-        family = "fan" if card_path.name == FAN_CARD else card["architecture"]["family"]
-        folder = ModelFolder(card_path.parent, card, card_path, family)
+        is_fan = os.path.basename(card_path) == FAN_CARD
+        family = "fan" if is_fan else card["architecture"]["family"]
+        folder = ModelFolder(os.fspath(card_path), card, family)
         valid = (
             NAME.fullmatch(card["name"]) is not None
             and all(is_sha256(p.sha256) and _is_file(p.name) for p in folder.parts.values())
@@ -242,7 +260,7 @@ def _finite(text: str) -> float:
 
 
 def _is_file(name: str) -> bool:
-    return Path(name).name == name and name.endswith(".safetensors")
+    return os.path.basename(name) == name and name.endswith(".safetensors")
 
 
 def is_sha256(text: str) -> bool:

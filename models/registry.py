@@ -14,14 +14,14 @@ from pathlib import Path
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.coding import Coding
-from dcncodec.formats.geometry import HASH_BYTES, NAME
+from dcncodec.formats.geometry import HASH_BYTES
+from dcncodec.models.bundled import FOLDER, bundled_codec
 from dcncodec.models.card import CARD_FILE, FAN_CARD, ModelFolder, read_model
 from dcncodec.models.families import find_family, names
 from dcncodec.models.roles import Role
 from dcncodec.notices import Notice, Notify, warn
 
-# Resolved: in an editable installation the package's files may be links.
-WEIGHTS = Path(__file__).resolve().parent / "weights"
+WEIGHTS = Path(FOLDER)
 SEARCH_VARIABLE = "DCN_MODELS"
 DEFAULT_MODEL = "dcn-vr"
 """What encodes where no model is named."""
@@ -177,7 +177,7 @@ def find_by_hash(
     Raises:
         ModelError: it is not installed; the message says which one is missing.
     """
-    own = _bundled(name) if role is Role.CODEC else None
+    own = bundled_codec(name) if role is Role.CODEC else None
     if own is not None and own.sha256.startswith(sha256) and _codes(own, coding):
         return own
     same_name = False
@@ -203,16 +203,6 @@ def find_by_hash(
         f"needs model {name} (weights {short}), which is not installed; {_bringer(role)}give its "
         f"folder with --model or in ${SEARCH_VARIABLE}"
     )
-
-
-def _bundled(name: str) -> ModelFolder | None:
-    """The bundled codec in the folder of a name, which saves reading all cards."""
-    path = WEIGHTS / name / CARD_FILE
-    try:
-        model = read_model(path) if NAME.fullmatch(name) else None
-    except (FileNotFoundError, ModelError):
-        return None
-    return model if model is not None and model.role is Role.CODEC else None
 
 
 def _codes(model: ModelFolder, coding: Coding | None) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from dcncodec.errors import MissingLibraryError, UsageError
@@ -149,13 +147,15 @@ def open_engine(
 
 def has_gpu() -> bool:
     """Whether this machine may have a GPU: a driver is there."""
-    return any(Path(file).exists() for file in GPU_FILES)
+    return any(map(os.path.exists, GPU_FILES))
 
 
 def _runtime_of_gpu(device: str) -> Literal["onnx", "torch"] | None:
     """What would use a GPU that is asked for, or there; None for the CPU."""
     if device == "cpu" or (device == "auto" and not has_gpu()):
         return None
+    from importlib.util import find_spec
+
     if find_spec("torch") is not None:
         if device != "auto":
             return "torch"

@@ -8,9 +8,9 @@ Importing these modules does not import torch: only building a network does.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dcncodec.errors import ModelError
@@ -98,8 +98,8 @@ class CodecFamily(Family, Protocol):
 def names() -> list[str]:
     """The names of all families."""
     # Not by pkgutil, which loads much to look for more than files.
-    files = (file for folder in __path__ for file in Path(folder).glob("*.py"))
-    return sorted(file.stem for file in files if file.stem != "__init__")
+    files = (os.path.splitext(file) for folder in __path__ for file in os.listdir(folder))
+    return sorted(name for name, suffix in files if suffix == ".py" and name != "__init__")
 
 
 @cache

@@ -71,7 +71,7 @@ def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param != "unnamed":
         monkeypatch.delattr(os, "O_TMPFILE")
     if request.param == "without links":
-        monkeypatch.setattr(Path, "hardlink_to", _no_links)
+        monkeypatch.setattr(os, "link", _no_links)
     return str(request.param)
 
 
@@ -114,8 +114,8 @@ def test_disk_without_links_that_fails(tmp_path: Path, monkeypatch: pytest.Monke
         raise fail(errno.ENOSPC)
 
     monkeypatch.delattr(os, "O_TMPFILE")
-    monkeypatch.setattr(Path, "hardlink_to", _no_links)
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "link", _no_links)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match="disk is full"):
         write(tmp_path / "a", b"x")
     assert names(tmp_path) == []
@@ -312,6 +312,6 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: object) -> bytes:
         raise fail(errno.EACCES)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(UsageError, match="Permission denied"):
         read_bytes(path)
