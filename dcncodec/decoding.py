@@ -17,6 +17,7 @@ from dcncodec.runtime.engine import choose_runtime, choose_threads
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 
 if TYPE_CHECKING:
+    from dcncodec.formats.geometry import Area
     from dcncodec.formats.png import Samples
     from dcncodec.formats.reader import Reader
     from dcncodec.models.card import ModelFolder
@@ -56,7 +57,8 @@ def decode(file: Reader, model: ModelFolder, threads: int | None = None) -> Samp
     """
     check_model(file.header, model)
     count = choose_threads(threads)
-    engine = _Engine(model, count)
+    header, plane = file.header, file.header.plane
+    engine = _Engine(model, count, plane)
     if count > 1:
         engine.start()
     # While the engine's thread works, what it does not need is loaded.
@@ -65,7 +67,6 @@ def decode(file: Reader, model: ModelFolder, threads: int | None = None) -> Samp
 
     coder = coder_of(file, model, count)
     assert isinstance(coder, ContextCoder)
-    header, plane = file.header, file.header.plane
     latents = coder.decode_view(file.block(0), plane, file.rate)
     pitch = plane.columns * STRIDE * 3
     pixels = bytearray(plane.rows * STRIDE * pitch)
@@ -76,9 +77,9 @@ def decode(file: Reader, model: ModelFolder, threads: int | None = None) -> Samp
 class _Engine(Thread):
     """A model's synthesis, made ready beside the decoding of latents once the thread is started."""
 
-    def __init__(self, model: ModelFolder, threads: int) -> None:
+    def __init__(self, model: ModelFolder, threads: int, plane: Area) -> None:
         super().__init__()
-        self._model, self._threads = model, threads
+        self._model, self._threads, self._plane = model, threads, plane
         self._engine: NativeEngine | None = None
         self._error: Exception | None = None
 
@@ -86,7 +87,7 @@ class _Engine(Thread):
         """Make it ready."""
         try:
             self._engine = NativeEngine(self._model, self._threads, bf16=core_has_bf16())
-            self._engine.prepare(Transform.SYNTHESIS)
+            self._engine.prepare(Transform.SYNTHESIS, self._plane.rows, self._plane.columns)
         except Exception as error:
             self._error = error
 

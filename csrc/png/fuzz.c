@@ -1,5 +1,5 @@
-/* Fuzzing of the filter: whatever the picture, undoing it gives the samples again, and nothing is
- * touched outside of the buffers.
+/* Fuzzing of the filter and of deflate: whatever the picture, undoing them gives the samples again,
+ * and nothing is touched outside of the buffers.
  *
  * With libFuzzer this file is the target. With -DDCN_PNG_STANDALONE it has a main() of its own,
  * which makes up pictures for a number of seconds (first argument). */
@@ -38,6 +38,110 @@ static void check(const uint8_t *out, const uint8_t *samples, const uint8_t *abo
     }
 }
 
+typedef struct {
+    const uint8_t *bytes;
+    size_t bit, bits;
+} reader;
+
+static unsigned take(reader *r, unsigned count)
+{
+    unsigned value = 0;
+    for (unsigned i = 0; i < count; i++, r->bit++) {
+        CHECK(r->bit < r->bits);
+        value |= ((unsigned)r->bytes[r->bit / 8] >> r->bit % 8 & 1U) << i;
+    }
+    return value;
+}
+
+typedef struct {
+    unsigned counts[16];   /* of codes of each length */
+    unsigned symbols[320]; /* in the order of their codes */
+} code;
+
+/* The code with these lengths (RFC 1951, section 3.2.2), which is whole: readers refuse others. */
+static code code_of(const uint8_t *lengths, unsigned symbols)
+{
+    code c = {{0}, {0}};
+    unsigned used = 0, share = 0;
+    for (unsigned length = 1; length < 16; length++) {
+        for (unsigned s = 0; s < symbols; s++) {
+            if (lengths[s] == length) {
+                c.counts[length]++;
+                c.symbols[used++] = s;
+                share += 1U << (15 - length);
+            }
+        }
+    }
+    CHECK(share == 1U << 15);
+    return c;
+}
+
+static unsigned take_symbol(reader *r, const code *c)
+{
+    unsigned bits = 0, first = 0, index = 0;
+    for (unsigned length = 1; length < 16; length++) {
+        bits = bits << 1 | take(r, 1);
+        if (bits - first < c->counts[length]) {
+            return c->symbols[index + bits - first];
+        }
+        index += c->counts[length];
+        first = (first + c->counts[length]) << 1;
+    }
+    CHECK(0);
+    return 0;
+}
+
+/* The lengths of two codes (section 3.2.7). */
+static unsigned take_lengths(reader *r, uint8_t *lengths)
+{
+    static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                      11, 4,  12, 3, 13, 2, 14, 1, 15};
+    uint8_t own[19] = {0};
+    const unsigned literals = 257 + take(r, 5), distances = 1 + take(r, 5), stated = 4 + take(r, 4);
+    for (unsigned i = 0; i < stated; i++) {
+        own[order[i]] = (uint8_t)take(r, 3);
+    }
+    const code c = code_of(own, 19);
+    for (unsigned at = 0; at < literals + distances;) {
+        const unsigned symbol = take_symbol(r, &c);
+        unsigned count = 1, length = symbol;
+        if (symbol > 15) {
+            CHECK(symbol > 16 || at > 0);
+            length = symbol == 16 ? lengths[at - 1] : 0;
+            count = symbol == 18 ? 11 + take(r, 7) : 3 + take(r, symbol == 16 ? 2 : 3);
+        }
+        CHECK(count <= literals + distances - at);
+        memset(lengths + at, (int)length, count);
+        at += count;
+    }
+    return literals;
+}
+
+static void check_deflate(const uint8_t *bytes, size_t size, int last)
+{
+    uint8_t *const out = malloc(dcn_png_bound(size));
+    CHECK(out != NULL);
+    const size_t taken = dcn_png_deflate(out, bytes, size, last);
+    CHECK(taken <= dcn_png_bound(size));
+    reader r = {out, 0, 8 * taken};
+    CHECK(take(&r, 1) == (last ? 1U : 0U) && take(&r, 2) == 2);
+    uint8_t lengths[320];
+    const unsigned literals = take_lengths(&r, lengths);
+    const code c = code_of(lengths, literals);
+    (void)code_of(lengths + literals, 2);
+    for (size_t i = 0; i < size; i++) {
+        CHECK(take_symbol(&r, &c) == bytes[i]);
+    }
+    CHECK(take_symbol(&r, &c) == 256);
+    if (last) {
+        CHECK((r.bit + 7) / 8 == taken);
+    } else {
+        CHECK(take(&r, 3) == 0 && (r.bit + 7) / 8 == taken - 4);
+        CHECK(memcmp(out + taken - 4, "\0\0\xff\xff", 4) == 0);
+    }
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 4) {
@@ -59,6 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t zeros = dcn_png_filter(out, own, above, pitch, rows - first, line, step);
     CHECK(zeros <= made - (rows - first));
     check(out, own, above, pitch, rows - first, line, step);
+    check_deflate(out, made, (int)first);
     free(samples);
     free(out);
     return 0;
@@ -72,8 +177,10 @@ int main(int argc, char **argv)
     for (; time(NULL) < end; count++) {
         uint8_t data[2048];
         const int smooth = rand() & 1;
+        const int mask = rand() & 255;
         for (size_t i = 0; i < sizeof data; i++) {
-            data[i] = (uint8_t)(smooth && i > 4 ? data[i - 1] + (rand() >> 9) % 3 : rand() >> 9);
+            const int noise = rand() >> 9 & mask;
+            data[i] = (uint8_t)(smooth && i > 4 ? data[i - 1] + noise % 3 : noise);
         }
         LLVMFuzzerTestOneInput(data, (size_t)rand() % sizeof data);
     }

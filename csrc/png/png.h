@@ -1,5 +1,5 @@
-/* What PNG does to rows of samples before they are deflated (PNG specification, third edition,
- * section 9). */
+/* What PNG does to rows of samples: filters (PNG specification, third edition, section 9), and
+ * deflate (RFC 1951) for residuals in which strings hardly repeat. */
 #ifndef DCN_PNG_H
 #define DCN_PNG_H
 
@@ -17,5 +17,17 @@
  * Returns how many of the residuals are 0. */
 size_t dcn_png_filter(uint8_t *out, const uint8_t *samples, const uint8_t *above, size_t pitch,
                       size_t rows, size_t line, size_t step);
+
+/* Bytes that deflated ones take at most. */
+size_t dcn_png_bound(size_t size);
+
+/* Bytes as one block of literals with a Huffman code of their own, up to a whole byte.
+ *
+ * out    dcn_png_bound(size) bytes
+ * bytes  at least one, fewer than 1 << 31
+ * last   whether the stream ends with them; else an empty stored block follows
+ *
+ * Returns how many bytes of `out` are taken. */
+size_t dcn_png_deflate(uint8_t *out, const uint8_t *bytes, size_t size, int last);
 
 #endif

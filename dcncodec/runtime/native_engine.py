@@ -131,14 +131,15 @@ class NativeEngine:
             )
         )
 
-    def prepare(self, transform: Transform) -> None:
-        """Make a network ready, as its first use would.
+    def prepare(self, transform: Transform, rows: int, columns: int) -> None:
+        """Make a network and its memory ready for a window of so many latents, as its first use
+        would.
 
         Raises:
             MemoryError: there is too little.
             ModelError: its weights are damaged.
         """
-        self._net(transform)
+        self._work(self._net(transform), rows, columns)
 
     def release(self) -> None:
         """See ``Engine``."""

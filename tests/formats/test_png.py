@@ -115,6 +115,50 @@ def test_without_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     png._extension.cache_clear()
 
 
+def deflated(content: bytes, *, last: bool) -> bytes:
+    core = png._extension()
+    out = bytearray(core.lib.dcn_png_bound(len(content)))
+    ffi = core.ffi
+    taken = core.lib.dcn_png_deflate(
+        ffi.from_buffer("uint8_t[]", out), ffi.from_buffer("uint8_t[]", content), len(content), last
+    )
+    return bytes(out[:taken])
+
+
+def fibonacci(bits: int) -> bytes:
+    """Bytes whose Huffman code has codes of so many bits."""
+    counts = [1, 1]
+    while len(counts) < bits:
+        counts.append(counts[-1] + counts[-2])
+    values = np.repeat(np.arange(bits, dtype=np.uint8), counts)
+    return np.random.default_rng(4).permutation(values).tobytes()
+
+
+CONTENTS = {
+    "one byte": b"\0",
+    "one value": b"\7" * 1000,
+    "all values": bytes(range(256)),
+    "all values of one length but few": bytes(range(256)) * 40 + b"\1" * 9,
+    "codes that are too long": fibonacci(25),
+    "noise": np.random.default_rng(5).integers(0, 256, 70_000, np.uint8).tobytes(),
+    "residuals": np.random.default_rng(6).normal(0, 3, 200_000).astype(np.int8).tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_zlib_reads_what_is_deflated(name: str) -> None:
+    content = CONTENTS[name]
+    assert zlib.decompress(deflated(content, last=True), -zlib.MAX_WBITS) == content
+    reader = zlib.decompressobj(-zlib.MAX_WBITS)
+    first = deflated(content, last=False)
+    assert reader.decompress(first) == content
+    assert reader.decompress(deflated(b"end", last=True)) == b"end"
+    assert reader.eof
+    # As few bytes as zlib's own code takes, but for its header.
+    own = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
+    assert len(first) <= 1.01 * len(own.compress(content) + own.flush()) + 100
+
+
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_piece_that_fails(monkeypatch: pytest.MonkeyPatch, threads: int, number: int) -> None:
@@ -130,4 +174,4 @@ def test_a_piece_that_fails(monkeypatch: pytest.MonkeyPatch, threads: int, numbe
 
     monkeypatch.setattr(png.zlib, "compressobj", scarce)
     with pytest.raises(MemoryError):
-        written(photo(400, 411, 3), threads=threads)
+        written(drawing(400, 411, 3), threads=threads)
