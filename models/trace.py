@@ -194,19 +194,22 @@ class Anomaly(nn.Module):
         deviation, mean = torch.std_mean(adapted, (2, 3), correction=0, keepdim=True)
         return Statistics(mean, deviation)
 
-    def differences(self, adapted: Tensor, statistics: Statistics) -> Iterator[Tensor]:
-        """How far features are from their means over windows, and over the photo (section 4.1).
-
-        Args:
-            adapted, statistics: as for ``forward``.
-
-        Yields:
-            For every window and then for the photo the shape of ``adapted``, in deviations.
-        """
+    def centred(self, adapted: Tensor, statistics: Statistics) -> Tensor:
+        """How far adapted features are from their mean, in deviations; shapes as in ``forward``."""
         scale = torch.maximum(
             statistics.deviation, FLOOR + self.floor.abs()[:, None, None]
         ).reciprocal()
-        centred = (adapted - statistics.mean) * scale
+        return (adapted - statistics.mean) * scale
+
+    def differences(self, centred: Tensor) -> Iterator[Tensor]:
+        """How far features are from their means over windows, and over the photo (section 4.1).
+
+        Args:
+            centred: (B, C, H, W), of the photo's mean 0.
+
+        Yields:
+            For every window and then for the photo the shape of ``centred``.
+        """
         for mean in box_means(centred, self.windows):
             yield mean - centred
         yield -centred
@@ -222,22 +225,18 @@ class Anomaly(nn.Module):
             Logits, float32 (B, H, W): above 0 rather manipulated.
         """
         state = cell = torch.zeros(())
-        for step, difference in enumerate(self.differences(adapted, statistics)):
+        for step, difference in enumerate(self.differences(self.centred(adapted, statistics))):
             gates = self.enter(difference)
             if step:
                 gates = gates + self.recur(state)
-            gates = gates.float()
-            enter, keep, leave = _hard_sigmoid(gates[:, UNITS:]).chunk(3, 1)
-            new = enter * gates[:, :UNITS].tanh()
-            cell = new + keep * cell if step else new
-            state = leave * cell.tanh()
+            state, cell = advance(gates.float(), cell)
         return self.map_of(state)
 
     def map_of(self, state: Tensor) -> Tensor:
         """Logits, float32 (B, H, W), of what the last layer reads, (B, F, H, W)."""
         logits: Tensor = self.decide(state).float()
         if self.averaged:
-            logits = torch.stack(box_means(logits, self.averaged)).mean(0)
+            logits = torch.stack(list(box_means(logits, self.averaged))).mean(0)
         return logits[:, 0]
 
 
@@ -304,38 +303,58 @@ def decision_layer(channels: int, kernel: int) -> nn.Conv2d:
     return layer
 
 
-def box_means(maps: Tensor, windows: Sequence[int]) -> list[Tensor]:
-    """Means over square windows around every pixel, of what lies inside the map.
+def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """A step of the recurrent layer.
 
-    By integral images, one direction after the other: their sums stay small, and so exact.
+    Args:
+        gates: (B, 4 * UNITS, H, W): what may enter the cell, and how far the gates are open for
+            that, for the cell to stay, and for it to leave.
+        cell: (B, UNITS, H, W), or one zero.
+
+    Returns:
+        The new state and the new cell, each (B, UNITS, H, W).
+    """
+    enter, keep, leave = _hard_sigmoid(gates[:, UNITS:]).chunk(3, 1)
+    # A copy, for a processor's hyperbolic tangent of scattered figures takes twice as long.
+    new = gates[:, :UNITS].contiguous(memory_format=torch.channels_last)
+    cell = enter * new.tanh() + keep * cell
+    return leave * cell.tanh(), cell
+
+
+def box_means(maps: Tensor, windows: Sequence[int]) -> Iterator[Tensor]:
+    """Means over square windows around every pixel, of what lies inside the map.
 
     Args:
         maps: float32 (B, C, H, W).
         windows: sides, odd.
 
-    Returns:
+    Yields:
         For every window the shape of ``maps``.
     """
-    # Sums along rows run through memory in its order.
-    maps = maps.contiguous()
-    return [
-        next(_line_means(along, (window,), 2))
-        for along, window in zip(_line_means(maps, windows, 3), windows, strict=True)
-    ]
-
-
-def _line_means(maps: Tensor, windows: Sequence[int], axis: int) -> Iterator[Tensor]:
-    """Means over windows along an axis, 2 or 3, of what lies inside the maps."""
-    length, most = maps.shape[axis], max(windows, default=0) // 2
-    padding = (most + 1, most) if axis == 3 else (0, 0, most + 1, most)
-    sums = functional.pad(maps, padding).cumsum(axis)
-    place = torch.arange(length, device=maps.device)
+    most = max(windows, default=0) // 2
+    # An integral image: float32 would not hold differences of sums over a photo.
+    padded = functional.pad(maps.contiguous(), (most + 1, most) * 2).double()
+    sums = padded.cumsum(3).cumsum(2)
     for window in windows:
-        half = window // 2
-        inside = (place + half).clamp_max(length - 1) - (place - half).clamp_min(0) + 1
-        share = inside.to(maps.dtype).reciprocal()
-        last, before = sums.narrow(axis, most + 1 + half, length), most - half
-        yield (last - sums.narrow(axis, before, length)) * (share if axis == 3 else share[:, None])
+        means = sums
+        for axis in (2, 3):
+            means = _over_windows(means, window // 2, most, axis)
+        rows, columns = (_inside(side, window // 2, maps) for side in maps.shape[2:])
+        yield means.to(maps.dtype) / rows[:, None] / columns
+
+
+def _over_windows(sums: Tensor, half: int, most: int, axis: int) -> Tensor:
+    """Differences of an integral image along an axis, half a window after and before."""
+    length = sums.shape[axis] - 2 * most - 1
+    after, before = most + 1 + half, most - half
+    return sums.narrow(axis, after, length) - sums.narrow(axis, before, length)
+
+
+def _inside(length: int, half: int, like: Tensor) -> Tensor:
+    """How many of a line's pixels lie in the window around each, (length,)."""
+    place = torch.arange(length, device=like.device)
+    inside = (place + half).clamp_max(length - 1) - (place - half).clamp_min(0) + 1
+    return inside.to(like.dtype)
 
 
 def _srm() -> Tensor:

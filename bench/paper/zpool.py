@@ -52,7 +52,7 @@ class SideBySide(Anomaly):
         """See ``Anomaly``."""
         if not self.deviations:
             statistics = statistics._replace(deviation=torch.ones_like(statistics.deviation))
-        maps = torch.cat(list(self.differences(adapted, statistics)), 1)
+        maps = torch.cat(list(self.differences(self.centred(adapted, statistics))), 1)
         return self.map_of(maps)
 
 

@@ -27,6 +27,7 @@ from dcncodec.models.load import load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.trace import Anomaly, Statistics, Trace
+from dcncodec.runtime import bands
 
 SMALLEST = 64
 """Pixels along a side of the smallest photo."""
@@ -157,8 +158,7 @@ class Localiser:
             )
         while True:
             try:
-                with torch.inference_mode():
-                    found = self._map(pixels, progress)
+                found = self._map(pixels, progress)
                 return Map(self.name, found, self.threshold, self.folder.card["false_alarm"])
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -207,11 +207,11 @@ class Localiser:
         cut = np.array(pixels[part.top : part.bottom, part.left : part.right])
         batch = to_unit(torch.from_numpy(cut).to(self.device))[None]
         with self._mixed():
-            return self.network.adapted(batch.contiguous(memory_format=torch.channels_last))
+            return bands.adapted(self.network, batch)
 
     def _probabilities(self, adapted: Tensor, statistics: Statistics) -> Floats:
         with self._mixed():
-            logits = self.network.anomaly(adapted, statistics)
+            logits = bands.logits(self.network.anomaly, adapted, statistics)
         probabilities: Floats = logits[0].sigmoid().cpu().numpy()
         return probabilities
 

@@ -32,7 +32,7 @@ def test_what_the_variants_see() -> None:
             network(3 * adapted, scaled), network(adapted, statistics), atol=1e-4, rtol=1e-4
         )
     assert (plain(3 * adapted, scaled) - plain(adapted, statistics)).abs().max() > 0.1
-    (single,) = deviations.differences(adapted, statistics)
+    (single,) = deviations.differences(deviations.centred(adapted, statistics))
     assert float(single.detach().std()) == pytest.approx(1, abs=0.01)
     assert sum(p.numel() for p in windows.parameters()) > sum(p.numel() for p in plain.parameters())
 

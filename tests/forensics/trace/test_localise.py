@@ -29,6 +29,8 @@ from dcncodec.forensics.trace.synthesis import forge
 from dcncodec.formats.image import Picture, read_image
 from dcncodec.models.registry import WEIGHTS, open_folder
 from dcncodec.models.roles import Role
+from dcncodec.models.trace import Trace
+from dcncodec.runtime import bands
 
 Pixels = NDArray[np.uint8]
 
@@ -68,14 +70,14 @@ def test_windows_give_what_the_whole_does(judge: Localiser) -> None:
 def test_windows_shrink_when_memory_runs_out(
     judge: Localiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapted = judge.network.adapted
+    adapted = bands.adapted
 
-    def limited(pixels: torch.Tensor) -> torch.Tensor:
+    def limited(trace: Trace, pixels: torch.Tensor) -> torch.Tensor:
         if pixels.shape[-1] > room:
             raise RuntimeError("out of memory")
-        return adapted(pixels)
+        return adapted(trace, pixels)
 
-    monkeypatch.setattr(judge.network, "adapted", limited)
+    monkeypatch.setattr(bands, "adapted", limited)
     monkeypatch.setattr(localise, "SMALLEST_WINDOW", 80)
     judge.window, room = 320, 225
     assert judge.judge(PHOTO).probabilities.shape == PHOTO.shape[:2]
