@@ -5,8 +5,8 @@ start at once.
 
 Rows have Paeth's filter, which the C in ``csrc/png`` computes. Residuals of a photo are noise, in
 which strings hardly repeat: that C deflates them by their frequencies alone, which takes a
-thirtieth of the time of zlib's usual level, for bytes within 8% of its. Pieces with many zeros, as of a
-drawing, are searched for strings by zlib. Pieces are deflated side by side.
+thirtieth of the time of zlib's usual level, for bytes within 8% of its. Pieces with many zeros, as
+of a drawing, are searched for strings by zlib. Pieces are deflated side by side.
 """
 
 from __future__ import annotations
