@@ -34,9 +34,13 @@ PICTURES = {
 }
 
 
+@pytest.mark.parametrize("model", ["rated", DEFAULT_MODEL])
 @pytest.mark.parametrize("name", PICTURES)
-def test_monotone(rated: Path, name: str) -> None:
-    codec, picture = Codec(rated, precision="fp32"), from_array(PICTURES[name])
+def test_monotone(rated: Path, name: str, model: str) -> None:
+    """In steps of 5: single ones of the default model may lose 0.12 dB at qualities below 30, where
+    these pictures have 120 to 400 bytes, and a code word more or less counts for as much."""
+    folder = rated if model == "rated" else model
+    codec, picture = Codec(folder, precision="fp32", threads=1), from_array(PICTURES[name])
     files = [codec.encode(picture, quality=quality) for quality in range(0, 101, 5)]
     assert np.diff([len(file) for file in files]).min() > 0
     likeness = [measure_likeness("psnr", picture, codec.decode(file)) or 0 for file in files]
