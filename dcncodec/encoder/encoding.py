@@ -84,16 +84,27 @@ class Encoding:
         """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
         because other windows round some of them to other words."""
         plane = self.header.plane
-        if self.effort is not None:
-            from dcncodec.encoder.refining import Refinement
-
-            search = Refinement(self.transforms, self.effort, self.picture, plane, rate)
-            return search.words(self._blocks)
         latents = np.empty((self.transforms.geometry.channels, plane.rows, plane.columns), np.int16)
         for area in self._blocks:
             place = area.latents_in(plane)
             latents[place] = self.transforms.analyse(self.picture.pixels, area, rate)
+        if self.effort is not None:
+            from dcncodec.encoder.refining import Refinement
+
+            exact = self._exact(latents, rate)
+            search = Refinement(self.transforms, self.effort, self.picture, plane, rate, exact)
+            search.improve(latents, self._blocks)
         return latents
+
+    def _exact(self, latents: Latents, rate: int) -> NDArray[np.bool_]:
+        """Which pixels tiles store exactly, beside such code words: (H, W) of the picture."""
+        exact = np.zeros((self.header.height, self.header.width), bool)
+        if self._drawings is not None:
+            for number, block in enumerate(self._blocks):
+                place = block.latents_in(self.header.plane)
+                _, tiles = self._drawings.choose(number, latents[place], rate)
+                self._drawings.mark(number, tiles, exact)
+        return exact
 
     def unrounded(self, rate: int) -> NDArray[np.float32]:
         """What ``latents`` rounds, float32 of the same shape: whole already with an effort."""

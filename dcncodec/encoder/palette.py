@@ -182,6 +182,19 @@ class Drawings:
             place = self._header.block(number).within(self._header.plane, STRIDE)
             np.copyto(pixels[place], found, where=exact[..., None])
 
+    def mark(self, number: int, area: bytes, exact: Mask) -> None:
+        """Mark a block's exact tiles.
+
+        Args:
+            number: of the block.
+            area: as ``choose`` gives it.
+            exact: bool (H, W) of the whole picture; it changes.
+        """
+        if area:
+            tiling = Tiling.of(self._header, number, area[0])
+            place = self._header.block(number).within(self._header.plane, STRIDE)
+            exact[place] = unpack_area(memoryview(area), tiling)[1]
+
     def _block(self, number: int) -> NDArray[np.uint8]:
         """A block's pixels."""
         return self._pixels[self._header.block(number).within(self._header.plane, STRIDE)]

@@ -27,20 +27,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import GRADIENT_PASSES, Effort
-from dcncodec.formats.geometry import Area
+from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.picture import Picture
 from dcncodec.runtime.windows import Latents, Transforms
 
-CURVATURE = 14.0
-"""Bits for a squared distance of one code word, of a search of one step. Quantisers that are
-trained for rate and distortion have about this one, whatever the model and rate."""
-FIRST, LAST = 9.0, 17.0
-"""The same at both ends of a long search."""
-SHARE, LONG_SHARE = 1.0, 0.75
-"""Of the latents, what a step moves; of a long search."""
-LONG = 4
-"""Steps of a long search; shorter ones are in between."""
-OTHERS_EVERY = 2
+CURVATURE, FALL = 12.5, 1.0
+"""Bits for a squared distance of one code word, in a search of one step, which moves most at once;
+and by how much less a search of twice the steps begins with. What one word alone changes in D is 5
+to 10 of these, whatever the channel."""
+LAST = 15.0
+"""The same at the end of a search."""
+SHARE, FEWER = 0.9, 0.08
+"""Of the latents, those that a search of one step moves; and how many less a step moves in a search
+of twice the steps."""
+OTHERS_EVERY = 4
 """Steps for which the gradient of the others' bits is taken once: it changes slowly."""
 FARTHEST = 0.99
 """Of a step, in code words: none goes further than to the next one."""
@@ -55,35 +55,45 @@ class Refinement:
         picture: its pixels.
         plane: of its latents.
         rate: 0..255.
+        exact: bool (H, W), pixels that tiles store: whatever is under them stays and counts for
+            nothing.
 
     Attributes:
+        free: bool (rows, columns) of the plane, the latents that have pixels of their own.
         slope: lambda in bits for a squared error of one level of 255 in one colour of one pixel.
     """
 
     def __init__(
-        self, transforms: Transforms, effort: Effort, picture: Picture, plane: Area, rate: int
+        self,
+        transforms: Transforms,
+        effort: Effort,
+        picture: Picture,
+        plane: Area,
+        rate: int,
+        exact: NDArray[np.bool_],
     ) -> None:
         self.transforms, self.effort, self.picture = transforms, effort, picture
-        self.plane, self.rate = plane, rate
+        self.plane, self.rate, self.exact = plane, rate, exact
         self.slope = effort.slope(rate)
+        rows, columns = (range(0, length, STRIDE) for length in exact.shape)
+        within = np.logical_and.reduceat(np.logical_and.reduceat(exact, rows, 0), columns, 1)
+        self.free = ~within
 
-    def words(self, blocks: Sequence[Area]) -> Latents:
-        """Code words of the whole plane, int16 (N, rows, columns).
+    def improve(self, words: Latents, blocks: Sequence[Area]) -> None:
+        """Change code words, block by block.
 
         Args:
+            words: int16 (N, rows, columns) of the whole plane, as the analysis rounds them.
             blocks: the areas that are coded by themselves; they partition the plane.
 
         Raises:
             LimitError: the networks do not fit the memory.
         """
-        shape = (self.transforms.geometry.channels, self.plane.rows, self.plane.columns)
-        words = np.empty(shape, np.int16)
         for area in blocks:
-            place = area.latents_in(self.plane)
-            words[place] = self.transforms.analyse(self.picture.pixels, area, self.rate)
-        for area in blocks:
-            self._improve(words, area)
-        return words
+            if self.free[area.latents_in(self.plane)[1:]].any():
+                self._improve(words, area)
+            else:
+                self.transforms.progress(self.effort.passes * area.rows * area.columns)
 
     def _improve(self, words: Latents, area: Area) -> None:
         """Go some steps with a block.
@@ -96,17 +106,18 @@ class Refinement:
         block = _Block(self, words, area)
         random = np.random.default_rng([area.top, area.left])
         steps = self.effort.steps
-        length = min(1.0, (steps - 1) / (LONG - 1))
-        share = SHARE + length * (LONG_SHARE - SHARE)
-        first, last = (CURVATURE + length * (end - CURVATURE) for end in (FIRST, LAST))
+        length = math.log2(steps)
+        share = SHARE - FEWER * length
+        curvatures = np.geomspace(CURVATURE - FALL * length, LAST, steps).tolist()
         gradients, coder = self.effort.gradients, self.effort.coder
         now = best = block.cost(inner, steep=True)
-        for step, curvature in enumerate(np.geomspace(first, last, steps).tolist()):
+        for step, curvature in enumerate(curvatures):
             if step % OTHERS_EVERY == 0:
                 others = gradients.others_bits(now.words, self.rate)
-            moved = random.random(inner.shape, np.float32) < share
+            moved = block.free & (random.random(inner.shape, np.float32) < share)
             change = (moved * (now.slope + others) / (2 * curvature)).clip(-FARTHEST, FARTHEST)
             words = coder.quantise(now.words - change, curvature, self.rate, centred=False)
+            words = np.where(block.free, words, inner)
             trial = block.cost(words, steep=step + 1 < steps)
             best = min(best, trial, key=_total)
             now = _mixed(now, trial)
@@ -155,7 +166,11 @@ def _mixed(now: _Cost, trial: _Cost) -> _Cost:
 
 
 class _Block:
-    """A block amid words that do not change."""
+    """A block amid words that do not change.
+
+    Attributes:
+        free: bool (rows, columns), its latents that may change.
+    """
 
     def __init__(self, search: Refinement, words: Latents, area: Area) -> None:
         self._search = search
@@ -166,6 +181,7 @@ class _Block:
         self._words = words[self._held.latents_in(plane)].copy()
         self._inner = area.latents_in(self._held)
         self._places = area.latents_in(self._seen)[1:]
+        self.free = search.free[area.latents_in(plane)[1:]]
 
     def cost(self, words: Latents, *, steep: bool = False) -> _Cost:
         """R + lambda D with some words in the block.
@@ -184,10 +200,11 @@ class _Block:
             self._seen,
             search.rate,
             grey=search.picture.grey,
+            ignored=search.exact if search.exact.any() else None,
             gradient=gradient,
             passes=GRADIENT_PASSES,
         )
-        bits = effort.coder.bits(words, search.rate).sum(0, dtype=np.float64)
+        bits = effort.coder.bits(words, search.rate).sum(0, dtype=np.float64) * self.free
         slope = np.float32(0) if gradient is None else gradient[self._inner]
         return _Cost(
             words,

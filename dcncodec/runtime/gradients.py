@@ -65,6 +65,7 @@ class Gradients:
         rate: int,
         *,
         grey: bool = False,
+        ignored: NDArray[np.bool_] | None = None,
         gradient: Gradient | None = None,
         passes: int = 1,
     ) -> NDArray[np.float64]:
@@ -78,6 +79,7 @@ class Gradients:
             area: the latents whose pixels count, as far as they lie in the picture.
             rate: of the latents.
             grey: whether the decoder shows the luminance.
+            ignored: bool (H, W), pixels of the picture whose errors do not count; None for none.
             gradient: float32 of the latents' shape, to which the error's gradient is added.
             passes: what that counts for in ``Transforms.progress``.
 
@@ -108,6 +110,9 @@ class Gradients:
                 if grey:
                     shown = (shown * shown.new_tensor(LUMINANCE)[:, None, None]).sum(0)
                 error = ((shown - wanted) * 255).square().sum(0)
+                if ignored is not None:
+                    seen = torch.from_numpy(~ignored[window.within(ORIGIN, stride)])
+                    error = error * seen.to(error.device)
             if gradient is not None:
                 gradient[place] += _gradient(error.sum(), latent)
             errors[window.latents_in(area)[1:]] = _by_latent(error.detach(), window, stride)

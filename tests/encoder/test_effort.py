@@ -79,7 +79,7 @@ def test_several_blocks(codec: Codec) -> None:
 
 def test_smaller_at_the_same_quality(codec: Codec) -> None:
     """What steps save is more than what a lower rate would cost."""
-    plain, worked = (cost(codec, encoding(codec, PICTURES["photo"], level)) for level in (0, 6))
+    plain, worked = (cost(codec, encoding(codec, PICTURES["photo"], level)) for level in (0, 8))
     assert worked < plain * 0.99
 
 
@@ -111,6 +111,31 @@ def test_windows_change_nothing_but_rounding(codec: Codec, monkeypatch: pytest.M
     monkeypatch.setattr(codec.transforms, "window", 3)
     parts = encoding(codec, PICTURES["photo"], 2).latents(RATE)
     assert (parts != whole).mean() < 0.002
+
+
+def test_what_is_exact_stays(codec: Codec) -> None:
+    """Words under exact tiles are not refined, as no pixel shows them; those beside are."""
+    pixels = np.ascontiguousarray(samples.astronaut()[:128, 150:342])
+    bars = np.random.default_rng(1).integers(0, 3, (128, 16))
+    pixels[:, :128] = np.array([[0, 0, 0], [250, 250, 240], [30, 60, 200]], np.uint8)[
+        bars.repeat(8, 1)
+    ]
+    plain, worked = (encoding(codec, Picture(pixels), level) for level in (0, 2))
+    before, after = plain.latents(RATE), worked.latents(RATE)
+    assert (before[..., :16] == after[..., :16]).all()
+    assert (before[..., 16:] != after[..., 16:]).any()
+    shown = codec.decode(worked.file(RATE)).pixels
+    assert (shown[:, :128] == pixels[:, :128]).all()
+
+
+def test_nothing_to_refine(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawing that is exact takes no steps."""
+    bars = np.random.default_rng(1).integers(0, 3, (64, 16)).repeat(8, 1) * 100
+    picture = from_array(bars.astype(np.uint8))
+    effort = codec.effort(6)
+    assert effort is not None
+    monkeypatch.delattr(type(effort.gradients), "squared_errors")
+    assert codec.encode(picture, rate=RATE, effort=6) == codec.encode(picture, rate=RATE)
 
 
 def test_progress(rated: Path) -> None:
