@@ -83,10 +83,13 @@ def command(
         import numpy as np
 
         from dcncodec.forensics.judge import heat_map, read_photo
+        from dcncodec.forensics.trace.localise import no_photo
 
         pixels = read_photo(content, job.name)
         batch.display.begin(job.name, pixels.shape[0] * pixels.shape[1])
         found = judge.judge(pixels, batch.display.advance)
+        if (notice := no_photo(pixels, job.name)) is not None:
+            batch.display.notice(notice)
         if job.target:
             write_output(job.target, heat_map(pixels, found), force)
         if job.source in maps:

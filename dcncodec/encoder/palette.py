@@ -203,10 +203,7 @@ class Drawings:
         if number not in self._tiles:
             pixels = self._block(number)
             colours = to_colours(pixels, self._header.grey)
-            same = np.zeros(colours.shape, bool)
-            for back in (1, 2):
-                same[:, back:] |= colours[:, back:] == colours[:, :-back]
-                same[back:] |= colours[back:] == colours[:-back]
+            same = repeats(colours)
             tilings = (Tiling.of(self._header, number, side) for side in SIDES)
             found = (Tiles(pixels, same, tiling) for tiling in tilings)
             self._tiles[number] = [tiles for tiles in found if tiles.drawn.any()]
@@ -272,6 +269,15 @@ class Drawings:
         for top, left in np.ndindex(2 * MARGIN + 1, 2 * MARGIN + 1):
             hidden &= padded[top : top + block.rows, left : left + block.columns]
         return hidden
+
+
+def repeats(colours: NDArray[np.uint32]) -> Mask:
+    """Which pixels (H, W) equal one of those one and two before them, in their row or column."""
+    same = np.zeros(colours.shape, bool)
+    for back in (1, 2):
+        same[:, back:] |= colours[:, back:] == colours[:, :-back]
+        same[back:] |= colours[back:] == colours[:-back]
+    return same
 
 
 def _cheapest(latents: Latents, bits: NDArray[np.float64], hidden: Mask) -> Latents:

@@ -77,6 +77,21 @@ def test_the_bundled_network_is_asked_where_no_other_is_named(dcn: Runner, photo
     assert record["verdict"] in {"native", "manipulated"}
 
 
+def test_a_drawing_is_said_to_be_no_photo(dcn: Runner, model: Path, photo: Path) -> None:
+    """All the same it has a map; photos have no such line."""
+    drawn = PHOTO.copy()
+    drawn[:, :, 0] = drawn[0, :, 0]
+    drawn[:, :, 1:] = 255
+    Image.fromarray(drawn).save(photo)
+    code, out, err = dcn("localise", photo, "--model", model)
+    assert (code, err.count("\n")) == (0, 1)
+    assert "photo.png: is no photo (99% of its pixels repeat others)" in err
+    assert "photo.png: native" in out
+    Image.fromarray(PHOTO).save(photo)
+    code, _, err = dcn("localise", photo, "--model", model)
+    assert (code, err) == (0, "")
+
+
 def test_what_cannot_be_localised(dcn: Runner, model: Path, photo: Path, tmp_path: Path) -> None:
     Image.new("RGB", (63, 70)).save(tmp_path / "small.png")
     for arguments, code, text in (

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcncodec.encoder.palette import DRAWN, repeats
 from dcncodec.errors import ImageError, LimitError, ModelError, is_out_of_memory
 from dcncodec.forensics.detect import FanJudge
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.heatmap import Colour
 from dcncodec.forensics.judge import Floats, Judge, Pixels, Progress, unheard
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.palette import to_colours
 from dcncodec.metrics import to_unit
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families.trace import FEATURES
@@ -27,6 +29,7 @@ from dcncodec.models.load import load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.trace import Anomaly, Statistics, Trace
+from dcncodec.notices import Notice
 from dcncodec.runtime import bands
 
 SMALLEST = 64
@@ -218,6 +221,20 @@ class Localiser:
     def _mixed(self) -> torch.autocast:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision, enabled=enabled)
+
+
+def no_photo(pixels: Pixels, source: str = "") -> Notice | None:
+    """A notice if a picture, uint8 (H, W, 3), is drawn: networks know photos alone.
+
+    Args:
+        pixels: of the picture.
+        source: the file, for the notice.
+    """
+    share = float(repeats(to_colours(pixels, grey=False)).mean())
+    if share < DRAWN:
+        return None
+    text = f"is no photo ({share:.0%} of its pixels repeat others): the map says nothing of it"
+    return Notice("quality", text, source)
 
 
 def open_judge(
