@@ -82,6 +82,7 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module.check = lambda card: True  # type: ignore[attr-defined]
     module.text, module.network = text, network  # type: ignore[attr-defined]
     module.geometry = lambda card: Geometry(3, 0, -2048, 4096)  # type: ignore[attr-defined]
+    module.slope = lambda card, rate: None  # type: ignore[attr-defined]
     module.coder = lambda folder: Plain()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     known = [*families.names(), "haar"]
