@@ -66,5 +66,5 @@ class Cache:
             with suppress(OSError):
                 temporary.unlink()
             raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose another --cache-dir"
+                f"cannot be written ({error.strerror}); choose another --cache-dir", self.folder
             ) from None

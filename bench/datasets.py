@@ -84,7 +84,7 @@ class Item:
         height, width = pixels.shape[:2]
         if min(height, width) < self.crop:
             raise ImageError(
-                f"{self.path}: {width} x {height} pixels; a crop of {self.crop} needs a larger one"
+                f"{width} x {height} pixels; a crop of {self.crop} needs a larger one", self.path
             )
         top, left = (height - self.crop) // 2, (width - self.crop) // 2
         return np.ascontiguousarray(pixels[top : top + self.crop, left : left + self.crop])
@@ -178,7 +178,7 @@ def fetch_kodak(folder: Path) -> list[Path]:
             # listen at most.
             content = response.read(KODAK_BYTES)
         if hashlib.sha256(content).hexdigest() != expected:
-            raise ImageError(f"{url}: not the image expected (SHA-256 differs); fetch it again")
+            raise ImageError("not the image expected (SHA-256 differs); fetch it again", url)
         with atomic_write(file, overwrite=True) as target:
             target.write(content)
     return files
@@ -199,6 +199,7 @@ def _reachable(url: str) -> Iterator[None]:
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ImageError(
-            f"{url}: cannot be fetched ({reason}); go online, or give a folder that holds "
-            "kodak/kodim01.png to kodim24.png with --data-dir"
+            f"cannot be fetched ({reason}); go online, or give a folder that holds "
+            "kodak/kodim01.png to kodim24.png with --data-dir",
+            url,
         ) from None

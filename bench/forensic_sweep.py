@@ -140,7 +140,7 @@ class Sweep:
         except FileNotFoundError:
             return []
         except (OSError, ValueError):
-            raise TrainingError(f"{path}: damaged; remove it to measure again") from None
+            raise TrainingError("damaged; remove it to measure again", path) from None
         return found
 
     def _settings(self, point: Point, trained: Path) -> ForensicSettings:

@@ -98,7 +98,7 @@ def read(path: Path) -> Results:
         content["failures"] = [Failure(**row) for row in content["failures"]]
         return Results(**content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise FormatError(f"{file}: not results of dcn bench; give a results.json") from None
+        raise FormatError("not results of dcn bench; give a results.json", file) from None
 
 
 def write_text(path: Path, text: str) -> None:

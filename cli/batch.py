@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dcncodec.cli.bar import Bar
-from dcncodec.cli.failures import explain, named
+from dcncodec.cli.failures import explain
 from dcncodec.cli.lines import complain, json_line, say, tell
 from dcncodec.cli.plan import Job, Plan
 from dcncodec.cli.streams import STREAM, on_terminal, read_stream, write_stream
 from dcncodec.cli.warned import shown_by, take_warnings, warned
 from dcncodec.cli.work import Outcome, Work
-from dcncodec.errors import DcnError, UsageError
+from dcncodec.errors import UsageError
 from dcncodec.formats.files import atomic_write, make_folder, read_bytes
 from dcncodec.notices import DcnWarning, Notice
 
@@ -171,8 +171,8 @@ class Batch:
             self._show_plan()
             following = 0
             for number, outcome in self._outcomes(work, processes):
-                if outcome.fatal:
-                    raise _failure(outcome)
+                if outcome.fatal and outcome.error is not None:
+                    raise outcome.error
                 finished[number] = outcome
                 while following in finished:
                     self._tell(self.plan.jobs[following], finished.pop(following), describe)
@@ -199,7 +199,7 @@ class Batch:
             try:
                 self._reserve(job, taken)
             except UsageError as error:
-                yield number, Outcome(error=explain(error))
+                yield number, Outcome(error=error)
                 continue
             for _, outcome in outcomes(work, 1, [(number, job)]):
                 if outcome.result is not None:
@@ -212,9 +212,9 @@ class Batch:
             warnings.warn(DcnWarning(text), stacklevel=2)
         for notice in outcome.notices:
             self.display.notice(notice)
-        if outcome.result is None:
-            self._fail(job, _failure(outcome))
-        else:
+        if outcome.error is not None:
+            self._fail(job, outcome.error)
+        elif outcome.result is not None:
             self.display.file_done()
             self._show(job, outcome.result, describe)
 
@@ -237,12 +237,13 @@ class Batch:
             return ""
         place = os.path.realpath(job.target)
         if place in taken:
-            raise UsageError(f"{job.target}: another input of this run has that output; skipped")
+            raise UsageError("another input of this run has that output; skipped", job.target)
         return place
 
     def _fail(self, job: Job, error: Exception) -> None:
-        text, self._code = explain(error)
-        text = named(text, job.name, *([job.target] if job.target else []))
+        failure = explain(error)
+        failure.about(job.name, *([job.target] if job.target else []))
+        text, self._code = str(failure), failure.exit_code
         self._failed += 1
         self.display.file_done()
         if self.as_json:
@@ -267,14 +268,6 @@ class Batch:
             tell(text)
         else:
             self.display.result(text)
-
-
-def _failure(outcome: Outcome) -> DcnError:
-    """The error of a file that failed in another process."""
-    assert outcome.error is not None
-    error = DcnError(outcome.error[0])
-    error.exit_code = outcome.error[1]
-    return error
 
 
 def read_input(source: str) -> bytes:

@@ -49,11 +49,11 @@ def check_sources(sources: Iterable[Path]) -> None:
         try:
             whole = tarfile.is_tarfile(source)
         except FileNotFoundError:
-            raise TrainingError(f"{source}: no such folder or tar shard") from None
+            raise TrainingError("no such folder or tar shard", source) from None
         except OSError as error:
-            raise TrainingError(f"{source}: cannot be read ({error.strerror})") from None
+            raise TrainingError(f"cannot be read ({error.strerror})", source) from None
         if not whole:
-            raise TrainingError(f"{source}: not a folder or whole tar shard of images")
+            raise TrainingError("not a folder or whole tar shard of images", source)
 
 
 def _later(_: Notice) -> None:

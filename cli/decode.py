@@ -156,7 +156,7 @@ class DecodeWork:
         data = read_input(job.source)
         if self.bare:
             if data.startswith(SIGNATURE):
-                raise UsageError(f"{job.name}: is a .dcn file, no bare stream; leave out --bare")
+                raise UsageError("is a .dcn file, no bare stream; leave out --bare", job.name)
             assert self.model is not None
             return data, None, self.model
         file = container.read(data, max_pixels=None)
@@ -253,14 +253,16 @@ def _check_target(file_format: str | None, path: str) -> None:
     if file_format is None and suffix not in WRITTEN:
         several = "; several inputs need an output folder: -d" if suffix == DCN else ""
         raise UsageError(
-            f"{path}: no image format is called {suffix or '(no suffix)'!r}; choose one of "
-            f"{', '.join(WRITTEN)}, or say --format{several}"
+            f"no image format is called {suffix or '(no suffix)'!r}; choose one of "
+            f"{', '.join(WRITTEN)}, or say --format{several}",
+            path,
         )
     known = is_picture(suffix) or suffix == DCN
     if file_format is not None and known and WRITTEN.get(suffix) != WRITTEN[f".{file_format}"]:
         raise UsageError(
-            f"{path}: would hold {file_format}, but {suffix} is the suffix of another format; "
-            "several inputs need an output folder: -d"
+            f"would hold {file_format}, but {suffix} is the suffix of another format; "
+            "several inputs need an output folder: -d",
+            path,
         )
     try:
         taken = Path(path).is_file() and read_head(path).startswith(SIGNATURE)
@@ -268,8 +270,8 @@ def _check_target(file_format: str | None, path: str) -> None:
         return
     if taken:
         raise UsageError(
-            f"{path}: is a .dcn file and would be lost; name another output, or an output folder "
-            "with -d"
+            "is a .dcn file and would be lost; name another output, or an output folder with -d",
+            path,
         )
 
 

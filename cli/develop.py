@@ -148,12 +148,13 @@ def _check_files(source: Path, target: Path, force: bool) -> None:
     suffix = target.suffix.lower()
     if suffix != DNG and suffix not in WRITTEN:
         raise UsageError(
-            f"{target}: no format that is written is called {suffix or '(no suffix)'!r}; choose "
-            f"one of {', '.join([*WRITTEN, DNG])}"
+            f"no format that is written is called {suffix or '(no suffix)'!r}; choose "
+            f"one of {', '.join([*WRITTEN, DNG])}",
+            target,
         )
     check_source(str(source), Kind(set))
     if same_file(source, target):
-        raise UsageError(f"{source}: is input and output; name another --output")
+        raise UsageError("is input and output; name another --output", source)
     check_output(target, overwrite=force)
 
 
@@ -173,7 +174,7 @@ def _frame(
 
     simulated = size is None and source.suffix.lower() in suffixes_read()
     if sensor_number is not None and not simulated:
-        raise UsageError(f"{source}: is what a sensor gave; --sensor simulates one for a picture")
+        raise UsageError("is what a sensor gave; --sensor simulates one for a picture", source)
     if size is not None:
         content = read_bytes(source)
         return frame_from_bytes(content, *size, black, white, gains, pattern, name=str(source))
@@ -192,7 +193,8 @@ def _frame(
         try:
             return read_raw(source)
         except ImageError as error:
-            raise ImageError(f"{error}; if it has no header, give --size WxH") from None
+            reason = f"{error.reason}; if it has no header, give --size WxH"
+            raise ImageError(reason, error.file) from None
     return read_raw(source)
 
 

@@ -249,9 +249,9 @@ def _suffixes() -> set[str]:
 def _check_input(path: str, head: bytes) -> None:
     suffix = Path(path).suffix.lower()
     if head.startswith(SIGNATURE):
-        raise UsageError(f"{path}: is a .dcn file already; 'dcn decode' makes a picture of it")
+        raise UsageError("is a .dcn file already; 'dcn decode' makes a picture of it", path)
     if suffix in RAW:
-        raise ImageError(f"{path}: is a camera's RAW file; 'dcn develop' makes a picture of it")
+        raise ImageError("is a camera's RAW file; 'dcn develop' makes a picture of it", path)
 
 
 KIND = Kind(_suffixes, DCN, check_dcn_target, _check_input)

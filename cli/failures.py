@@ -13,29 +13,25 @@ NO_TORCH = "this needs torch: pip install 'dcncodec[train]'"
 NO_MEMORY = "not enough memory; free some, or try a smaller picture"
 
 
-def explain(error: Exception) -> tuple[str, int]:
-    """One line for an error, and the exit code with which it ends a command."""
+def explain(error: Exception) -> DcnError:
+    """What ends a command: an error whose text is one line, with the exit code."""
     if isinstance(error, DcnError):
-        return str(error), error.exit_code
+        return error
     if isinstance(error, click.ClickException):
-        return _usage(error), error.exit_code
+        usage = DcnError(_usage(error))
+        usage.exit_code = error.exit_code
+        return usage
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        return NO_TORCH, MissingLibraryError.exit_code
+        return MissingLibraryError(NO_TORCH)
     if is_out_of_memory(error):
-        return NO_MEMORY, 1
+        return DcnError(NO_MEMORY)
     if isinstance(error, OSError) and error.strerror:
-        name = f"{error.filename}: " if error.filename is not None else ""
-        return f"{name}{error.strerror}", 1
+        return DcnError(error.strerror, "" if error.filename is None else error.filename)
     # Nobody has foreseen this one: the place helps to find out.
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = f", {Path(place[0].filename).name}:{place[0].lineno}" if place else ""
     text = " ".join(str(error).split())
-    return f"unexpected {type(error).__name__}: {text[:300]}{where}; please report it", 1
-
-
-def named(text: str, name: str, *others: str) -> str:
-    """A message with the file that it is about, unless it names that (or one of others)."""
-    return text if any(known in text for known in (name, *others)) else f"{name}: {text}"
+    return DcnError(f"unexpected {type(error).__name__}: {text[:300]}{where}; please report it")
 
 
 def _usage(error: click.ClickException) -> str:

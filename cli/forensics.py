@@ -130,9 +130,7 @@ def detect_command(
         if data.startswith(SIGNATURE):
             return data
         if fan is None:
-            raise UsageError(
-                f"{job.name}: no .dcn file; say with --fan which FAN knows its channel"
-            )
+            raise UsageError("no .dcn file; say with --fan which FAN knows its channel", job.name)
         return read_image(data, name=job.name)
 
     def load() -> None:

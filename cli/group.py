@@ -86,6 +86,6 @@ def run() -> int:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     except Exception as error:
-        message, code = explain(error)
-        complain(message)
-        return code
+        failure = explain(error)
+        complain(str(failure))
+        return failure.exit_code

@@ -9,8 +9,9 @@ import click
 
 from dcncodec.cli.batch import read_input
 from dcncodec.cli.common import quiet_option
-from dcncodec.cli.failures import explain, named
+from dcncodec.cli.failures import explain
 from dcncodec.cli.lines import complain, json_line, say
+from dcncodec.cli.streams import INPUT_NAME, STREAM
 from dcncodec.cli.warned import take_warnings
 
 
@@ -29,7 +30,9 @@ def command(
         try:
             _show(path, channels, verify, as_json)
         except Exception as error:
-            text = named(explain(error)[0], path)
+            failure = explain(error)
+            failure.about(INPUT_NAME if path == STREAM else path)
+            text = str(failure)
             if as_json:
                 say(json_line({"file": path, "error": text, "warnings": take_warnings()}))
             complain(text)

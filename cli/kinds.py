@@ -19,8 +19,9 @@ def check_dcn_target(path: str) -> None:
     suffix = Path(path).suffix.lower()
     if is_picture(suffix):
         raise UsageError(
-            f"{path}: would hold a .dcn file, but {suffix} is the suffix of another format; "
-            "several inputs need an output folder: -d"
+            f"would hold a .dcn file, but {suffix} is the suffix of another format; "
+            "several inputs need an output folder: -d",
+            path,
         )
     try:
         taken = Path(path).is_file() and begins_a_picture(read_head(path))
@@ -28,8 +29,7 @@ def check_dcn_target(path: str) -> None:
         return
     if taken:
         raise UsageError(
-            f"{path}: is a picture and would be lost; name another output, or an output folder "
-            "with -d"
+            "is a picture and would be lost; name another output, or an output folder with -d", path
         )
 
 
@@ -41,5 +41,5 @@ def check_dcn_input(path: str, head: bytes) -> None:
     """
     if begins_a_picture(head):
         raise FormatError(
-            f"{path}: is a picture, not a .dcn file (no signature); 'dcn encode' makes one of it"
+            "is a picture, not a .dcn file (no signature); 'dcn encode' makes one of it", path
         )

@@ -70,7 +70,7 @@ def add_outputs(
 
     def check(path: str) -> None:
         if Path(path).suffix.lower() != suffix:
-            raise UsageError(f"{path}: is to be a {suffix} file; name it so")
+            raise UsageError(f"is to be a {suffix} file; name it so", path)
 
     known = {job.source for job in plan.jobs}
     kind = Kind(_suffixes, suffix=suffix, check_target=check)
@@ -88,4 +88,4 @@ def add_outputs(
 
 def _check_heat_map(path: str) -> None:
     if Path(path).suffix.lower() != ".png":
-        raise UsageError(f"{path}: a heat map is a .png file; name it so")
+        raise UsageError("a heat map is a .png file; name it so", path)

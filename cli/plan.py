@@ -115,7 +115,7 @@ def make_plan(
         wanted = [_single(paths, kind)]
     else:
         if not is_folder(output_dir) and os.path.lexists(output_dir):
-            raise UsageError(f"{output_dir}: is a file; name a folder with --output-dir")
+            raise UsageError("is a file; name a folder with --output-dir", output_dir)
         wanted = [
             Job(path, str(output_dir / within / (_stem(path) + kind.suffix)))
             for path, within in _expand(paths, recursive, kind, plan)
@@ -192,20 +192,20 @@ def _expand(
     """Files that arguments stand for, each with its folder within the argument."""
     for argument in paths:
         if is_stream(argument, 0):
-            raise UsageError(f"{INPUT_NAME}: cannot be one of several inputs; name files")
+            raise UsageError("cannot be one of several inputs; name files", INPUT_NAME)
         if is_folder(argument):
             found = list(_in_folder(argument, recursive, kind.inputs(), plan))
             if not found and not plan.failures:
                 line = plan.skipped_line
                 raise UsageError(
-                    f"{argument}: holds no files of a known kind" + (f"; {line}" if line else "")
+                    "holds no files of a known kind" + (f"; {line}" if line else ""), argument
                 )
             for path in found:
                 yield path, Path(path).relative_to(argument).parent
             continue
         matches = _matches(argument)
         if _is_pattern(argument) and not matches:
-            raise UsageError(f"{argument}: no file matches")
+            raise UsageError("no file matches", argument)
         for path in matches or [argument]:
             if path != argument and is_folder(path):
                 plan.skipped[FOLDERS] += 1
@@ -235,7 +235,7 @@ def _in_folder(folder: str, recursive: bool, suffixes: set[str], plan: Plan) -> 
         with os.scandir(folder) as content:
             entries = sorted(content, key=lambda entry: entry.name)
     except OSError as error:
-        reason = UsageError(f"{folder}: cannot be read ({error.strerror}); check its permissions")
+        reason = UsageError(f"cannot be read ({error.strerror}); check its permissions", folder)
         plan.failures.append((Job(folder), reason))
         return
     for entry in entries:
@@ -277,8 +277,9 @@ def _check_not_inputs(jobs: list[Job], wanted: list[Job]) -> None:
         if (found := sources.get(_identity(job.target))) is not None:
             known = "" if found == job.target else f" ({found})"
             raise UsageError(
-                f"{job.target}: is an input{known} and would be lost; name another output, or an "
-                "output folder with -d"
+                f"is an input{known} and would be lost; name another output, or an "
+                "output folder with -d",
+                job.target,
             )
 
 
@@ -301,15 +302,15 @@ def check_source(source: str, kind: Kind) -> None:
     try:
         mode = Path(source).stat().st_mode
         if stat.S_ISDIR(mode):
-            raise UsageError(f"{source}: is a folder; name a file in it")
+            raise UsageError("is a folder; name a file in it", source)
         if not stat.S_ISREG(mode):
             return
         head = read_head(source)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{source}: no such file; check the name") from None
+        raise UsageError("no such file; check the name", source) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{source}: cannot be read ({reason}); check its permissions") from None
+        raise UsageError(f"cannot be read ({reason}); check its permissions", source) from None
     kind.check_input(source, head)
 
 

@@ -147,7 +147,7 @@ def _block(path: str | None, plan: Plan) -> bytes | None:
         return None
     for job in plan.jobs:
         if job.target and same_file(job.target, path):
-            raise UsageError(f"{job.target}: is an input and would be lost; name another output")
+            raise UsageError("is an input and would be lost; name another output", job.target)
     return read_input(path)
 
 

@@ -118,7 +118,7 @@ def check_output_stream() -> None:
     """
     if sys.stdout is not None and sys.stdout.isatty():
         raise UsageError(
-            f"{OUTPUT_NAME}: is a terminal, which cannot show pictures; name a file, or pipe it"
+            "is a terminal, which cannot show pictures; name a file, or pipe it", OUTPUT_NAME
         )
 
 
@@ -147,9 +147,9 @@ def read_stream() -> bytes:
         # Without a descriptor it is whatever a program has put in place of standard input.
         data = read_finite(stream, INPUT_NAME) if hasattr(stream, "raw") else stream.read()
     except OSError as error:
-        raise UsageError(f"{INPUT_NAME}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"cannot be read ({error.strerror})", INPUT_NAME) from error
     if not data:
-        raise FormatError(f"{INPUT_NAME}: is empty; pipe a file into it")
+        raise FormatError("is empty; pipe a file into it", INPUT_NAME)
     return data
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from dcncodec.cli.plan import Job
 from dcncodec.cli.streams import STREAM
+from dcncodec.errors import DcnError
 from dcncodec.notices import Notice
 from dcncodec.runtime.engine import choose_threads, has_gpu
 
@@ -72,14 +73,14 @@ class Outcome:
 
     Attributes:
         result: the facts, or None.
-        error: instead, a line and an exit code.
+        error: why there are none.
         fatal: whether the error ends the batch.
         notices: in their order.
         warned: texts of ``DcnWarning``.
     """
 
     result: dict[str, Any] | None = None
-    error: tuple[str, int] | None = None
+    error: DcnError | None = None
     fatal: bool = False
     notices: list[Notice] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)

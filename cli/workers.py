@@ -18,9 +18,10 @@ from dcncodec.cli.failures import explain
 from dcncodec.cli.plan import Job
 from dcncodec.cli.streams import Ended, ended_by_signals
 from dcncodec.cli.work import Outcome, Recorder, Work
+from dcncodec.errors import DcnError
 from dcncodec.notices import DcnWarning
 
-KILLED = "its process was killed, probably for lack of memory; try fewer --jobs", 1
+KILLED = "its process was killed, probably for lack of memory; try fewer --jobs"
 
 
 class _Worker:
@@ -82,7 +83,7 @@ def outcomes(
                     outcome: Outcome = line.recv()
                 except (EOFError, ConnectionError):
                     workers.pop(line).end()
-                    yield worker.number, Outcome(error=KILLED)
+                    yield worker.number, Outcome(error=DcnError(KILLED))
                     start()
                     continue
                 yield worker.number, outcome

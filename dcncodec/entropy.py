@@ -39,8 +39,9 @@ def coders_for(model: ModelFolder, entropy: Entropy, threads: int) -> list[FileC
         found.append(ChannelCoder(entropy, threads))
     if not found and entropy == "auto":
         raise ModelError(
-            f"{model.path}: has no context model, without which its latents cannot be coded; "
-            "install the model again"
+            "has no context model, without which its latents cannot be coded; "
+            "install the model again",
+            model.path,
         )
     if not found:
         raise UsageError(

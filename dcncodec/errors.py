@@ -1,10 +1,13 @@
 """Exceptions of dcn. Each class knows the exit code with which the command line ends.
 
-Messages are one line, name the file or field and say what to do; they are shown to users as is.
+Messages are one line, shown to users as is. A reason says what is wrong with the content, and what
+to do; who knows the file adds its name (`DcnError.about`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
 
@@ -25,6 +28,26 @@ class DcnError(Exception):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.reason}" if self.file else self.reason
+
+    def about(self, file: str | PathLike[str], *others: str | PathLike[str]) -> None:
+        """Say which file was worked on, unless that or one of some others is known already.
+
+        An error about another file, such as a model's, names both.
+        """
+        if self.file in map(str, (file, *others)):
+            return
+        self.reason, self.file = str(self), str(file)
+        self.args = (self.reason, self.file)
+
+
+@contextmanager
+def about(file: str | PathLike[str]) -> Iterator[None]:
+    """What goes wrong inside is about a file (see `DcnError.about`)."""
+    try:
+        yield
+    except DcnError as error:
+        error.about(file)
+        raise
 
 
 class UsageError(DcnError):

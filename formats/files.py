@@ -201,7 +201,7 @@ def explained_disk(label: str, numbers: Container[int] | None = None) -> Iterato
         kind, remedy = _REMEDIES.get(
             error.errno or 0, (OutputError, f"cannot be written ({error.strerror or error})")
         )
-        raise kind(f"{label}: {remedy}") from error
+        raise kind(remedy, label) from error
     except ValueError as error:
         if numbers is not None:
             raise
@@ -233,19 +233,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     label = os.fspath(path)
     if descriptor_of(path) in {1, 2}:
         # In a pipe it would wait for itself.
-        raise UsageError(f"{label}: is an output of this command; name a file")
+        raise UsageError("is an output of this command; name a file", label)
     try:
         with open(path, "rb") as file:
             data = read_finite(file, label)
     except FileNotFoundError as error:
-        raise UsageError(f"{label}: no such file; check the name") from error
+        raise UsageError("no such file; check the name", label) from error
     except IsADirectoryError as error:
-        raise UsageError(f"{label}: is a folder; name a file in it") from error
+        raise UsageError("is a folder; name a file in it", label) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{label}: cannot be read ({reason}); check its permissions") from error
+        raise UsageError(f"cannot be read ({reason}); check its permissions", label) from error
     if not data:
-        raise FormatError(f"{label}: is empty; get the file again")
+        raise FormatError("is empty; get the file again", label)
     return data
 
 
@@ -286,7 +286,7 @@ def read_finite(file: IO[bytes], label: str) -> bytes:
             select.select([file], [], [])
             continue
         if part and device:
-            raise UsageError(f"{label}: is a device without an end; name a file")
+            raise UsageError("is a device without an end; name a file", label)
         if not part:
             return b"".join(parts)
         parts.append(part)
@@ -302,4 +302,4 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{folder}: cannot be made ({reason}); name another") from None
+        raise OutputError(f"cannot be made ({reason}); name another", folder) from None

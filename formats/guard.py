@@ -44,7 +44,7 @@ def files_in(folder: Path, suffixes: Container[str]) -> list[Path]:
         found = sorted(folder.iterdir())
     except OSError as error:
         raise UsageError(
-            f"{folder}: cannot be read ({error.strerror}); check its permissions"
+            f"cannot be read ({error.strerror}); check its permissions", folder
         ) from None
     return [
         file
@@ -93,15 +93,15 @@ def opened(source: Source, label: str) -> Iterator[IO[bytes]]:
         else:
             file = io.BytesIO(source.read())
     except FileNotFoundError as error:
-        raise ImageError(f"{label}: no such file; check the name") from error
+        raise ImageError("no such file; check the name", label) from error
     except IsADirectoryError as error:
-        raise ImageError(f"{label}: is a folder; name an image file in it") from error
+        raise ImageError("is a folder; name an image file in it", label) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise ImageError(f"{label}: cannot be opened ({reason}); check its permissions") from error
+        raise ImageError(f"cannot be opened ({reason}); check its permissions", label) from error
     with file:
         if not file.read(1):
-            raise ImageError(f"{label}: is empty; get the file again")
+            raise ImageError("is empty; get the file again", label)
         file.seek(0)
         yield file
 
@@ -114,25 +114,26 @@ def explained(label: str, max_pixels: int | None) -> Iterator[None]:
 
     try:
         yield
-    except DcnError:
+    except DcnError as error:
+        error.about(label)
         raise
     except Image.DecompressionBombError as error:
         raise LimitError(
-            f"{label}: more pixels than the limit of {max_pixels}; raise it with --max-pixels"
+            f"more pixels than the limit of {max_pixels}; raise it with --max-pixels", label
         ) from error
     except MemoryError as error:
-        raise LimitError(f"{label}: too large for the memory of this machine") from error
+        raise LimitError("too large for the memory of this machine", label) from error
     except UnidentifiedImageError as error:
         known = ", ".join(name for name, _, _ in _readable())
         raise ImageError(
-            f"{label}: not an image, or damaged at its beginning; formats read: {known}"
+            f"not an image, or damaged at its beginning; formats read: {known}", label
         ) from error
     except UnsupportedError as error:
-        raise ImageError(f"{label}: {error}") from error
+        raise ImageError(str(error), label) from error
     except Exception as error:
         # Pillow has no closed list of what its decoders raise for damaged data.
         raise ImageError(
-            f"{label}: damaged or truncated ({one_line(error)}); get the file again"
+            f"damaged or truncated ({one_line(error)}); get the file again", label
         ) from error
 
 

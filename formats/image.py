@@ -137,8 +137,9 @@ def read_image(
     def check_size(width: int, height: int) -> None:
         if max_pixels is not None and width * height > max_pixels:
             raise LimitError(
-                f"{label}: {width} x {height} pixels are more than the limit of {max_pixels}; "
-                f"raise it with --max-pixels {width * height}"
+                f"{width} x {height} pixels are more than the limit of {max_pixels}; "
+                f"raise it with --max-pixels {width * height}",
+                label,
             )
 
     with opened(source, label) as file, explained(label, max_pixels), pillow_set(max_pixels):
@@ -160,8 +161,9 @@ def from_pil(image: Image.Image, *, max_pixels: int | None = None) -> Picture:
     label = "Pillow image"
     if max_pixels is not None and image.width * image.height > max_pixels:
         raise LimitError(
-            f"{label}: {image.width} x {image.height} pixels are more than the limit of "
-            f"{max_pixels}; raise max_pixels"
+            f"{image.width} x {image.height} pixels are more than the limit of "
+            f"{max_pixels}; raise max_pixels",
+            label,
         )
     facts = Survey()
     gamma, points = image.info.get("gamma"), image.info.get("chromaticity")

@@ -125,8 +125,9 @@ def check_size(width: int, height: int, name: str) -> None:
     """
     if min(width, height) < SMALLEST:
         raise ImageError(
-            f"{name}: {width} x {height} are too few for a sensor; at least "
-            f"{SMALLEST} x {SMALLEST} are needed"
+            f"{width} x {height} are too few for a sensor; at least "
+            f"{SMALLEST} x {SMALLEST} are needed",
+            name,
         )
 
 
@@ -160,23 +161,21 @@ def read_raw(path: str | os.PathLike[str], *, max_pixels: int | None = MAX_PIXEL
         sizes = raw.sizes
         if max_pixels is not None and sizes.width * sizes.height > max_pixels:
             raise LimitError(
-                f"{label}: {sizes.width} x {sizes.height} pixels are more than the limit of "
-                f"{max_pixels}"
+                f"{sizes.width} x {sizes.height} pixels are more than the limit of {max_pixels}",
+                label,
             )
         check_size(sizes.width, sizes.height, label)
         _check_levels(raw, label)
         if raw.raw_type.name != "Flat":
-            raise ImageError(f"{label}: holds no mosaic of a sensor; try --pipeline libraw")
+            raise ImageError("holds no mosaic of a sensor; try --pipeline libraw", label)
         colours = raw.raw_pattern
         if colours is None or colours.shape != (2, 2) or raw.num_colors != 3:
-            raise ImageError(f"{label}: its sensor has no 2x2 Bayer filter; try --pipeline libraw")
+            raise ImageError("its sensor has no 2x2 Bayer filter; try --pipeline libraw", label)
         place = colours.flatten()
         pattern = "".join(chr(raw.color_desc[colour]) for colour in place)
         to_srgb = _to_srgb(raw)
         if pattern not in PATTERNS or to_srgb is None:
-            raise ImageError(
-                f"{label}: the colours of its camera are unknown; try --pipeline libraw"
-            )
+            raise ImageError("the colours of its camera are unknown; try --pipeline libraw", label)
         _check_matrix(to_srgb, label)
         black = [float(raw.black_level_per_channel[colour]) for colour in place]
         turns, mirrored = _UPRIGHT.get(sizes.flip, (0, False))
@@ -250,15 +249,15 @@ def frame_from_bytes(
     """
     if len(content) != 2 * width * height:
         raise FormatError(
-            f"{name}: {len(content)} bytes, but {width} x {height} pixels take "
-            f"{2 * width * height}; give the right --size"
+            f"{len(content)} bytes, but {width} x {height} pixels take "
+            f"{2 * width * height}; give the right --size",
+            name,
         )
     if not 0 <= black < white <= 65_535:
-        raise UsageError(f"{name}: black {black:g}, white {white:g}: give 0 <= black < white")
+        raise UsageError(f"black {black:g}, white {white:g}: give 0 <= black < white", name)
     if len(gains) != 3 or not all(GAINS[0] <= gain <= GAINS[1] for gain in gains):
         raise UsageError(
-            f"{name}: --gains: give three factors, for R, G and B, from {GAINS[0]:g} to "
-            f"{GAINS[1]:g}"
+            f"--gains: give three factors, for R, G and B, from {GAINS[0]:g} to {GAINS[1]:g}", name
         )
     check_size(width, height, name)
     mosaic = np.frombuffer(content, "<u2").reshape(height, width).astype(np.uint16)
@@ -285,15 +284,15 @@ def _opened(content: bytes, label: str) -> Iterator[rawpy.RawPy]:
     except rawpy.LibRawFileUnsupportedError:
         version = ".".join(map(str, rawpy.libraw_version))
         raise ImageError(
-            f"{label}: not a RAW file of a camera that LibRaw {version} supports; convert it to DNG"
+            f"not a RAW file of a camera that LibRaw {version} supports; convert it to DNG", label
         ) from None
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else type(error).__name__
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ImageError(f"{label}: no RAW file, or damaged: {reason}") from None
+        raise ImageError(f"no RAW file, or damaged: {reason}", label) from None
     except (NotImplementedError, ValueError) as error:
         # What rawpy raises for sensors that it cannot hand out.
-        raise ImageError(f"{label}: a kind of RAW file that is not supported ({error})") from None
+        raise ImageError(f"a kind of RAW file that is not supported ({error})", label) from None
 
 
 def _check_levels(raw: rawpy.RawPy, label: str) -> None:
@@ -301,8 +300,9 @@ def _check_levels(raw: rawpy.RawPy, label: str) -> None:
     darkest = max(raw.black_level_per_channel, default=0)
     if not 0 <= darkest < raw.white_level:
         raise ImageError(
-            f"{label}: black at {darkest} and white at {raw.white_level}: damaged, or of a kind "
-            "that is not supported"
+            f"black at {darkest} and white at {raw.white_level}: damaged, or of a kind "
+            "that is not supported",
+            label,
         )
 
 
@@ -312,7 +312,7 @@ def _check_matrix(to_srgb: NDArray[np.float64], label: str) -> None:
     if not (
         good and np.abs(to_srgb.sum(1) - 1).max() < 0.01 and abs(np.linalg.det(to_srgb)) > 1e-3
     ):
-        raise ImageError(f"{label}: its colour matrix makes no sense: damaged")
+        raise ImageError("its colour matrix makes no sense: damaged", label)
 
 
 def _to_srgb(raw: rawpy.RawPy) -> NDArray[np.float64] | None:

@@ -77,8 +77,9 @@ def write_image(
     kind = _written().get(suffix)
     if kind is None:
         raise UsageError(
-            f"{label}: no image format is called {suffix or '(no suffix)'!r}; "
-            f"choose one of {formats_written()}"
+            f"no image format is called {suffix or '(no suffix)'!r}; "
+            f"choose one of {formats_written()}",
+            label,
         )
     _check_fits(picture, kind, suffix, label)
     picture = _with_fitting_colours(picture, kind, suffix, notify, label)
@@ -123,14 +124,15 @@ def _saver(
 
 def _check_fits(picture: Picture, kind: str, suffix: str, label: str) -> None:
     if picture.alpha is not None and kind not in _WITH_ALPHA:
-        raise UsageError(f"{label}: {suffix} files cannot hold alpha; write .png instead")
+        raise UsageError(f"{suffix} files cannot hold alpha; write .png instead", label)
     if suffix == ".pgm" and not picture.grey:
-        raise UsageError(f"{label}: .pgm files cannot hold colour; write .ppm instead")
+        raise UsageError(".pgm files cannot hold colour; write .ppm instead", label)
     limit = _MAX_SIDE.get(kind)
     if limit is not None and max(picture.height, picture.width) > limit:
         raise UsageError(
-            f"{label}: {picture.width} x {picture.height} pixels; {suffix} files hold at most "
-            f"{limit} per side; write .png instead"
+            f"{picture.width} x {picture.height} pixels; {suffix} files hold at most "
+            f"{limit} per side; write .png instead",
+            label,
         )
     if kind == "JPEG":
         # One marker segment of 65,533 bytes, less the identifier that begins it; up to 255
@@ -143,8 +145,9 @@ def _check_fits(picture: Picture, kind: str, suffix: str, label: str) -> None:
         for title, block, room in room_of:
             if block is not None and len(block) > room:
                 raise UsageError(
-                    f"{label}: {len(block)} bytes of {title} data; {suffix} files hold at most "
-                    f"{room}; write .png instead"
+                    f"{len(block)} bytes of {title} data; {suffix} files hold at most "
+                    f"{room}; write .png instead",
+                    label,
                 )
 
 
@@ -189,4 +192,4 @@ def _save(save: Callable[[IO[bytes]], None], file: IO[bytes], label: str) -> Non
     except Exception as error:
         # Whatever Pillow raises for blocks that a format cannot take.
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise OutputError(f"{label}: cannot be written ({reason})") from error
+        raise OutputError(f"cannot be written ({reason})", label) from error

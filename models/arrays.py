@@ -81,21 +81,19 @@ class Weights:
 
 def damaged(folder: ModelFolder) -> ModelError:
     """What is raised for a file that holds no tensors."""
-    return ModelError(f"{folder.weights}: damaged weights; install the model again")
+    return ModelError("damaged weights; install the model again", folder.weights)
 
 
 def misfit(folder: ModelFolder) -> ModelError:
     """What is raised for weights of another network."""
-    return ModelError(
-        f"{folder.weights}: does not fit the architecture in its card; install it again"
-    )
+    return ModelError("does not fit the architecture in its card; install it again", folder.weights)
 
 
 def not_finite(folder: ModelFolder, name: str) -> ModelError:
     """What is raised for weights that cannot be calculated with."""
     return ModelError(
-        f"{folder.weights}: weights {name} are not all finite numbers of floating point; "
-        "train it anew"
+        f"weights {name} are not all finite numbers of floating point; train it anew",
+        folder.weights,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dcncodec.errors import ModelError
+from dcncodec.errors import about
 
 if TYPE_CHECKING:
     from dcncodec.formats.context_coder import ContextCoder
@@ -26,7 +26,5 @@ def load_context(folder: ModelFolder) -> ContextCoder | None:
     from dcncodec.formats.context_coder import ContextCoder
 
     content = folder.part(CONTEXT)
-    try:
+    with about(folder.path / folder.parts[CONTEXT].name):
         return ContextCoder(ContextModel.from_bytes(content), folder.geometry)
-    except ModelError as error:
-        raise ModelError(f"{folder.path / folder.parts[CONTEXT].name}: {error}") from None

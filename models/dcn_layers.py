@@ -23,7 +23,7 @@ def build(folder: ModelFolder, transform: Transform) -> Program:
     weights = Weights(folder, ("latent_scale", f"{net}."), others)
     scale = weights.take_number("latent_scale")
     if scale <= 0:
-        raise ModelError(f"{folder.weights}: its latent scale is not positive; train it anew")
+        raise ModelError("its latent scale is not positive; train it anew", folder.weights)
     synthesis = transform is Transform.SYNTHESIS
     channels = folder.geometry.channels
     p = Program(folder.name, transform, channels, LEAK, gain=1 / scale if synthesis else scale)

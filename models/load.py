@@ -82,7 +82,7 @@ def load_trace(folder: ModelFolder) -> Trace:
 def _expect(network: nn.Module, kind: type[N], folder: ModelFolder) -> N:
     if not isinstance(network, kind):
         raise ModelError(
-            f"{folder.path}: is of the family {folder.family}, which cannot be used for this"
+            f"is of the family {folder.family}, which cannot be used for this", folder.path
         )
     return network
 

@@ -51,9 +51,9 @@ def open_folder(path: Path, role: Role | None = Role.CODEC) -> ModelFolder:
                 return folder
             other = other or folder
     if other is not None:
-        raise ModelError(f"{path}: is a {other.role.value}, not a {(role or Role.CODEC).value}")
+        raise ModelError(f"is a {other.role.value}, not a {(role or Role.CODEC).value}", path)
     card = FAN_CARD if role is Role.FAN else CARD_FILE
-    raise ModelError(f"{path}: not a model folder (no {card}); '{_maker(role)}' makes one")
+    raise ModelError(f"not a model folder (no {card}); '{_maker(role)}' makes one", path)
 
 
 def _maker(role: Role | None) -> str:

@@ -60,7 +60,7 @@ def read_anchors(path: Path) -> dict[str, list[Point]]:
             for image, rows in content["rows"]["bpg"].items()
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: no BPG curves can be read from it ({error})") from error
+        raise UsageError(f"no BPG curves can be read from it ({error})", path) from error
 
 
 def bpp_at(curve: Sequence[Point], psnr: float) -> float | None:

@@ -53,5 +53,5 @@ def measure(
         if progress is not None:
             progress()
     if {name == NATIVE for name, _ in found} != {True, False}:
-        raise TrainingError(f"{data}: holds no photos that can be judged; give others")
+        raise TrainingError("holds no photos that can be judged; give others", data)
     return calibrate(found, folder.classes, {"data": data, **photos.described()})

@@ -142,7 +142,7 @@ def open_photo(
     """
     if isinstance(data, Picture) or not data.startswith(SIGNATURE):
         if fan is None:
-            raise UsageError(f"{name}: no .dcn file; say with --fan which FAN knows its channel")
+            raise UsageError("no .dcn file; say with --fan which FAN knows its channel", name)
         folder = open_forensic(fan)
         if folder.codec_sha256 is not None:
             codec_name = folder.card["codec"]["name"]
@@ -161,8 +161,9 @@ def open_photo(
     folder = find_for_codec(prefix) if fan is None else open_forensic(fan)
     if folder.codec_sha256 is None or not folder.codec_sha256.startswith(prefix):
         raise ModelError(
-            f"{name}: the FAN {folder.name} does not match its codec (weights {prefix}); choose "
-            "another --fan"
+            f"the FAN {folder.name} does not match its codec (weights {prefix}); choose "
+            "another --fan",
+            name,
         )
     codec = folder.codec()
     assert codec is not None

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcncodec.errors import ImageError, TrainingError
+from dcncodec.errors import TrainingError, about
 from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.history import AS_IS, Condition
@@ -144,10 +144,8 @@ def evaluate(
             received = transmission.send(np.ascontiguousarray(condition.after(version)))
             if chosen is None:
                 # The same patches in every class: those that vary in the first one.
-                try:
+                with about(taken.name):
                     patches, _ = cut(received.sent, side)
-                except ImageError as error:
-                    raise ImageError(f"{taken.name}: {error}") from None
                 chosen = is_varied(to_unit(patches))
             if not bool(chosen.any()):
                 continue
@@ -158,7 +156,7 @@ def evaluate(
             progress()
     if not confusion.any():
         raise TrainingError(
-            f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
+            f"no patch of {side} pixels varies enough to show traces; give other photos", data
         )
     lossless = folder.channel == NONE
 

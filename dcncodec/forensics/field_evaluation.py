@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcncodec.errors import ImageError, TrainingError
+from dcncodec.errors import TrainingError, about
 from dcncodec.forensics.dense import cells_of
 from dcncodec.forensics.evaluate import Losses, at_rate, classify, losses
 from dcncodec.forensics.field import Version, resave, version
@@ -189,18 +189,15 @@ def evaluate_field(
                 received = transmission.send(sent.pixels)
                 lost = losses(received)
                 for how, rows in found.items():
-                    try:
+                    with about(taken.name):
                         row = court.judge(sent, received, lost, how)
-                    except ImageError as error:
-                        raise ImageError(f"{taken.name}: {error}") from None
                     if row is not None:
                         rows.append(row)
         if progress is not None:
             progress()
     if not all(found.values()):
         raise TrainingError(
-            f"{data}: no patch of {court.side} pixels varies enough to show traces; give other "
-            "photos"
+            f"no patch of {court.side} pixels varies enough to show traces; give other photos", data
         )
     stranger = "" if outsider is None else outsider.name
     return [

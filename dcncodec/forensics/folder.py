@@ -97,8 +97,9 @@ class ForensicFolder:
             folder = open_folder(self.path)
             if folder.sha256 != self.codec_sha256:
                 raise ModelError(
-                    f"{self.path}: its FAN does not match its codec (trained with weights "
-                    f"{self.codec_sha256[:16]}, not {folder.sha256[:16]}); export both again"
+                    "its FAN does not match its codec (trained with weights "
+                    f"{self.codec_sha256[:16]}, not {folder.sha256[:16]}); export both again",
+                    self.path,
                 )
         else:
             folder = find_by_hash(self.card["codec"]["name"], self.codec_sha256)
@@ -118,8 +119,9 @@ class ForensicFolder:
         camera = find_model(own if own.is_dir() else self.card["nip"]["name"], Role.PIPELINE)
         if camera.sha256 != self.card["nip"]["sha256"]:
             raise ModelError(
-                f"{self.path}: its FAN does not match the pipeline {camera.name} (trained with "
-                f"weights {self.card['nip']['sha256'][:16]}, not {camera.sha256[:16]})"
+                f"its FAN does not match the pipeline {camera.name} (trained with "
+                f"weights {self.card['nip']['sha256'][:16]}, not {camera.sha256[:16]})",
+                self.path,
             )
         return Developer(camera.path, device)
 

@@ -33,10 +33,10 @@ def photos_of(folder: Path, part: Part) -> list[Path]:
     divided = (folder / TRAIN).is_dir() and (folder / HELD_OUT).is_dir()
     if part == "train":
         if not divided:
-            raise UsageError(f"{folder}: has no part train (no sub-folders {TRAIN}, {HELD_OUT})")
+            raise UsageError(f"has no part train (no sub-folders {TRAIN}, {HELD_OUT})", folder)
         return images_in(folder / TRAIN)
     files = images_in(folder / HELD_OUT if divided else folder)
     if len(files) < 2:
-        raise UsageError(f"{folder}: {len(files)} photos cannot be split into tune and report")
+        raise UsageError(f"{len(files)} photos cannot be split into tune and report", folder)
     middle = len(files) // 2
     return files[:middle] if part == "tune" else files[middle:]

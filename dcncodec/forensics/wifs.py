@@ -128,7 +128,7 @@ def evaluate_wifs(
             progress()
     if not all((row[:, 1] > 0).all() for row in (*told.values(), *jpegs.values())):
         raise TrainingError(
-            f"{data}: no patch of {side} pixels varies enough to show traces; give other photos"
+            f"no patch of {side} pixels varies enough to show traces; give other photos", data
         )
     return WifsEvaluation(
         folder.name,

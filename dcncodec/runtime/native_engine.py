@@ -183,7 +183,8 @@ class _Net:
             for tensor, own in self._tensors:
                 if not self.lib.dcn_net_is_finite(own):
                     raise not_finite(model, tensor.name) from None
-            raise ModelError(f"{model.weights}: {error}") from None
+            error.about(model.weights)
+            raise
         finally:
             # The C core has its own copies.
             del self._tensors

@@ -139,7 +139,7 @@ def write_graph(folder: ModelFolder, transform: Transform) -> bytes:
         ModelError: its family has no programs, or as ``CodecFamily.program``.
     """
     if not has_programs(folder.family):
-        raise ModelError(f"{folder.path}: models of the family {folder.family} have no graphs")
+        raise ModelError(f"models of the family {folder.family} have no graphs", folder.path)
     from dcncodec.models.program_graph import to_onnx
 
     return to_onnx(find_codec(folder.family).program(folder, transform))

@@ -63,7 +63,7 @@ def network(folder: ModelFolder) -> DCN:
         codec = DCN(folder.geometry.channels)
     fill(codec, folder)
     if float(codec.latent_scale) <= 0:
-        raise ModelError(f"{folder.weights}: its latent scale is not positive; train it anew")
+        raise ModelError("its latent scale is not positive; train it anew", folder.weights)
     return codec
 
 

@@ -47,7 +47,7 @@ def network(folder: ModelFolder) -> Pipeline:
     name = folder.card["architecture"]["network"]
     if name not in NETWORKS:
         raise ModelError(
-            f"{folder.path}: its card names no known network; use one of {', '.join(NETWORKS)}"
+            f"its card names no known network; use one of {', '.join(NETWORKS)}", folder.path
         )
     pipeline = make_nip(name)
     fill(pipeline, folder)

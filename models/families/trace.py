@@ -68,7 +68,7 @@ def network(folder: ModelFolder) -> Trace:
     shape = folder.card["architecture"]
     if shape["size"] not in SIZES:
         raise ModelError(
-            f"{folder.path}: its card names no known size; use one of {', '.join(SIZES)}"
+            f"its card names no known size; use one of {', '.join(SIZES)}", folder.path
         )
     trace = Trace(SIZES[shape["size"]], shape["classes"])
     fill(trace, folder)

@@ -127,6 +127,14 @@ def test_strip(dcn: Runner, tmp_path: Path, tiny_model: Path) -> None:
     assert json.loads(dcn("info", "--json", path.with_suffix(".dcn")).out)["metadata"] == {}
 
 
+def test_info_names_what_it_cannot_read_once(dcn: Runner, tmp_path: Path) -> None:
+    (tmp_path / "x.dcn").write_bytes(b"no signature")
+    path = f"{tmp_path}/./x.dcn"
+    result = dcn("info", path)
+    one_line(result, "not a .dcn file")
+    assert result.err.count("x.dcn") == 1, result.err
+
+
 def test_info(dcn: Runner, coded: Path) -> None:
     result = dcn("info", "--verify", "--channels", coded)
     assert result.code == 0

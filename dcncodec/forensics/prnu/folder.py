@@ -131,15 +131,15 @@ def check_target(path: Path, overwrite: bool) -> None:
             is none for a model.
     """
     if not NAME.fullmatch(path.resolve().name):
-        raise UsageError(f"{path}: the folder's name is the fingerprint's: {NAME_RULE}")
+        raise UsageError(f"the folder's name is the fingerprint's: {NAME_RULE}", path)
     card = path / CARD_FILE
     if card.exists():
         if read_model(card).role is not Role.FINGERPRINT:
-            raise UsageError(f"{path}: is a model; name another folder")
+            raise UsageError("is a model; name another folder", path)
         if not overwrite:
-            raise UsageError(f"{path}: exists; replace it with --force, or go on with --add")
+            raise UsageError("exists; replace it with --force, or go on with --add", path)
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path}: holds other files; name a new folder")
+        raise UsageError("holds other files; name a new folder", path)
 
 
 def _size(folder: ModelFolder) -> tuple[int, int]:
@@ -190,7 +190,7 @@ def _read(
     """
     part = folder.parts[role]
     path = folder.path / part.name
-    damaged = ModelError(f"{path}: damaged or replaced; make the fingerprint again")
+    damaged = ModelError("damaged or replaced; make the fingerprint again", path)
     header = _header(shapes)
     size = len(header) + 4 * sum(map(math.prod, shapes.values()))
     found: dict[str, Floats] = {}
@@ -205,7 +205,7 @@ def _read(
                 file.readinto(found[name].data)
                 content.update(found[name].data)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ModelError(f"cannot be read ({error.strerror})", path) from None
     # Row by row: the check of all values at once would take memory of its own.
     finite = all(bool(np.isfinite(row).all()) for tensor in found.values() for row in tensor)
     if content.hexdigest() != part.sha256 or not finite:

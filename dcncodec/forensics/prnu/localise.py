@@ -110,7 +110,7 @@ class Predictor:
             ModelError: nothing, or it is damaged.
         """
         if entries is None:
-            raise ModelError(f"{name}: has no predictor; make it with 'prnu predictor' first")
+            raise ModelError("has no predictor; make it with 'prnu predictor' first", name)
         try:
             predictor = cls(
                 int(entries["window"]),
@@ -131,7 +131,7 @@ class Predictor:
         except (KeyError, TypeError, ValueError):
             valid = False
         if not valid:
-            raise ModelError(f"{name}: damaged predictor; make it again with 'prnu predictor'")
+            raise ModelError("damaged predictor; make it again with 'prnu predictor'", name)
         return predictor
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcncodec.errors import DcnError, ImageError, UsageError
+from dcncodec.errors import UsageError, about
 from dcncodec.forensics.prnu.fingerprint import SATURATED, Estimator, Fingerprint
 from dcncodec.forensics.prnu.localise import Samples, samples_of
 from dcncodec.forensics.prnu.parallel import each
@@ -41,11 +41,11 @@ def photos_in(folder: Path) -> list[Path]:
         UsageError: there is no such folder, or it holds none.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError("no such folder", folder)
     known = suffixes_read() | suffixes.RAW | {suffixes.DCN}
     found = files_in(folder, known)
     if not found:
-        raise UsageError(f"{folder}: holds no photos")
+        raise UsageError("holds no photos", folder)
     return found
 
 
@@ -147,7 +147,8 @@ def add_photos(
             if set(sums.digests) <= set(estimator.digests):
                 reason = REPEATED
             else:
-                _merge(estimator, sums, file)
+                with about(file):
+                    estimator.merge(sums)
         if reason:
             tally.skipped.setdefault(reason, []).append(file)
         else:
@@ -186,10 +187,8 @@ def sample_photos(
 def _samples(item: tuple[int, Path], fingerprint: Fingerprint, window: int) -> Samples:
     number, file = item
     pixels = read_photo(file, fingerprint.pipeline or STANDARD, _say_nothing)
-    try:
+    with about(file):
         return samples_of(pixels, fingerprint, window, number)
-    except ImageError as error:
-        raise ImageError(f"{file}: {error}") from None
 
 
 def _sums(
@@ -200,18 +199,9 @@ def _sums(
     pixels = read_photo(file, pipeline, _say_nothing)
     if pixels.min() >= SATURATED:
         return estimator, SATURATED_PHOTO, False
-    try:
+    with about(file):
         counts = estimator.add(pixels)
-    except ImageError as error:
-        raise ImageError(f"{file}: {error}") from None
     return estimator, "" if counts else REPEATED, is_flat(pixels)
-
-
-def _merge(estimator: Estimator, sums: Estimator, name: Path) -> None:
-    try:
-        estimator.merge(sums)
-    except DcnError as error:
-        raise type(error)(f"{name}: {error}") from None
 
 
 def is_flat(pixels: Pixels) -> bool:

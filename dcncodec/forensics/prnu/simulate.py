@@ -106,7 +106,7 @@ def split_pictures(folder: Path) -> Split:
         UsageError: there is no such folder, or it holds too few pictures.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError("no such folder", folder)
     train, val = folder / "train", folder / "val"
     if train.is_dir() and val.is_dir():
         files = images_in(train)
@@ -120,5 +120,5 @@ def split_pictures(folder: Path) -> Split:
     numbered = list(enumerate(files))
     split = Split(numbered[:first], numbered[first:second], numbered[second:])
     if first < 2 or not split.predictor or not split.evaluation:
-        raise UsageError(f"{folder}: holds too few pictures: 5 at least, better 150")
+        raise UsageError("holds too few pictures: 5 at least, better 150", folder)
     return split

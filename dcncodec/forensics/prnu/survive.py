@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcncodec.errors import DcnError, ImageError, UsageError
+from dcncodec.errors import DcnError, UsageError, about
 from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
 from dcncodec.forensics.prnu.match import THRESHOLD, match
 from dcncodec.forensics.prnu.parallel import each
@@ -190,10 +190,8 @@ def survive(
     for picture, taken in zip(
         split.fingerprint, each(take, split.fingerprint, processes), strict=True
     ):
-        try:
+        with about(picture[1]):
             estimator.add(taken[STANDARD])
-        except ImageError as error:
-            raise ImageError(f"{picture[1]}: {error}") from None
         progress()
     work = partial(_measure, camera=camera, channels=channels, fingerprint=estimator.fingerprint())
     found = []
@@ -217,11 +215,9 @@ def _measure(
     area = pixels.shape[0] * pixels.shape[1]
     found = []
     for channel in channels:
-        try:
+        with about(picture[1]):
             received, payload = channel.send(pixels)
             result = match(received, fingerprint)
-        except ImageError as error:
-            raise ImageError(f"{picture[1]}: {error}") from None
         found.append((None if payload is None else 8 * payload / area, result.pce, result.ncc))
     return found
 

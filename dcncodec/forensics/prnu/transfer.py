@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.camera.acquisition import sensor
-from dcncodec.errors import ImageError, UsageError
+from dcncodec.errors import ImageError, UsageError, about
 from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint, ncc
 from dcncodec.forensics.prnu.localise import (
     Predictor,
@@ -180,7 +180,8 @@ def transfer(
     pictures = split.fingerprint
     for picture, taken in zip(pictures, each(take, pictures, processes), strict=True):
         for pipeline, pixels in taken.items():
-            _named(picture, estimators[pipeline].add, pixels)
+            with about(picture[1]):
+                estimators[pipeline].add(pixels)
         progress()
     prints = {name: estimator.fingerprint() for name, estimator in estimators.items()}
     learn = partial(_learn, camera=camera, fingerprints=prints, cases=cases)
@@ -271,11 +272,12 @@ def _learn(
 ) -> dict[tuple[str, Case], Samples]:
     """What the predictors of all pipelines learn from one picture."""
     taken = camera.take(picture, list(fingerprints))
-    return {
-        (name, case): _named(picture, samples_of, taken[name], print_, case.window, picture[0])
-        for name, print_ in fingerprints.items()
-        for case in cases
-    }
+    with about(picture[1]):
+        return {
+            (name, case): samples_of(taken[name], print_, case.window, picture[0])
+            for name, print_ in fingerprints.items()
+            for case in cases
+        }
 
 
 def _judge(
@@ -283,27 +285,28 @@ def _judge(
 ) -> Judged:
     """Match one picture's photos, flip their middle, and look for it."""
     judged = Judged({}, {}, {}, {})
-    for photo, pixels in camera.take(picture, list(models)).items():
-        whole = _named(picture, photo_signals, pixels)
-        for name, model in models.items():
-            found = _named(picture, match_signals, *whole, model.fingerprint)
-            judged.pce[name, photo] = found.pce
-        for number, (case, predictor) in enumerate(models[photo].predictors.items()):
-            _named(picture, check_window, pixels.shape, case.window)
-            expected = predictor.predict(window_features(pixels, case.window))
-            light = whole[1] * models[photo].fingerprint.values
-            measured = window_ncc(whole[0], light, case.window)
-            judged.truth.setdefault(case, {})[photo] = (measured, expected)
-            changed, mask = _named(picture, flip, pixels, case.flip)
-            features = window_features(changed, case.window)
-            noise, light = photo_signals(changed)
+    with about(picture[1]):
+        for photo, pixels in camera.take(picture, list(models)).items():
+            whole = photo_signals(pixels)
             for name, model in models.items():
-                values = window_ncc(noise, light * model.fingerprint.values, case.window)
-                windows = probabilities(values, features, model.predictors[case])
-                map_ = spread(windows, mask.shape, case.window)
-                judged.located.setdefault(case, {})[name, photo] = rate(map_, mask)
-                if number == 0 and picture == first:
-                    judged.maps[name, photo] = map_
+                found = match_signals(*whole, model.fingerprint)
+                judged.pce[name, photo] = found.pce
+            for number, (case, predictor) in enumerate(models[photo].predictors.items()):
+                check_window(pixels.shape, case.window)
+                expected = predictor.predict(window_features(pixels, case.window))
+                light = whole[1] * models[photo].fingerprint.values
+                measured = window_ncc(whole[0], light, case.window)
+                judged.truth.setdefault(case, {})[photo] = (measured, expected)
+                changed, mask = flip(pixels, case.flip)
+                features = window_features(changed, case.window)
+                noise, light = photo_signals(changed)
+                for name, model in models.items():
+                    values = window_ncc(noise, light * model.fingerprint.values, case.window)
+                    windows = probabilities(values, features, model.predictors[case])
+                    map_ = spread(windows, mask.shape, case.window)
+                    judged.located.setdefault(case, {})[name, photo] = rate(map_, mask)
+                    if number == 0 and picture == first:
+                        judged.maps[name, photo] = map_
     return judged
 
 
@@ -330,11 +333,3 @@ def _r2(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> flo
 def _baseline(case: Case, pixels: int) -> float:
     share = case.flip**2 / pixels
     return 2 * share / (1 + share)
-
-
-def _named(picture: Numbered, function: Callable[..., Any], *arguments: Any) -> Any:
-    """``function(*arguments)``, whose errors name the picture."""
-    try:
-        return function(*arguments)
-    except ImageError as error:
-        raise ImageError(f"{picture[1]}: {error}") from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dcncodec.errors import ImageError, UsageError
+from dcncodec.errors import ImageError, UsageError, about
 from dcncodec.forensics.judge import Floats, Judge, Pixels, read_photo
 from dcncodec.forensics.trace.forging import LIST_FILE
 from dcncodec.forensics.trace.scores import Mask, auc, best_f1, f1
@@ -100,13 +100,13 @@ def pairs(photos: Path, masks: Path) -> list[Pair]:
     """
     for folder in (photos, masks):
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder")
+            raise UsageError("no such folder", folder)
     by_name = {file.stem: file for file in images_in(masks)}
     kinds = _kinds(masks.parent / LIST_FILE)
     found = []
     for file in photos_in(photos):
         if file.stem not in by_name:
-            raise UsageError(f"{file}: has no mask of that name in {masks}")
+            raise UsageError(f"has no mask of that name in {masks}", file)
         found.append(Pair(file, by_name[file.stem], kinds.get(file.stem, ALL)))
     return found
 
@@ -118,10 +118,10 @@ def photos_in(folder: Path) -> list[Path]:
         UsageError: there is no such folder, or it holds none.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError("no such folder", folder)
     files = sorted({*images_in(folder), *files_in(folder, {DCN})})
     if not files:
-        raise UsageError(f"{folder}: holds no photos")
+        raise UsageError("holds no photos", folder)
     return files
 
 
@@ -183,10 +183,8 @@ def evaluate(
 
 
 def _judged(judge: Judge, pixels: Pixels, file: Path) -> Floats:
-    try:
+    with about(file):
         return judge.judge(pixels).manipulated(*pixels.shape[:2])
-    except ImageError as error:
-        raise ImageError(f"{file}: {error}") from None
 
 
 def _read(file: Path) -> Pixels:
@@ -197,9 +195,9 @@ def _mask(pair: Pair, pixels: Pixels) -> Mask:
     mask: Mask = _read(pair.mask)[..., 0] > 127
     if mask.shape != pixels.shape[:2]:
         sizes = (f"{width} x {height}" for height, width in (mask.shape, pixels.shape[:2]))
-        raise ImageError(f"{pair.mask}: {' pixels, its photo '.join(sizes)}")
+        raise ImageError(" pixels, its photo ".join(sizes), pair.mask)
     if mask.all() or not mask.any():
-        raise ImageError(f"{pair.mask}: marks all of its photo, or nothing")
+        raise ImageError("marks all of its photo, or nothing", pair.mask)
     return mask
 
 
@@ -211,4 +209,4 @@ def _kinds(path: Path) -> dict[str, str]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {Path(row["photo"]).stem: str(row["kind"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: no list of forgeries; remove it") from None
+        raise UsageError("no list of forgeries; remove it", path) from None

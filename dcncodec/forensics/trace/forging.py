@@ -56,11 +56,11 @@ def forge_folder(
     """
     files = sources(photos, limit)
     if output.resolve() == photos.resolve():
-        raise UsageError(f"{output}: is the folder of the photos; name another one")
+        raise UsageError("is the folder of the photos; name another one", output)
     if SPLICE in kinds and len(files) < 2:
-        raise UsageError(f"{photos}: holds one photo; a splice needs another one")
+        raise UsageError("holds one photo; a splice needs another one", photos)
     if not overwrite and (output / LIST_FILE).exists():
-        raise OutputError(f"{output}: holds forgeries already; use --force, or name another folder")
+        raise OutputError("holds forgeries already; use --force, or name another folder", output)
     opencv()
     denoise_wavelet()
     make_folder(output / MASKS)
@@ -87,10 +87,10 @@ def sources(photos: Path, limit: int | None) -> list[Path]:
         UsageError: there is no such folder, or it holds none.
     """
     if not photos.is_dir():
-        raise UsageError(f"{photos}: no such folder")
+        raise UsageError("no such folder", photos)
     files = images_in(photos)[:limit]
     if not files:
-        raise UsageError(f"{photos}: holds no photos")
+        raise UsageError("holds no photos", photos)
     return files
 
 
@@ -114,7 +114,7 @@ def _read(file: Path) -> Pixels:
     pixels = read_image(file).pixels
     height, width = pixels.shape[:2]
     if min(height, width) < SMALLEST:
-        raise ImageError(f"{file}: {width} x {height} pixels; {SMALLEST} are needed either way")
+        raise ImageError(f"{width} x {height} pixels; {SMALLEST} are needed either way", file)
     return pixels
 
 

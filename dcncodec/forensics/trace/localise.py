@@ -128,8 +128,9 @@ class Localiser:
     ) -> None:
         if folder.card["stage"] == FEATURES:
             raise ModelError(
-                f"{folder.path}: was trained up to the stage {FEATURES}, which gives no map; go "
-                "on with 'dcn train trace --stage anomaly'"
+                f"was trained up to the stage {FEATURES}, which gives no map; go "
+                "on with 'dcn train trace --stage anomaly'",
+                folder.path,
             )
         self.folder, self.device, self.precision = folder, device, precision
         network = load_trace(folder).to(device)

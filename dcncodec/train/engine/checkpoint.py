@@ -168,11 +168,11 @@ def _read(
             names = file.keys() if tensors else ()
             content = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
-        raise TrainingError(f"{path}: there is no checkpoint; train first") from None
+        raise TrainingError("there is no checkpoint; train first", path) from None
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from None
     if metadata.get("format") != recipe.CHECKPOINT:
-        raise TrainingError(f"{path}: {_other_format(metadata.get('format'), recipe)}")
+        raise TrainingError(_other_format(metadata.get("format"), recipe), path)
     try:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in content.values()):
             raise ValueError("weights that are not finite")
@@ -210,7 +210,7 @@ def _check(header: Header) -> None:
 
 def _damaged(path: Path, error: Exception) -> TrainingError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return TrainingError(f"{path}: damaged checkpoint ({reason}); remove it to start anew")
+    return TrainingError(f"damaged checkpoint ({reason}); remove it to start anew", path)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -219,11 +219,11 @@ def _files(source: Path) -> Iterator[tuple[str, bytes | DcnError]]:
                     assert content is not None
                     yield f"{source}:{member.name}", content.read()
     except FileNotFoundError:
-        raise TrainingError(f"{source}: no such folder or tar shard") from None
+        raise TrainingError("no such folder or tar shard", source) from None
     except tarfile.TarError:
-        raise TrainingError(f"{source}: not a folder or whole tar shard of images") from None
+        raise TrainingError("not a folder or whole tar shard of images", source) from None
     except OSError as error:
-        raise TrainingError(f"{source}: cannot be read ({error.strerror})") from None
+        raise TrainingError(f"cannot be read ({error.strerror})", source) from None
 
 
 def _content(path: Path) -> bytes | DcnError:

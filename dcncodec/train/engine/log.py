@@ -54,7 +54,7 @@ class Log:
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(figures)
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot write the log ({error.strerror})") from None
+            raise OutputError(f"cannot write the log ({error.strerror})", self.path) from None
 
 
 def read_log(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, float]]:
@@ -74,7 +74,7 @@ def read_log(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, flo
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{path}: damaged log ({error}); remove it") from None
+        raise TrainingError(f"damaged log ({error}); remove it", path) from None
     return rows
 
 

@@ -156,7 +156,7 @@ def load_frames(
     described = []
     for source, files in folders:
         if not files:
-            raise TrainingError(f"{source}: holds no RAW files, unlike the other sources")
+            raise TrainingError("holds no RAW files, unlike the other sources", source)
         read = _map(_frame, files)
         tell_unread([error for error in read if isinstance(error, DcnError)], source, notify)
         frames = [

@@ -149,8 +149,9 @@ class Run(ABC):
         lowest, highest = largest([-step, step], self.device)
         if lowest != -highest:
             raise TrainingError(
-                f"{folder}: the processes see different checkpoints; --out must be a folder that "
-                "all machines share"
+                "the processes see different checkpoints; --out must be a folder that "
+                "all machines share",
+                folder,
             )
         self.log = Log(folder / LOG_FILE, step, self.COLUMNS) if self.rank == 0 else None
         self.epoch_steps = max(1.0, images / self.recipe.batch)

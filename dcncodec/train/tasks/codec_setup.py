@@ -102,13 +102,15 @@ def choose(settings: Settings, header: Header | None) -> tuple[Recipe, int, Budg
         channels = settings.latent_channels or header.latent_channels
         if channels != header.latent_channels:
             raise TrainingError(
-                f"{checkpoint}: has {header.latent_channels} latent channels, not {channels}; "
-                "choose another --out or the same --channels"
+                f"has {header.latent_channels} latent channels, not {channels}; "
+                "choose another --out or the same --channels",
+                checkpoint,
             )
         if recipe.muon != header.recipe.muon:
             raise TrainingError(
-                f"{checkpoint}: was trained with the optimiser of another preset; choose another "
-                "--out or the same --preset"
+                "was trained with the optimiser of another preset; choose another "
+                "--out or the same --preset",
+                checkpoint,
             )
     return recipe, channels, settings.budget(recipe)
 
@@ -138,7 +140,7 @@ def start_from(codec: DCN, name_or_path: str) -> str:
         elif name == SYNTHESIS_START and channels < own_channels:
             taken[name] = torch.cat([tensor.float(), 0 * own[name][:, channels:]], dim=1)
     if not taken:
-        raise ModelError(f"{folder.path}: no tensor fits this network; start without --init")
+        raise ModelError("no tensor fits this network; start without --init", folder.path)
     codec.load_state_dict(own | taken)
     left = len(own) - len(taken)
     first = f" (its {channels} latent channels come first)" if channels < own_channels else ""

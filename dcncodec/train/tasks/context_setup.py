@@ -202,8 +202,9 @@ def codec_of(settings: ContextSettings, header: Header | None) -> ModelFolder:
     folder = find_model(settings.model)
     if folder.sha256 != before["sha256"]:
         raise TrainingError(
-            f"{settings.folder / FILE}: codes the latents of {before['name']}, not of this "
-            f"{folder.name}; choose another --out or the same --model"
+            f"codes the latents of {before['name']}, not of this "
+            f"{folder.name}; choose another --out or the same --model",
+            settings.folder / FILE,
         )
     return folder
 
@@ -222,8 +223,9 @@ def choose(settings: ContextSettings, header: Header | None) -> tuple[ContextRec
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {STRIDE}")
     if header is not None and recipe.hidden != before:
         raise TrainingError(
-            f"{settings.folder / FILE}: has {before} hidden units, not {recipe.hidden}; choose "
-            "another --out or leave it as it was"
+            f"has {before} hidden units, not {recipe.hidden}; choose "
+            "another --out or leave it as it was",
+            settings.folder / FILE,
         )
     return recipe, settings.budget(recipe)
 

@@ -219,9 +219,10 @@ def weight_folders(
         before = header.origins[family]
         if before["sha256"] != folder.sha256:
             raise TrainingError(
-                f"{settings.folder / FILE}: began with {before['name']} "
+                f"began with {before['name']} "
                 f"({before['sha256'][:16]}), not {folder.path} ({folder.sha256[:16]}); choose "
-                "another --out or the same weight folder"
+                "another --out or the same weight folder",
+                settings.folder / FILE,
             )
     return found
 
@@ -328,8 +329,8 @@ def choose(
         for name in FIXED:
             if getattr(recipe, name) != getattr(header.recipe, name):
                 raise TrainingError(
-                    f"{settings.folder / FILE}: was trained with another {name}; choose another "
-                    "--out or the same options"
+                    f"was trained with another {name}; choose another --out or the same options",
+                    settings.folder / FILE,
                 )
     return recipe, settings.budget(recipe)
 

@@ -112,8 +112,9 @@ def choose(settings: NipSettings, header: Header | None) -> tuple[NipRecipe, Bud
         assert isinstance(header.recipe, NipRecipe)
         if recipe.network != header.recipe.network:
             raise TrainingError(
-                f"{settings.folder / FILE}: trains {header.recipe.network}, not "
-                f"{recipe.network}; choose another --out or the same --network"
+                f"trains {header.recipe.network}, not "
+                f"{recipe.network}; choose another --out or the same --network",
+                settings.folder / FILE,
             )
     return recipe, settings.budget(recipe)
 

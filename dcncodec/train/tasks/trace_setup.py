@@ -142,14 +142,14 @@ def choose(
             was, is_now = getattr(header.recipe, name), getattr(recipe, name)
             if was != is_now:
                 raise TrainingError(
-                    f"{settings.folder / FILE}: trains {name} {was}, not {is_now}; choose another "
-                    f"--out or the same --{name}"
+                    f"trains {name} {was}, not {is_now}; choose another --out or the same --{name}",
+                    settings.folder / FILE,
                 )
     if start is not None:
         for name in NETWORK:
             has = start.card["architecture"][name]
             if has != getattr(recipe, name):
-                raise ModelError(f"{start.path}: has {name} {has}; add --{name} {has}")
+                raise ModelError(f"has {name} {has}; add --{name} {has}", start.path)
     if header is None and start is None and recipe.stage != FEATURES:
         raise UsageError(
             f"--stage {recipe.stage} goes on with what an earlier stage has exported: give --init"

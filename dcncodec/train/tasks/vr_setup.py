@@ -224,8 +224,9 @@ def choose(settings: VRSettings, header: Header | None) -> tuple[VRRecipe, Budge
             was, wanted = getattr(before, name), getattr(recipe, name)
             if was != wanted:
                 raise TrainingError(
-                    f"{settings.folder / FILE}: its network has {name} {was}, not {wanted}; "
-                    "choose another --out or leave it as it was"
+                    f"its network has {name} {was}, not {wanted}; "
+                    "choose another --out or leave it as it was",
+                    settings.folder / FILE,
                 )
     return recipe, replace(settings.budget(recipe), since=_since(recipe))
 
