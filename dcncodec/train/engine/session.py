@@ -158,7 +158,10 @@ def _run(
     _make_deterministic(device)
     with process_group(device):
         first = rank_and_world()[0] == 0
-        run, budget = prepare(settings, device, notify if first else _silent)
+        notify = notify if first else _silent
+        run, budget = prepare(settings, device, notify)
+        if run.progress.step:
+            notify(f"resuming {settings.folder / FILE} at step {run.progress.step:,}")
         with stopped_by_signals(run) as caught:
             finished = run.run(budget, report)
         if first:

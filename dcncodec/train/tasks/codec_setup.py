@@ -64,7 +64,6 @@ def prepare(settings: Settings, device: torch.device, notify: Notify) -> tuple[T
     init = ""
     if header is not None:
         init = header.init
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     elif settings.init is not None:
         init = find_model(settings.init).name
         notify(start_from(codec, settings.init))

@@ -115,8 +115,6 @@ def prepare(
     model = ContextModel(folder.geometry.channels, recipe.hidden, knots)
     if header is None:
         start(model, latents.training)
-    else:
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     trainer = ContextTrainer(
         model.to(device),
         recipe,

@@ -111,8 +111,6 @@ def prepare(
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     make_folder(settings.folder)
     torch.manual_seed(seed)
-    if header is not None:
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")

@@ -77,7 +77,6 @@ def prepare(
         pipeline = make_nip(recipe.network, torch.tensor(data.to_srgb).float())
     if header is not None:
         init = header.init
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     trainer = NipTrainer(
         pipeline.to(device),
         replace(recipe, to_srgb=tuple(map(tuple, data.to_srgb.round(6).tolist()))),

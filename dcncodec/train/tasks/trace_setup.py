@@ -94,8 +94,6 @@ def prepare(
         trace.decision.load_state_dict(trained.decision.state_dict())
         if start.card["stage"] != FEATURES:
             trace.anomaly.load_state_dict(trained.anomaly.state_dict())
-    if header is not None:
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
     loaders = settings.loaders
     if loaders is None:
         loaders = len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0

@@ -139,9 +139,7 @@ def prepare(settings: VRSettings, device: torch.device, notify: Notify) -> tuple
     data = load_images(settings.sources, recipe.patch)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
-    if header is not None:
-        notify(f"resuming {settings.folder / FILE} at step {header.progress.step:,}")
-    elif start is None:
+    if header is None and start is None:
         patches = klt_patches(data.training, seed)
         network.start_from_klt(patches, (recipe.lambda_low, recipe.lambda_high))
     trainer = VRTrainer(
