@@ -5,6 +5,7 @@ from cffi import FFI
 FOLDER = "csrc/context"
 SOURCES = [
     "context_model.c",
+    "context_check.c",
     "context_job.c",
     "context_code.c",
     "context_quantise.c",
@@ -78,7 +79,15 @@ ffibuilder.set_source(
     include_dirs=[FOLDER],
     depends=[
         f"{FOLDER}/{name}.h"
-        for name in ("context", "context_common", "context_job", "context_row", "context_vectors")
+        for name in (
+            "context",
+            "context_common",
+            "context_job",
+            "context_model",
+            "context_read",
+            "context_row",
+            "context_vectors",
+        )
     ],
     libraries=["m"],
     extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
