@@ -103,6 +103,7 @@ class Reader:
         self.header, head = _head(self.data)
         check_pixels(self.header.width, self.header.height, max_pixels)
         self._channels = 0
+        self._exact_pixels: dict[int, int] = {}
         self.sections: list[Section] = []
         self._known: dict[int, Section] = {}
         self._block_sections: list[Section] = []
@@ -357,15 +358,18 @@ class Reader:
             return unpack_area(area, Tiling.of(self.header, number, area[0]))
 
     def exact_pixels(self, number: int) -> int:
-        """How many pixels of a block are exact; little is expanded for it.
+        """How many pixels of a block are exact; little is expanded for it, and once only.
 
         Raises:
             FormatError: they are damaged.
         """
         if not (area := self._area(number)):
             return 0
-        with _in_block(number):
-            return exact_pixels(area, Tiling.of(self.header, number, area[0]))
+        if number not in self._exact_pixels:
+            with _in_block(number):
+                tiling = Tiling.of(self.header, number, area[0])
+                self._exact_pixels[number] = exact_pixels(area, tiling)
+        return self._exact_pixels[number]
 
     def _area(self, number: int) -> memoryview:
         return memoryview(b"" if self.palette is None else self.palette.areas[number])

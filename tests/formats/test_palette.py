@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dcncodec.errors import FormatError, MissingLibraryError
-from dcncodec.formats import bitstream, container, inspect, packed
+from dcncodec.formats import bitstream, container, inspect, packed, reader
 from dcncodec.formats.container import Container, Header
 from dcncodec.formats.packed import MAX_WINDOW
 from dcncodec.formats.palette import (
@@ -122,6 +122,17 @@ def test_only_the_areas_that_are_asked_for_are_expanded(
         file.exact(1)
     with pytest.raises(FormatError, match="block 1: "):
         file.verify()
+
+
+def test_a_map_is_expanded_once(head: Header, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiling = Tiling.of(head, 0, 8)
+    colours = np.zeros((tiling.height, tiling.width), np.uint32)
+    area = pack_area(colours, np.ones(tiling.shape, bool), tiling)
+    file = container.read(file_of(head, [area, *[b""] * (head.block_count - 1)]))
+    assert file.exact_pixels(0) == tiling.height * tiling.width
+    monkeypatch.setattr(reader, "exact_pixels", None)
+    assert file.exact_pixels(0) == tiling.height * tiling.width
+    assert file.exact_pixels(1) == 0
 
 
 def test_areas_for_another_number_of_blocks(head: Header) -> None:
