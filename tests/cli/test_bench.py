@@ -7,39 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import Runner, one_line
 from PIL import Image
 from skimage import data
 
 from dcncodec.bench import codecs, datasets
-from dcncodec.cli.main import main
-
-
-class Result:
-    """Exit code and output of one command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-class Runner:
-    """Runs ``main`` in this process, with a cache of its own."""
-
-    def __init__(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        self.folder, self.monkeypatch, self.capfd = folder, monkeypatch, capfd
-
-    def __call__(self, *arguments: object) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["dcn", "bench", *map(str, arguments)])
-        self.monkeypatch.chdir(self.folder)
-        self.capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = self.capfd.readouterr()
-        return Result(code, out, err)
 
 
 @pytest.fixture
@@ -48,7 +20,8 @@ def bench(
 ) -> Runner:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(datasets.DATA_VARIABLE, raising=False)
-    return Runner(tmp_path, monkeypatch, capfd)
+    monkeypatch.chdir(tmp_path)
+    return Runner(monkeypatch, capfd, "bench")
 
 
 @pytest.fixture
@@ -60,22 +33,13 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def one_line(result: Result, *words: str, code: int) -> None:
-    """The command failed with one line on standard error that holds all words."""
-    assert result.code == code
-    (line,) = result.err.strip().splitlines()
-    assert line.startswith("dcn: ")
-    for word in words:
-        assert word in line
-
-
 def test_a_run_and_its_outputs(bench: Runner, photos: Path, tiny_model: Path) -> None:
     options = ("--dataset", photos, "-c", tiny_model, "-c", "jpeg", "--workers", 1)
     first = bench(*options, "-o", "one")
     assert first.code == 0, first.err
     for words in ("BD-rate against JPEG 4:4:4", "tiny", "Speed as a multiple", "one/report.html"):
         assert words in first.out
-    folder = bench.folder / "one"
+    folder = Path("one")
     assert {"results.json", "points.csv", "speed.csv", "report.html", "plots"} == {
         path.name for path in folder.iterdir()
     }
@@ -87,7 +51,7 @@ def test_a_run_and_its_outputs(bench: Runner, photos: Path, tiny_model: Path) ->
     assert second.code == 0
     # Everything comes from the cache.
     assert second.err.splitlines() == ["measured 22 of 22"]
-    again = json.loads((bench.folder / "two/results.json").read_text())
+    again = json.loads(Path("two/results.json").read_text())
     assert again["points"] == content["points"]
     same = bench("compare", "one", "two/results.json")
     assert same.code == 0
@@ -106,7 +70,7 @@ def test_skipped_codecs_and_images_give_exit_code_1(
     assert "dcncodec[bench]" in result.err
     assert "dcn: skipped bad: " in result.err
     assert result.err.strip().endswith("dcn: 2 skipped")
-    assert (bench.folder / "out/bench/report.html").exists()
+    assert Path("out/bench/report.html").exists()
 
 
 def test_nothing_measured(bench: Runner, tmp_path: Path) -> None:
@@ -116,7 +80,7 @@ def test_nothing_measured(bench: Runner, tmp_path: Path) -> None:
     result = bench("--dataset", folder, "-c", "jpeg")
     assert result.code == 1
     assert result.err.strip().endswith("dcn: nothing was measured")
-    assert not (bench.folder / "out").exists()
+    assert not Path("out").exists()
 
 
 def test_wrong_requests_are_one_line(bench: Runner, photos: Path) -> None:
@@ -146,7 +110,7 @@ def test_speed(bench: Runner, photos: Path, tiny_model: Path) -> None:
     assert result.code == 0, result.err
     for words in ("1 threads at most", "tiny", "Parts of dcn's time", "entropy / networks"):
         assert words in result.out
-    content = json.loads((bench.folder / "out/bench-speed/results.json").read_text())
+    content = json.loads(Path("out/bench-speed/results.json").read_text())
     assert [row["codec"] for row in content["speed"]] == ["tiny", "jpeg"]
 
 
@@ -166,7 +130,7 @@ def test_figures(bench: Runner, photos: Path, tiny_model: Path) -> None:
     result = bench("figure6", *options, "--crop", 128, "--image", "b")
     assert result.code == 0, result.err
     assert "same SSIM" in result.out
-    names = {path.name for path in (bench.folder / "out/figures").iterdir()}
+    names = {path.name for path in Path("out/figures").iterdir()}
     assert names == {"figure5.svg", "figure5.png", "figure6.svg", "figure6.png"}
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from commands import Runner
 from PIL import Image
 from skimage import data as samples
+from torch_threads import one_torch_thread
 
 from dcncodec.cli.main import main
 from dcncodec.train.tasks import nip
@@ -25,23 +26,17 @@ Dcn = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dcn:
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Dcn]:
     """Run ``dcn`` in this process; exit code and standard error."""
     monkeypatch.setattr(nip, "VALIDATION_PARTS", 2)
+    runner = Runner(monkeypatch, capfd)
 
     def run(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["dcn", *map(str, arguments)])
-        threads = torch.get_num_threads()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            torch.set_num_threads(threads)
-        return code, capsys.readouterr().err
+        result = runner(*arguments)
+        return result.code, result.err
 
-    return run
+    with one_torch_thread():
+        yield run
 
 
 @pytest.fixture

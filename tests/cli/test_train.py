@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import Runner
 from PIL import Image
 from safetensors.torch import load_file
+from torch_threads import one_torch_thread
 
-from dcncodec.cli.main import main
 from dcncodec.train.engine.log import read_log
 
 QUICK = ["--patch", "16", "--batch", "2", "--threads", "1", "--device", "cpu"]
@@ -49,22 +50,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def dcn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Dcn]:
+def dcn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Dcn]:
     """Run ``dcn train`` in this process; gives the exit code and standard error."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    runner = Runner(monkeypatch, capfd, "train")
 
     def run(*arguments: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["dcn", "train", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, capsys.readouterr().err
+        result = runner(*arguments)
+        return result.code, result.err
 
-    yield run
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        yield run
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from commands import Runner
 from PIL import Image
 from safetensors.torch import save
 from skimage import data
+from torch_threads import one_torch_thread
 
 from dcncodec.camera.acquisition import MEAN_CAMERA, acquire
-from dcncodec.cli.main import main
 from dcncodec.errors import ModelError
 from dcncodec.forensics.evaluate import evaluate
 from dcncodec.forensics.folder import open_forensic
@@ -48,26 +47,19 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dcn(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path
-) -> Dcn:
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny_model: Path
+) -> Iterator[Dcn]:
     """Run ``dcn train forensic`` in this process; exit code and standard error."""
     monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
     monkeypatch.setenv("DCN_MODELS", str(tiny_model.parent))
+    runner = Runner(monkeypatch, capfd, "train", "forensic")
 
     def run(*arguments: str | Path) -> tuple[int, str]:
-        words = ["dcn", "train", "forensic", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
-        threads = torch.get_num_threads()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            torch.set_num_threads(threads)
-        return code, capsys.readouterr().err
+        result = runner(*arguments)
+        return result.code, result.err
 
-    return run
+    with one_torch_thread():
+        yield run
 
 
 def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

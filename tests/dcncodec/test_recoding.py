@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from itertools import product
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from context_samples import context_file, put_context, random_latents
+from context_samples import context_file, install_with_context, put_context, random_latents
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from skimage import data as samples
@@ -42,12 +41,7 @@ XMP = (
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
-    """An installed model with a context model."""
-    copy = tmp_path / "models" / "tiny"
-    shutil.copytree(tiny_model, copy)
-    put_context(copy, context_file(1))
-    monkeypatch.setenv("DCN_MODELS", str(copy.parent))
-    return find_model("tiny")
+    return install_with_context(tiny_model, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -65,11 +65,6 @@ def cost(codec: Codec, data: bytes, original: Picture) -> float:
     return 8 * len(data) + weight * float(error)
 
 
-@pytest.fixture(scope="module")
-def codec(rated: Path) -> Codec:
-    return Codec(rated, device="cpu", precision="fp32")
-
-
 ALPHA = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8)
 DRAWINGS = {
     "whole": Picture(drawing(128, 192)),

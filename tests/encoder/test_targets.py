@@ -26,11 +26,6 @@ Array = NDArray[np.uint8]
 PHOTO: Array = np.ascontiguousarray(samples.astronaut()[:200, 150:381])
 
 
-@pytest.fixture(scope="module")
-def codec(rated: Path) -> Codec:
-    return Codec(rated, device="cpu", precision="fp32")
-
-
 def described() -> Picture:
     """With alpha and metadata that take more bytes than the pixels."""
     alpha = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dcncodec.formats.context import ContextModel
+from dcncodec.models.card import ModelFolder
+from dcncodec.models.registry import find_model
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -147,3 +151,14 @@ def float_weights(
         "linear_neighbours.weight": normal(channels, inputs, of=0.15 / inputs**0.5),
         "linear_before.weight": normal(channels, channels, of=0.15 / channels**0.5),
     }
+
+
+def install_with_context(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ModelFolder:
+    """A copy of a model, with a context model, that is found by its name."""
+    copy = tmp_path / "models" / model.name
+    shutil.copytree(model, copy)
+    put_context(copy, context_file(1))
+    monkeypatch.setenv("DCN_MODELS", str(copy.parent))
+    return find_model(model.name)

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+CAMERA = 7
+"""The sensor whose fingerprint tests have."""
+
 
 def gains(number: int, height: int = 192, width: int = 256) -> NDArray[np.float64]:
     """K of a sensor: float (H, W), standard deviation 1.5%."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Runner
-from context_samples import context_file, put_context, random_latents
+from context_samples import context_file, install_with_context, put_context, random_latents
 from skimage import data as samples
 from vr_models import write_vr
 
@@ -31,12 +31,7 @@ LATENTS = random_latents(3, 4, 6, 9).clip(-15, 16)
 
 @pytest.fixture
 def folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
-    """An installed model with a context model."""
-    copy = tmp_path / "models" / "tiny"
-    shutil.copytree(tiny_model, copy)
-    put_context(copy, context_file(1))
-    monkeypatch.setenv("DCN_MODELS", str(copy.parent))
-    return find_model("tiny")
+    return install_with_context(tiny_model, tmp_path, monkeypatch)
 
 
 @pytest.fixture

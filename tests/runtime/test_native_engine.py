@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from alike import MISFITS, PHOTO, check_alike, rewrite, transforms, write_random_vr
+from alike import MISFITS, PHOTO, check_alike, rewrite, transforms
 from safetensors.torch import load_file
 from vr_models import write_vr
 
@@ -39,11 +39,6 @@ def engine_of(folder: ModelFolder, path: Instructions = "auto", bf16: bool = Fal
             raise
         pytest.skip(f"this processor has no {path} with bf16 {bf16}")
     return made
-
-
-@pytest.fixture(scope="module")
-def vr(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return write_random_vr(tmp_path_factory.mktemp("models") / "vr")
 
 
 @pytest.mark.parametrize("folder", list_models(), ids=lambda folder: folder.name)

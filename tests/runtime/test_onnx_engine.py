@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from alike import MISFITS, PHOTO, check_alike, rewrite, write_random_vr
+from alike import MISFITS, PHOTO, check_alike, rewrite
 from safetensors.torch import load_file
+from torch_threads import one_torch_thread
 from vr_models import write_vr
 
 from dcncodec.errors import LimitError, MissingLibraryError, ModelError
@@ -26,15 +27,8 @@ from dcncodec.runtime.windows import Transforms
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def vr(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return write_random_vr(tmp_path_factory.mktemp("models") / "vr")
+    with one_torch_thread():
+        yield
 
 
 def check(folder: ModelFolder, pixels: np.ndarray, rates: tuple[int, ...]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from torch_threads import one_torch_thread
 
 from dcncodec.train.engine.data import Dataset, load_images
 
@@ -16,10 +16,8 @@ from dcncodec.train.engine.data import Dataset, load_images
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """So that sums are made in the same order here and in sub-processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

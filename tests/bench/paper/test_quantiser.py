@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
+from torch_threads import one_torch_thread
 
 from dcncodec.bench.paper import entropy_modes, quantiser, recipes
 from dcncodec.bench.paper.quantiser import (
@@ -32,10 +33,8 @@ BEST = ("student", 25.0, 50.0)
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny work is much slower on the threads of a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from sensor_shots import gains, shot
+from sensor_shots import CAMERA, gains, shot
 
 from dcncodec.errors import ImageError, ModelError
-from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
+from dcncodec.forensics.prnu.fingerprint import Fingerprint
 from dcncodec.forensics.prnu.localise import (
     STRIDE,
     Predictor,
@@ -22,16 +22,8 @@ from dcncodec.forensics.prnu.localise import (
     window_ncc,
 )
 
-K = gains(7)
+K = gains(CAMERA)
 WINDOW = 33
-
-
-@pytest.fixture(scope="module")
-def camera() -> Fingerprint:
-    estimator = Estimator()
-    for seed in range(12):
-        estimator.add(shot(K, seed))
-    return estimator.fingerprint()
 
 
 @pytest.fixture(scope="module")

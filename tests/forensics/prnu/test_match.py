@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sensor_shots import gains, shot
+from sensor_shots import CAMERA, gains, shot
 
 from dcncodec.errors import ImageError
-from dcncodec.forensics.prnu.fingerprint import Estimator, Fingerprint
+from dcncodec.forensics.prnu.fingerprint import Fingerprint
 from dcncodec.forensics.prnu.match import match, match_signals, photo_signals
 
-K = gains(7)
-
-
-@pytest.fixture(scope="module")
-def camera() -> Fingerprint:
-    estimator = Estimator()
-    for seed in range(12):
-        estimator.add(shot(K, seed))
-    return estimator.fingerprint()
+K = gains(CAMERA)
 
 
 def test_own_photos_match_others_do_not(camera: Fingerprint) -> None:

@@ -20,6 +20,7 @@ from dcncodec.train.engine.log import Log, read_log
 from dcncodec.train.engine.presets import RECIPES
 from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import Budget
+from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks.codec import CodecLoss, Trainer, validate
 
 TINY = replace(RECIPES["fast"], batch=2, patch=16, warmup_steps=2)
@@ -46,17 +47,13 @@ def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def ignore(_: dict[str, float]) -> None:
-    pass
-
-
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("recipe", [TINY, PAPER])
 def test_a_resumed_run_ends_with_the_same_weights(
     tmp_path: Path, dataset: Dataset, recipe: Recipe, precision: torch.dtype
 ) -> None:
     whole = trainer(tmp_path / "a", dataset, recipe, precision=precision)
-    assert whole.run(Budget(5), ignore)
+    assert whole.run(Budget(5), unseen)
     part = trainer(tmp_path / "b", dataset, recipe, precision=precision)
     part.progress.step = 0
     original = part._step
@@ -68,11 +65,11 @@ def test_a_resumed_run_ends_with_the_same_weights(
         return figures
 
     part._step = stop_after_two  # type: ignore[method-assign]
-    assert not part.run(Budget(5), ignore)
+    assert not part.run(Budget(5), unseen)
     assert read_header(tmp_path / "b" / "checkpoint.safetensors").progress.step == 2
     rest = trainer(tmp_path / "b", dataset, recipe, precision=precision)
     assert rest.progress.step == 2
-    assert rest.run(Budget(5), ignore)
+    assert rest.run(Budget(5), unseen)
     assert equal(weights(whole), weights(rest))
     assert equal(whole.average, rest.average)
 
@@ -84,7 +81,7 @@ def test_the_seed_decides_everything(tmp_path: Path, dataset: Dataset) -> None:
     ]
     assert not equal(weights(runs[0]), weights(runs[2]))
     for run in runs:
-        run.run(Budget(3), ignore)
+        run.run(Budget(3), unseen)
     assert equal(weights(runs[0]), weights(runs[1]))
     assert not equal(weights(runs[0]), weights(runs[2]))
 
@@ -130,12 +127,12 @@ def test_every_line_of_the_log_has_figures(
 ) -> None:
     monkeypatch.setattr(base, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(base, "VALIDATION_PAUSE", 0.0)
-    trainer(tmp_path, dataset).run(Budget(3), ignore)
+    trainer(tmp_path, dataset).run(Budget(3), unseen)
     rows = read_log(tmp_path / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(row["loss"] > 0 and math.isfinite(row["psnr"]) for row in rows)
     resumed = trainer(tmp_path, dataset)
-    resumed.run(Budget(4), ignore)
+    resumed.run(Budget(4), unseen)
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == [1, 2, 3, 4]
 
 
@@ -164,7 +161,7 @@ def test_validation_takes_a_small_share_of_the_time(
     monkeypatch.setattr(run, "_step", timed_step)
     monkeypatch.setattr(run, "validate", timed_validate)
     monkeypatch.setattr(base, "save_checkpoint", counted_save)
-    run.run(Budget(40), ignore)
+    run.run(Budget(40), unseen)
     # After the first one 18 steps' time must pass.
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == [1, 19, 37, 40]
     assert saves == [*range(1, 41), 40]
@@ -195,7 +192,7 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("culprit", ["loss", "weights"])
 def test_what_is_not_finite_is_not_saved(tmp_path: Path, dataset: Dataset, culprit: str) -> None:
-    trainer(tmp_path, dataset).run(Budget(2), ignore)
+    trainer(tmp_path, dataset).run(Budget(2), unseen)
     checkpoint = tmp_path / "checkpoint.safetensors"
     good = checkpoint.read_bytes()
     run = trainer(tmp_path, dataset)
@@ -211,16 +208,16 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, dataset: Dataset, culpr
 
     run._step = poison  # type: ignore[method-assign]
     with pytest.raises(TrainingError, match=r"no longer finite .*checkpoint\.safetensors"):
-        run.run(Budget(3), ignore)
+        run.run(Budget(3), unseen)
     assert checkpoint.read_bytes() == good
 
 
 def test_a_spent_budget_trains_no_more(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path, dataset)
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     before = weights(run)
     again = trainer(tmp_path, dataset)
-    assert again.run(Budget(2), ignore)
+    assert again.run(Budget(2), unseen)
     assert equal(weights(again), before)
     assert len(read_log(tmp_path / "log.csv")) == 1
 
@@ -233,7 +230,7 @@ def test_budgets() -> None:
 
 def test_without_average_the_last_weights_count(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path, dataset, PAPER)
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     average, header = read_average(tmp_path / "checkpoint.safetensors")
     assert equal(average, weights(run))
     assert header.sources == dataset.sources

@@ -27,6 +27,7 @@ from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.raw_data import RawDataset, load_frames
 from dcncodec.train.engine.recipes import ForensicRecipe, Recipe
 from dcncodec.train.engine.run import Budget
+from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
@@ -66,10 +67,6 @@ def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> Fore
     else:
         recipe = with_gauges(ForensicTrainer, codec, recipe, data.training)
     return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS)
-
-
-def ignore(_: dict[str, float]) -> None:
-    pass
 
 
 def test_the_loss(dataset: Dataset) -> None:
@@ -132,7 +129,7 @@ def test_the_encoder_rests_at_first(tmp_path: Path, dataset: Dataset) -> None:
         steps.append(moved())
 
     run.finish_step = finish_step  # type: ignore[method-assign]
-    run.run(Budget(4), ignore)
+    run.run(Budget(4), unseen)
     assert steps == [[False, True], [False, True], [True, True], [True, True]]
 
 
@@ -142,7 +139,7 @@ def test_gauges_are_installed_once(tmp_path: Path, dataset: Dataset) -> None:
     assert install_gauges(plain.objective.channel.codec, photos) is not None
     run = trainer(tmp_path / "b", dataset)
     assert install_gauges(run.objective.channel.codec, photos) is None
-    run.run(Budget(1), ignore)
+    run.run(Budget(1), unseen)
     weights = {k: v.clone() for k, v in run.trained.state_dict().items()}
     resumed = trainer(tmp_path / "b", dataset)
     assert all(torch.equal(weights[k], v) for k, v in resumed.trained.state_dict().items())
@@ -172,7 +169,7 @@ def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
         run = trainer(tmp_path / str(moves), dataset, recipe)
         codec, fan = run.objective.channel.codec, run.fan
         before = [t.detach().clone() for t in (*codec.parameters(), *fan.parameters())]
-        run.run(Budget(2), ignore)
+        run.run(Budget(2), unseen)
         after = [*codec.parameters(), *fan.parameters()]
         count = len(list(codec.parameters()))
         changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
@@ -182,7 +179,7 @@ def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
 
 def test_filters_stay_residuals(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path / "run", dataset)
-    run.run(Budget(3), ignore)
+    run.run(Budget(3), unseen)
     for weights in (run.fan.state_dict(), {k[4:]: v for k, v in run.average.items()}):
         kernel = weights["residual.weight"].view(3, 3, 25)
         assert torch.allclose(kernel.sum((1, 2)), torch.zeros(3), atol=1e-4)
@@ -191,7 +188,7 @@ def test_filters_stay_residuals(tmp_path: Path, dataset: Dataset) -> None:
 
 def check_resume(folder: Path, make: Callable[[Path], ForensicTrainer]) -> None:
     """A run that is stopped halfway and resumed ends with the weights of one that is not."""
-    make(folder / "whole").run(Budget(4), ignore)
+    make(folder / "whole").run(Budget(4), unseen)
     parts = make(folder / "parts")
 
     def stop(figures: dict[str, float]) -> None:
@@ -201,7 +198,7 @@ def check_resume(folder: Path, make: Callable[[Path], ForensicTrainer]) -> None:
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setattr("dcncodec.train.engine.run.REPORT_SECONDS", 0.0)
         assert not parts.run(Budget(4), stop)
-    assert make(folder / "parts").run(Budget(4), ignore)
+    assert make(folder / "parts").run(Budget(4), unseen)
     weights = [load_file(folder / name / FILE) for name in ("whole", "parts")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
@@ -212,7 +209,7 @@ def test_resume_gives_the_same_weights(tmp_path: Path, dataset: Dataset) -> None
 
 
 def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
-    trainer(tmp_path / "run", dataset).run(Budget(2), ignore)
+    trainer(tmp_path / "run", dataset).run(Budget(2), unseen)
     rows = read_log(tmp_path / "run" / "log.csv", ForensicTrainer.COLUMNS)
     assert [row["step"] for row in rows] == [2]
     assert 0 <= rows[0]["validation_accuracy"] <= 1
@@ -228,7 +225,7 @@ def test_log_and_checkpoint(tmp_path: Path, dataset: Dataset) -> None:
 def test_other_channels(tmp_path: Path, dataset: Dataset) -> None:
     for channel in ("none", "jpeg:50"):
         run = trainer(tmp_path / channel.replace(":", ""), dataset, replace(TINY, channel=channel))
-        run.run(Budget(1), ignore)
+        run.run(Budget(1), unseen)
         assert set(run.average) == {f"fan.{name}" for name in run.fan.state_dict()}
 
 
@@ -310,7 +307,7 @@ def test_which_of_codec_and_pipeline_learn(tmp_path: Path, frames: RawDataset) -
         run = camera(folder, frames, recipe)
         parts = {"dcn": run.objective.channel.codec, "nip": run.objective.nip}
         before = {n: [p.detach().clone() for p in m.parameters()] for n, m in parts.items()}
-        run.run(Budget(2), ignore)
+        run.run(Budget(2), unseen)
         for name, module in parts.items():
             pairs = zip(module.parameters(), before[name], strict=True)
             assert any(not torch.equal(a, b) for a, b in pairs) == (name in trainable)

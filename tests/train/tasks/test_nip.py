@@ -23,6 +23,7 @@ from dcncodec.train.engine.presets import NIP_RECIPES
 from dcncodec.train.engine.raw_data import RawDataset, RawSet, load_frames
 from dcncodec.train.engine.recipes import NipRecipe
 from dcncodec.train.engine.run import Budget
+from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import nip
 from dcncodec.train.tasks.nip import NipLoss, NipTrainer, validate
 from dcncodec.train.tasks.nip_setup import export_nip
@@ -50,10 +51,6 @@ def trainer(folder: Path, data: RawDataset, network: str = "dnet") -> NipTrainer
     pipeline = DNet(matrix) if network == "dnet" else INet(matrix)
     recipe = replace(TINY, network=network)
     return NipTrainer(pipeline, recipe, data, folder, 5, torch.float32)
-
-
-def ignore(_: dict[str, float]) -> None:
-    pass
 
 
 def test_simulated_frames(frames: RawDataset) -> None:
@@ -110,7 +107,7 @@ def test_the_loss_is_the_mean_squared_error(frames: RawDataset) -> None:
 def test_training_improves(tmp_path: Path, frames: RawDataset) -> None:
     run = trainer(tmp_path / "run", frames, "inet")
     before = validate(run.objective, frames.training)["validation_psnr"]
-    run.run(Budget(40), ignore)
+    run.run(Budget(40), unseen)
     assert validate(run.objective, frames.training)["validation_psnr"] > before + 0.5
 
 
@@ -126,7 +123,7 @@ def test_validation_leaves_batch_statistics_alone(tmp_path: Path, frames: RawDat
 
 def test_resume_gives_the_same_weights(tmp_path: Path, frames: RawDataset) -> None:
     """Batch normalisation's running statistics included."""
-    trainer(tmp_path / "whole", frames).run(Budget(4), ignore)
+    trainer(tmp_path / "whole", frames).run(Budget(4), unseen)
     parts = trainer(tmp_path / "parts", frames)
 
     def stop(figures: dict[str, float]) -> None:
@@ -136,7 +133,7 @@ def test_resume_gives_the_same_weights(tmp_path: Path, frames: RawDataset) -> No
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setattr("dcncodec.train.engine.run.REPORT_SECONDS", 0.0)
         assert not parts.run(Budget(4), stop)
-    assert trainer(tmp_path / "parts", frames).run(Budget(4), ignore)
+    assert trainer(tmp_path / "parts", frames).run(Budget(4), unseen)
     weights = [load_file(tmp_path / name / FILE) for name in ("whole", "parts")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
@@ -145,7 +142,7 @@ def test_resume_gives_the_same_weights(tmp_path: Path, frames: RawDataset) -> No
 @pytest.mark.parametrize("network", ["inet", "dnet"])
 def test_export(tmp_path: Path, frames: RawDataset, network: str) -> None:
     run = trainer(tmp_path / "run", frames, network)
-    run.run(Budget(3), ignore)
+    run.run(Budget(3), unseen)
     export_nip(tmp_path / "run", tmp_path / f"my-{network}")
     folder = open_folder(tmp_path / f"my-{network}", Role.PIPELINE)
     assert folder.card["architecture"] == {"family": "nip", "network": network}

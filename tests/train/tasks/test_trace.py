@@ -23,6 +23,7 @@ from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.presets import TRACE_RECIPES
 from dcncodec.train.engine.recipes import TraceRecipe
 from dcncodec.train.engine.run import Budget
+from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import trace as task
 from dcncodec.train.tasks.trace import (
     FeaturesLoss,
@@ -64,10 +65,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def network() -> Trace:
     torch.manual_seed(0)
     return Trace(SIZES["8"], 25)
-
-
-def ignore(_: dict[str, float]) -> None:
-    pass
 
 
 def quiet(_: str) -> None:
@@ -145,11 +142,11 @@ def test_features_learn_and_a_run_is_resumed(tmp_path: Path, images: Dataset) ->
 
     whole = run(tmp_path / "whole")
     anomaly = whole.trace.anomaly.adapt.weight.clone()
-    assert whole.run(Budget(2), ignore)
-    run(tmp_path / "parts").run(Budget(1), ignore)
+    assert whole.run(Budget(2), unseen)
+    run(tmp_path / "parts").run(Budget(1), unseen)
     parts = run(tmp_path / "parts")
     assert parts.progress.step == 1
-    parts.run(Budget(2), ignore)
+    parts.run(Budget(2), unseen)
     for one, other in zip(whole.trace.parameters(), parts.trace.parameters(), strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(whole.trace.decision.weight, network().decision.weight)
@@ -167,7 +164,7 @@ def test_maps_learn_with_features_that_stay_or_not(
 ) -> None:
     recipe = replace(TINY, stage=stage)
     trainer = MapTrainer(network(), recipe, images, tmp_path, 5, torch.float32)
-    trainer.run(Budget(2), ignore)
+    trainer.run(Budget(2), unseen)
     fresh = network()
     assert not torch.equal(trainer.trace.anomaly.enter.weight, fresh.anomaly.enter.weight)
     stayed = torch.equal(trainer.trace.features.layers[0].weight, fresh.features.layers[0].weight)
@@ -200,13 +197,13 @@ def settings(photos: Path, folder: Path, **more: object) -> TraceSettings:
 
 def test_stage_after_stage(tmp_path: Path, photos: Path) -> None:
     first = tmp_path / "trace-features"
-    assert train_trace(settings(photos, tmp_path / "f", export=first), quiet, ignore) == 0
+    assert train_trace(settings(photos, tmp_path / "f", export=first), quiet, unseen) == 0
     card = open_folder(first, Role.LOCALISER).card
     assert card["stage"] == "features"
     assert card["results"]["validation"].keys() == {"accuracy", "families"}
     last = tmp_path / "my-trace"
     later = settings(photos, tmp_path / "a", stage="anomaly", init=str(first), export=last)
-    assert train_trace(later, quiet, ignore) == 0
+    assert train_trace(later, quiet, unseen) == 0
     card = open_folder(last, Role.LOCALISER).card
     assert (card["stage"], card["init"]) == ("anomaly", "trace-features")
     assert card["threshold"] is None
@@ -229,10 +226,10 @@ def test_choices_that_make_no_sense(tmp_path: Path, photos: Path) -> None:
 
 def test_a_run_keeps_its_stage_and_size(tmp_path: Path, photos: Path) -> None:
     folder, exported = tmp_path / "f", tmp_path / "my-trace"
-    train_trace(settings(photos, folder, export=exported), quiet, ignore)
+    train_trace(settings(photos, folder, export=exported), quiet, unseen)
     other = replace(settings(photos, folder), overrides={"size": "12"})
     with pytest.raises(TrainingError, match="trains size 8, not 12"):
-        train_trace(other, quiet, ignore)
+        train_trace(other, quiet, unseen)
     start = open_folder(exported, Role.LOCALISER)
     wanted = TraceSettings((photos,), tmp_path, overrides={"stage": "joint", "classes": 49})
     with pytest.raises(ModelError, match="has classes 25; add --classes 25"):

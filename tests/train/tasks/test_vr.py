@@ -25,6 +25,7 @@ from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import VR_RECIPES
 from dcncodec.train.engine.recipes import VRRecipe
 from dcncodec.train.engine.run import LOG_FILE, Budget
+from dcncodec.train.engine.session import unseen
 from dcncodec.train.engine.similarity import similarities
 from dcncodec.train.tasks import vr
 from dcncodec.train.tasks.vr import VRLoss, VRTrainer, klt_patches, rounded_bits
@@ -72,10 +73,6 @@ def trainer(folder: Path, dataset: Dataset, recipe: VRRecipe = TINY) -> VRTraine
     network = VR(**shape_of(recipe))
     network.start_from_klt(klt_patches(dataset.training, 0), (TINY.lambda_low, TINY.lambda_high))
     return VRTrainer(network, recipe, dataset, folder, 3, torch.float32)
-
-
-def ignore(_: dict[str, float]) -> None:
-    pass
 
 
 def settings(folder: Path, pictures: Path, **more: object) -> VRSettings:
@@ -170,7 +167,7 @@ def test_parts_learn_at_their_own_rates(tmp_path: Path, dataset: Dataset) -> Non
     recipe = replace(TINY, network_share=0.0, linear_share=0.0)
     run = trainer(tmp_path / "run", dataset, recipe)
     before = {k: v.clone() for k, v in run.trained.state_dict().items()}
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     changed = {
         k.split(".")[0] for k, v in run.trained.state_dict().items() if (v != before[k]).any()
     }
@@ -230,14 +227,14 @@ def test_it_learns_two_photos(
             return float(np.mean([float(run.losses(run.objective, draw)[0]) for draw in draws]))
 
     before = loss()
-    run.run(Budget(100), ignore)
+    run.run(Budget(100), unseen)
     assert loss() < 0.95 * before
 
 
 def test_resume_gives_the_same_weights(tmp_path: Path, dataset: Dataset) -> None:
-    trainer(tmp_path / "whole", dataset).run(Budget(4), ignore)
-    assert trainer(tmp_path / "parts", dataset).run(Budget(2), ignore)
-    assert trainer(tmp_path / "parts", dataset).run(Budget(4), ignore)
+    trainer(tmp_path / "whole", dataset).run(Budget(4), unseen)
+    assert trainer(tmp_path / "parts", dataset).run(Budget(2), unseen)
+    assert trainer(tmp_path / "parts", dataset).run(Budget(4), unseen)
     weights = [load_file(tmp_path / name / FILE) for name in ("whole", "parts")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
@@ -247,7 +244,7 @@ def test_two_workers_are_one_with_their_batch(tmp_path: Path, pictures: Path) ->
     weights = []
     for workers in (1, 2):
         folder = tmp_path / f"run{workers}"
-        assert not train_vr(settings(folder, pictures, workers=workers), print, ignore)
+        assert not train_vr(settings(folder, pictures, workers=workers), print, unseen)
         weights.append(load_file(folder / FILE))
     for name, tensor in weights[0].items():
         if name.startswith("model."):
@@ -256,12 +253,12 @@ def test_two_workers_are_one_with_their_batch(tmp_path: Path, pictures: Path) ->
 
 def test_a_worker_that_fails_is_said(tmp_path: Path) -> None:
     with pytest.raises(TrainingError):
-        train_vr(settings(tmp_path / "run", tmp_path / "nothing", workers=2), print, ignore)
+        train_vr(settings(tmp_path / "run", tmp_path / "nothing", workers=2), print, unseen)
 
 
 def test_a_copy_is_finished_and_the_run_stays(tmp_path: Path, pictures: Path) -> None:
     run = tmp_path / "run"
-    train_vr(settings(run, pictures), print, ignore)
+    train_vr(settings(run, pictures), print, unseen)
     before = (run / FILE).read_bytes()
     finish = settings(run, pictures, max_steps=None, decay_minutes=0.02, export=tmp_path / "my-vr")
     reports: list[dict[str, float]] = []
@@ -285,12 +282,12 @@ def test_a_copy_is_finished_and_the_run_stays(tmp_path: Path, pictures: Path) ->
 
 def test_a_finished_copy_has_one_budget(tmp_path: Path, pictures: Path) -> None:
     with pytest.raises(UsageError, match="--decay-minutes is a budget of its own"):
-        train_vr(settings(tmp_path, pictures, decay_minutes=1.0), print, ignore)
+        train_vr(settings(tmp_path, pictures, decay_minutes=1.0), print, unseen)
 
 
 def test_export_and_load(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path / "run", dataset)
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     export_vr(tmp_path / "run", tmp_path / "my-vr")
     folder = open_folder(tmp_path / "my-vr")
     assert folder.card["architecture"] == {
@@ -308,10 +305,10 @@ def test_export_and_load(tmp_path: Path, dataset: Dataset) -> None:
 
 
 def test_starting_from_a_model(tmp_path: Path, pictures: Path, dataset: Dataset) -> None:
-    trainer(tmp_path / "run", dataset).run(Budget(2), ignore)
+    trainer(tmp_path / "run", dataset).run(Budget(2), unseen)
     export_vr(tmp_path / "run", tmp_path / "my-vr")
     again = settings(tmp_path / "again", pictures, init=str(tmp_path / "my-vr"), overrides={})
-    train_vr(replace(again, overrides={"batch": 2, "patch": 16}, max_steps=1), print, ignore)
+    train_vr(replace(again, overrides={"batch": 2, "patch": 16}, max_steps=1), print, unseen)
     header = read_header(tmp_path / "again" / FILE, VRRecipe)
     assert isinstance(header.recipe, VRRecipe)
     assert (header.init, header.recipe.latent_channels, header.recipe.hidden) == ("my-vr", 6, 12)
@@ -320,7 +317,7 @@ def test_starting_from_a_model(tmp_path: Path, pictures: Path, dataset: Dataset)
 def test_other_lambdas_move_the_rates_of_a_model(tmp_path: Path, dataset: Dataset) -> None:
     """The same function at the same lambda; its own lambdas where none are asked for."""
     run = trainer(tmp_path / "run", dataset, replace(TINY, lambda_low=0.001, lambda_high=0.128))
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     export_vr(tmp_path / "run", tmp_path / "my-vr")
     start = open_folder(tmp_path / "my-vr")
     same, recipe = grown(start, settings(tmp_path / "a", tmp_path, overrides={}), TINY)
@@ -342,7 +339,7 @@ def test_other_lambdas_move_the_rates_of_a_model(tmp_path: Path, dataset: Datase
 def test_growing_from_a_model(tmp_path: Path, dataset: Dataset) -> None:
     """More blocks, and the same function to begin with."""
     run = trainer(tmp_path / "run", dataset, replace(TINY, analysis_fine_blocks=0))
-    run.run(Budget(2), ignore)
+    run.run(Budget(2), unseen)
     export_vr(tmp_path / "run", tmp_path / "my-vr")
     start = open_folder(tmp_path / "my-vr")
     more = {"blocks": 2, "analysis_blocks": 3, "analysis_fine_blocks": 1}
@@ -369,7 +366,7 @@ def test_growing_from_a_model(tmp_path: Path, dataset: Dataset) -> None:
 def test_what_a_model_cannot_become(
     tmp_path: Path, dataset: Dataset, overrides: dict[str, int], message: str
 ) -> None:
-    trainer(tmp_path / "run", dataset).run(Budget(1), ignore)
+    trainer(tmp_path / "run", dataset).run(Budget(1), unseen)
     export_vr(tmp_path / "run", tmp_path / "my-vr")
     chosen = settings(tmp_path / "again", tmp_path, overrides=overrides)
     with pytest.raises(UsageError, match=message):
@@ -388,14 +385,14 @@ def test_choices_that_make_no_sense(
     tmp_path: Path, pictures: Path, overrides: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        train_vr(settings(tmp_path, pictures, overrides=overrides), print, ignore)
+        train_vr(settings(tmp_path, pictures, overrides=overrides), print, unseen)
 
 
 def test_another_network_is_not_resumed(tmp_path: Path, pictures: Path) -> None:
-    train_vr(settings(tmp_path / "run", pictures, max_steps=1), print, ignore)
+    train_vr(settings(tmp_path / "run", pictures, max_steps=1), print, unseen)
     other = settings(tmp_path / "run", pictures, overrides={"latent_channels": 7})
     with pytest.raises(TrainingError, match="its network has latent_channels 6, not 7"):
-        train_vr(other, print, ignore)
+        train_vr(other, print, unseen)
 
 
 def test_rates_of_the_validation(tmp_path: Path, dataset: Dataset) -> None:
