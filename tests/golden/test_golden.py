@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
+import contents
 import numpy as np
 import pytest
+import refused
 import spec_context
+import spec_decoder
 
 from dcncodec import errors
 from dcncodec.formats import bitstream, container, sections
@@ -19,19 +19,6 @@ from dcncodec.formats import bitstream, container, sections
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden.json").read_text())
 FAIL = json.loads((HERE / "fail.json").read_text())
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"dcn_golden_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-make, second = _load("make"), _load("spec_decoder")
 INDEXED = [n for n in sorted(GOLDEN) if n.startswith("files/") and "/context" not in n]
 
 
@@ -45,15 +32,15 @@ def test_file_is_untouched(name: str) -> None:
     assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == GOLDEN[name]["sha256"]
 
 
-@pytest.mark.parametrize("name", sorted(make.streams()))
+@pytest.mark.parametrize("name", sorted(contents.streams()))
 def test_stream_encodes_the_same(name: str) -> None:
-    indices, mode = make.streams()[name]
+    indices, mode = contents.streams()[name]
     assert bitstream.encode_block(indices, mode) == (HERE / f"streams/{name}.dcnb").read_bytes()
 
 
-@pytest.mark.parametrize("name", sorted(make.streams()))
+@pytest.mark.parametrize("name", sorted(contents.streams()))
 def test_stream_decodes_to_this(name: str) -> None:
-    indices, mode = make.streams()[name]
+    indices, mode = contents.streams()[name]
     data = (HERE / f"streams/{name}.dcnb").read_bytes()
     decoded = bitstream.decode_block(data, bare=mode == "channel")
     entry = GOLDEN[f"streams/{name}.dcnb"]
@@ -62,10 +49,10 @@ def test_stream_decodes_to_this(name: str) -> None:
     np.testing.assert_array_equal(decoded, indices)
 
 
-@pytest.mark.parametrize("name", sorted(make.containers()))
+@pytest.mark.parametrize("name", sorted(contents.containers()))
 def test_file_encodes_the_same(name: str) -> None:
     data = (HERE / f"files/{name}.dcn").read_bytes()
-    assert container.write(make.containers()[name]) == data
+    assert container.write(contents.containers()[name]) == data
 
 
 @pytest.mark.parametrize("name", INDEXED)
@@ -81,25 +68,25 @@ def test_file_decodes_to_this(name: str) -> None:
 
 def test_compressed_parts_decode_to_this() -> None:
     reader = container.read((HERE / "files/everything.dcn").read_bytes())
-    assert reader.header == make.everything().header
-    assert reader.metadata == make.METADATA
-    np.testing.assert_array_equal(reader.alpha, make.alpha())
+    assert reader.header == contents.everything().header
+    assert reader.metadata == contents.METADATA
+    np.testing.assert_array_equal(reader.alpha, contents.alpha())
 
 
-@pytest.mark.parametrize("name", sorted(make.palettes()))
+@pytest.mark.parametrize("name", sorted(contents.palettes()))
 def test_exact_tiles_decode_to_this(name: str) -> None:
     reader = container.read((HERE / f"files/{name}.dcn").read_bytes())
-    exact = hashlib.sha256(make.exact_bytes(reader)).hexdigest()
+    exact = hashlib.sha256(contents.exact_bytes(reader)).hexdigest()
     assert exact == GOLDEN[f"files/{name}.dcn"]["exact_sha256"]
-    written = container.read(container.write(make.palettes()[name]))
-    assert make.exact_bytes(written) == make.exact_bytes(reader)
+    written = container.read(container.write(contents.palettes()[name]))
+    assert contents.exact_bytes(written) == contents.exact_bytes(reader)
 
 
-@pytest.mark.parametrize("name", sorted(make.palettes()))
+@pytest.mark.parametrize("name", sorted(contents.palettes()))
 def test_second_decoder_agrees_on_exact_tiles(name: str) -> None:
     data = (HERE / f"files/{name}.dcn").read_bytes()
-    file, reader = second.decode(data), container.read(data)
-    picture = make.drawing(reader.header, {"palette": 9, "palette-grey": 200}.get(name, 700))
+    file, reader = spec_decoder.decode(data), container.read(data)
+    picture = contents.drawing(reader.header, {"palette": 9, "palette-grey": 200}.get(name, 700))
     assert any(file.palette)
     for number, rows in enumerate(file.palette):
         found = reader.exact(number)
@@ -119,13 +106,13 @@ def test_second_decoder_agrees_on_exact_tiles(name: str) -> None:
 def test_must_fail_so(name: str) -> None:
     case = FAIL[name]
     with pytest.raises(getattr(errors, case["class"])) as caught:
-        make.outcome(case["kind"], bytes.fromhex(case["hex"]))
+        refused.outcome(case["kind"], bytes.fromhex(case["hex"]))
     assert str(caught.value) == case["error"]
 
 
 def test_every_failing_case_is_stored() -> None:
     stored = {name: bytes.fromhex(case["hex"]) for name, case in FAIL.items()}
-    made = {name: data for name, _, data in make.failures()}
+    made = {name: data for name, _, data in refused.failures()}
     assert made.keys() == stored.keys()
     # The bytes of zstandard frames depend on its version.
     framed = ("-icc-", "-alpha-", "-exif-", "-xmp-", "-palette-")
@@ -135,7 +122,7 @@ def test_every_failing_case_is_stored() -> None:
 
 @pytest.mark.parametrize("name", [n for n in sorted(GOLDEN) if n.startswith("streams/")])
 def test_second_decoder_agrees_on_streams(name: str) -> None:
-    shape, indices = second.block((HERE / name).read_bytes())
+    shape, indices = spec_decoder.block((HERE / name).read_bytes())
     assert list(shape) == GOLDEN[name]["decoded_shape"]
     assert hashlib.sha256(indices).hexdigest() == GOLDEN[name]["decoded_sha256"]
 
@@ -143,7 +130,7 @@ def test_second_decoder_agrees_on_streams(name: str) -> None:
 @pytest.mark.parametrize("name", INDEXED)
 def test_second_decoder_agrees_on_files(name: str) -> None:
     data = (HERE / name).read_bytes()
-    file, reader = second.decode(data), container.read(data)
+    file, reader = spec_decoder.decode(data), container.read(data)
     header = reader.header
     assert (file.width, file.height) == (header.width, header.height)
     assert (file.model, file.model_hash) == (header.model, header.model_hash)
@@ -163,19 +150,19 @@ def test_second_decoder_agrees_on_files(name: str) -> None:
     assert file.alpha == rows
 
 
-@pytest.mark.parametrize("name", make.CONTEXT)
+@pytest.mark.parametrize("name", contents.CONTEXT)
 def test_context_file_encodes_the_same(name: str) -> None:
     data = (HERE / f"files/{name}.dcn").read_bytes()
-    assert container.write(make.context_containers()[name]) == data
+    assert container.write(contents.context_containers()[name]) == data
 
 
-@pytest.mark.parametrize("name", make.CONTEXT)
+@pytest.mark.parametrize("name", contents.CONTEXT)
 def test_context_file_decodes_to_this(name: str) -> None:
     reader = container.read((HERE / f"files/{name}.dcn").read_bytes())
-    coder, header = make.context_coder(), reader.header
+    coder, header = contents.context_coder(), reader.header
     reader.verify(coder)
     decoded = [reader.latents(n, coder) for n in range(header.block_count)]
-    for ours, latents in zip(decoded, make.context_latents(name), strict=True):
+    for ours, latents in zip(decoded, contents.context_latents(name), strict=True):
         np.testing.assert_array_equal(ours, latents)
     joined = b"".join(latents.astype("<i2").tobytes() for latents in decoded)
     entry = GOLDEN[f"files/{name}.dcn"]
@@ -189,12 +176,12 @@ def test_context_file_with_several_streams() -> None:
     assert reader.blocks[0][1] > 1
 
 
-@pytest.mark.parametrize("name", make.CONTEXT)
+@pytest.mark.parametrize("name", contents.CONTEXT)
 def test_second_decoder_agrees_on_context_files(name: str) -> None:
     data = (HERE / f"files/{name}.dcn").read_bytes()
-    tensors = make.context_coder().model.tensors
+    tensors = contents.context_coder().model.tensors
     model: spec_context.Model = {name: tensor.tolist() for name, tensor in tensors.items()}
-    file, reader = second.decode(data, model), container.read(data)
+    file, reader = spec_decoder.decode(data, model), container.read(data)
     assert (file.rate, file.channels) == (reader.coding.rate, reader.coding.channels)
     assert file.digest == reader.coding.digest
     assert len(file.blocks) == reader.header.block_count
@@ -223,4 +210,4 @@ def test_second_decoder_agrees_on_random_blocks(seed: int) -> None:
     spread = rng.uniform(0, 0.6, (channels, 1, 1)) ** 3
     indices = rng.binomial(31, spread, (channels, height, width)).astype(np.uint8)
     data = bitstream.encode_block(indices, ("channel", "global")[seed % 2])  # type: ignore[arg-type]
-    assert second.block(data) == (indices.shape, indices.tobytes())
+    assert spec_decoder.block(data) == (indices.shape, indices.tobytes())
