@@ -104,7 +104,7 @@ class RecodeWork:
 
     def convert(self, job: Job, content: bytes, loaded: None, watch: Watch) -> dict[str, Any]:
         """See ``Work``."""
-        from dcncodec.formats.reader import read_header
+        from dcncodec.formats.layout import read_header
         from dcncodec.recoding import recode
 
         header = read_header(content)

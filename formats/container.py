@@ -37,9 +37,10 @@ from dcncodec.formats.header import (
     check_pixels,
     pack_header,
 )
+from dcncodec.formats.layout import INDEX_ENTRY, check_block, read_header
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.palette import Palette, pack_palette
-from dcncodec.formats.reader import INDEX_ENTRY, Reader, check_block, read, read_header
+from dcncodec.formats.reader import Reader, read
 from dcncodec.formats.sections import Buffer
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dcncodec import errors
-from dcncodec.formats import bitstream, container, inspect, packed, reader, sections
+from dcncodec.formats import bitstream, container, inspect, layout, packed, sections
 from dcncodec.formats.container import Container, Header, Metadata, Writer
 from dcncodec.formats.header import pack_header
 from dcncodec.records import replace
@@ -290,7 +290,7 @@ def test_header_needs_only_the_beginning() -> None:
     section = sections.pack_section(sections.HEAD, pack_header(head))
     file = io.BytesIO(sections.SIGNATURE + section + bytes(10_000))
     assert container.read_header(file) == head
-    assert file.tell() <= reader.MAX_START < 100
+    assert file.tell() <= layout.MAX_START < 100
 
 
 def test_other_buffers() -> None:
