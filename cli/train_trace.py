@@ -35,6 +35,11 @@ from dcncodec.cli.training import Training, run_training, training_options
     metavar="NAMES",
     help="Codecs that a quarter of the forgeries go through, or none.  [default: the bundled ones]",
 )
+@click.option(
+    "--features-share",
+    type=click.FloatRange(0, min_open=True),
+    help="Learning rate of the features over the rest's, stage joint.  [default: 0.2]",
+)
 @click.option("--init", metavar="NAME|PATH", help="What an earlier stage has exported.")
 @click.option(
     "--loaders",
