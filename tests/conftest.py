@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,16 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what imports torch."""
     if not os.environ.get(WITHOUT_TORCH) or collection_path.suffix != ".py":
         return None
-    needs = r"^(import torch|from (torch|vr_models|trace_models|dcncodec\.bench)\b)"
+    helpers = "|".join(sorted(_helpers_with_torch()))
+    needs = rf"^(import torch|from (torch|dcncodec\.bench|{helpers})\b)"
     return True if re.search(needs, collection_path.read_text(), re.M) else None
+
+
+@cache
+def _helpers_with_torch() -> set[str]:
+    """Modules of tests/helpers that import torch."""
+    modules = (Path(__file__).parent / "helpers").glob("*.py")
+    return {m.stem for m in modules if re.search(r"^(import|from) torch\b", m.read_text(), re.M)}
 
 
 def pytest_configure() -> None:
