@@ -235,4 +235,4 @@ def test_a_watch_that_keeps_notices(tmp_path: Path) -> None:
     outcome = workers._convert(Tricks(), Job(str(tmp_path / "missing")), [], recorder)
     assert outcome == Outcome(error=outcome.error)
     assert outcome.error is not None
-    assert "No such file" in outcome.error[0]
+    assert "No such file" in str(outcome.error)
