@@ -137,7 +137,7 @@ def test_bad_input(tmp_path: Path, photo: Path, dcn: Dcn) -> None:
 
 
 def test_train_develop_list(
-    tmp_path: Path, photo: Path, dcn: Dcn, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, photo: Path, dcn: Dcn, capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     folder = tmp_path / "photos"
@@ -168,7 +168,7 @@ def test_train_develop_list(
     assert psnr(pixels(target), pixels(photo)) > 20
     monkeypatch.setattr(sys, "argv", ["dcn", "models", "list", "--json"])
     main()
-    facts = {row["name"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    facts = {row["name"]: row for row in map(json.loads, capfd.readouterr().out.splitlines())}
     assert facts["my-inet"]["family"] == "nip"
     assert facts["my-inet"]["latent_channels"] is None
     code, error = dcn("encode", photo, tmp_path / "x.dcn", "--model", "my-inet")
