@@ -187,14 +187,17 @@ class ModelFolder:
         """
         return self.part(WEIGHTS)
 
+    def part_path(self, role: str) -> str:
+        """Where one of ``parts`` lies."""
+        return os.path.join(self._folder, self.parts[role].name)
+
     def part(self, role: str) -> bytes:
         """The bytes of one of ``parts``, checked against the card.
 
         Raises:
             ModelError: the file is missing or is not the one that the card describes.
         """
-        part = self.parts[role]
-        path = os.path.join(self._folder, part.name)
+        part, path = self.parts[role], self.part_path(role)
         try:
             with open(path, "rb") as file:
                 content = file.read()

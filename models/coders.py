@@ -26,5 +26,5 @@ def load_context(folder: ModelFolder) -> ContextCoder | None:
     from dcncodec.formats.context_coder import ContextCoder
 
     content = folder.part(CONTEXT)
-    with about(folder.path / folder.parts[CONTEXT].name):
+    with about(folder.part_path(CONTEXT)):
         return ContextCoder(ContextModel.from_bytes(content), folder.geometry)

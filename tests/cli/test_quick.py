@@ -17,10 +17,12 @@ from dcncodec.formats import container
 
 LOADED = """
 import sys
+# An editable installation has loaded it.
+sys.modules.pop("pathlib", None)
 from dcncodec.cli.main import main
 sys.argv = ["dcn", "decode", *sys.argv[1:]]
 main()
-names = ("numpy", "PIL", "click", "rich", "torch", "onnxruntime", "inspect", "json.tool")
+names = ("numpy", "PIL", "click", "rich", "torch", "onnxruntime", "inspect", "pathlib", "json.tool")
 print(*(name for name in names if name in sys.modules))
 """
 
