@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.formats.geometry import MAX_RATE, STRIDE
 from dcncodec.formats.image import read_image
 from dcncodec.likeness import decibel
 from dcncodec.models.families import write_graph
@@ -73,7 +73,7 @@ def compare(model: ModelFolder, photos: Sequence[Pixels]) -> list[Comparison]:
 
 
 def _crop(photo: Pixels) -> Pixels:
-    rows, columns = (min(side, SIDE) // 8 * 8 for side in photo.shape[:2])
+    rows, columns = (min(side, SIDE) // STRIDE * STRIDE for side in photo.shape[:2])
     return photo[:rows, :columns]
 
 

@@ -93,7 +93,7 @@ class _Quality(click.ParamType[Any]):
     "--palette/--no-palette",
     default=True,
     show_default=True,
-    help="Store text, line art and flat colours exactly where that takes no more bytes.",
+    help="Store text, line art and flat colours exactly where that is worth its bytes.",
 )
 @click.option("--bare", is_flag=True, help="Write the paper's bit-stream without a container.")
 @strip_option("converted to sRGB")

@@ -118,7 +118,7 @@ class Codec:
                 by models that say what bits are worth, as those with rates do. Decoders are the
                 same, and on one machine so are the files.
             palette: whether text, line art and flat colours may be stored exactly, as a palette and
-                indices, where the file does not get larger by it.
+                indices, where that is worth its bytes.
             keep_metadata: whether ICC, EXIF and XMP go into the file. Without its profile a picture
                 is converted to sRGB.
             max_pixels: refuse larger images; None for no limit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -100,9 +100,7 @@ class Encoding:
         """Which pixels tiles store exactly, beside such code words: (H, W) of the picture."""
         exact = np.zeros((self.header.height, self.header.width), bool)
         if self._drawings is not None:
-            for number, block in enumerate(self._blocks):
-                place = block.latents_in(self.header.plane)
-                _, tiles = self._drawings.choose(number, latents[place], rate)
+            for number, (_, _, tiles) in enumerate(self._all_chosen(latents, rate)):
                 self._drawings.mark(number, tiles, exact)
         return exact
 
@@ -142,9 +140,8 @@ class Encoding:
         """The picture that a decoder will show, without alpha and metadata."""
         plane, header = self.header.plane, self.header
         words, areas = np.empty_like(latents), []
-        for number, block in enumerate(self._blocks):
-            place = block.latents_in(plane)
-            words[place], tiles = self._chosen(number, latents[place], rate)
+        for place, chosen, tiles in self._all_chosen(latents, rate):
+            words[place] = chosen
             areas.append(tiles)
         pixels = self.transforms.synthesise(words, plane, plane, rate)
         pixels = pixels[: header.height, : header.width]
@@ -156,11 +153,17 @@ class Encoding:
     def bits(self, latents: Latents, rate: int) -> float:
         """The coder's estimate of the latents' bits, and those of exact tiles."""
         total = 0.0
-        for number, block in enumerate(self._blocks):
-            place = block.latents_in(self.header.plane)
-            words, tiles = self._chosen(number, latents[place], rate)
+        for _, words, tiles in self._all_chosen(latents, rate):
             total += float(self.coders[0].bits(words, rate).sum()) + 8 * len(tiles)
         return total
+
+    def _all_chosen(
+        self, latents: Latents, rate: int
+    ) -> Iterator[tuple[tuple[slice, slice, slice], Latents, bytes]]:
+        """Of each block its place in the plane, and what ``_chosen`` makes of it."""
+        for number, block in enumerate(self._blocks):
+            place = block.latents_in(self.header.plane)
+            yield place, *self._chosen(number, latents[place], rate)
 
     def _chosen(self, number: int, latents: Latents, rate: int) -> tuple[Latents, bytes]:
         """What is coded of a block's code words, and its exact tiles."""

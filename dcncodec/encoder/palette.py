@@ -62,6 +62,7 @@ class Tiles:
 
     Args:
         pixels: uint8 (height, width, 3) of the block.
+        colours: uint32 (height, width), the same as ``to_colours`` gives them.
         same: bool (height, width), which equal one of those before them.
         tiling: of the block.
 
@@ -70,8 +71,14 @@ class Tiles:
         alone: float64 of the same shape, the bytes of those by themselves.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], same: Mask, tiling: Tiling) -> None:
-        self.tiling = tiling
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        colours: NDArray[np.uint32],
+        same: Mask,
+        tiling: Tiling,
+    ) -> None:
+        self.tiling, self._colours = tiling, colours
         step = tiling.side * STRIDE
         heights, widths = (np.diff([*range(0, length, step), length]) for length in same.shape)
         self.drawn: Mask = _sums(same, step) >= DRAWN * np.outer(heights, widths)
@@ -96,12 +103,12 @@ class Tiles:
             if tiles.any() and least < spent[tiles].sum():
                 yield tiles
 
-    def packed(self, colours: NDArray[np.uint32], tiles: Mask) -> bytes:
+    def packed(self, tiles: Mask) -> bytes:
         """See ``pack_area``; nothing where there are too many colours."""
         key = tiles.tobytes()
         if key not in self._packed:
-            few = len(np.unique(colours[spread(tiles, self.tiling)])) <= MAX_COLOURS
-            self._packed[key] = pack_area(colours, tiles, self.tiling) if few else b""
+            few = len(np.unique(self._colours[spread(tiles, self.tiling)])) <= MAX_COLOURS
+            self._packed[key] = pack_area(self._colours, tiles, self.tiling) if few else b""
         return self._packed[key]
 
 
@@ -150,13 +157,12 @@ class Drawings:
             return latents, b""
         bits = self._coder.bits(latents, rate).sum(0, dtype=np.float64)
         errors = self._errors(number, latents, rate)
-        colours = to_colours(self._block(number), self._header.grey)
         best, least = (latents, b""), -1.0
         tried: set[bytes] = set()
         for tiles in candidates:
             for chosen in tiles.sets(bits + errors):
                 places = self._places(number, chosen, tiles.tiling.side)
-                if places.tobytes() in tried or not (area := tiles.packed(colours, chosen)):
+                if places.tobytes() in tried or not (area := tiles.packed(chosen)):
                     continue
                 tried.add(places.tobytes())
                 if least < 0:
@@ -177,9 +183,7 @@ class Drawings:
             pixels: uint8 (H, W, 3) of the whole picture; they change.
         """
         if area:
-            tiling = Tiling.of(self._header, number, area[0])
-            found, exact = unpack_area(memoryview(area), tiling)
-            place = self._header.block(number).within(self._header.plane, STRIDE)
+            place, found, exact = self._unpacked(number, area)
             np.copyto(pixels[place], found, where=exact[..., None])
 
     def mark(self, number: int, area: bytes, exact: Mask) -> None:
@@ -191,13 +195,22 @@ class Drawings:
             exact: bool (H, W) of the whole picture; it changes.
         """
         if area:
-            tiling = Tiling.of(self._header, number, area[0])
-            place = self._header.block(number).within(self._header.plane, STRIDE)
-            exact[place] = unpack_area(memoryview(area), tiling)[1]
+            place, _, mask = self._unpacked(number, area)
+            exact[place] = mask
+
+    def _unpacked(
+        self, number: int, area: bytes
+    ) -> tuple[tuple[slice, slice], NDArray[np.uint8], Mask]:
+        """Where a block lies in the picture, its exact pixels, and which ones they are."""
+        tiling = Tiling.of(self._header, number, area[0])
+        return self._place(number), *unpack_area(memoryview(area), tiling)
+
+    def _place(self, number: int) -> tuple[slice, slice]:
+        return self._header.block(number).within(self._header.plane, STRIDE)
 
     def _block(self, number: int) -> NDArray[np.uint8]:
         """A block's pixels."""
-        return self._pixels[self._header.block(number).within(self._header.plane, STRIDE)]
+        return self._pixels[self._place(number)]
 
     def _candidates(self, number: int) -> list[Tiles]:
         if number not in self._tiles:
@@ -205,7 +218,7 @@ class Drawings:
             colours = to_colours(pixels, self._header.grey)
             same = repeats(colours)
             tilings = (Tiling.of(self._header, number, side) for side in SIDES)
-            found = (Tiles(pixels, same, tiling) for tiling in tilings)
+            found = (Tiles(pixels, colours, same, tiling) for tiling in tilings)
             self._tiles[number] = [tiles for tiles in found if tiles.drawn.any()]
         return self._tiles[number]
 
