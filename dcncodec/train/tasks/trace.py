@@ -15,26 +15,24 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.channel import as_bytes
-from dcncodec.forensics.operations.hierarchy import LEVELS, labels
 from dcncodec.forensics.operations.operation import Pixels
 from dcncodec.forensics.patches import FLAT_VARIANCE
 from dcncodec.forensics.trace.samples import around, forged, manipulated
 from dcncodec.forensics.trace.scores import auc
 from dcncodec.formats.geometry import Geometry
-from dcncodec.metrics import to_unit
 from dcncodec.models.families.trace import ANOMALY
 from dcncodec.models.network import Network
-from dcncodec.models.trace import USUAL_SHARE, Anomaly, Trace
+from dcncodec.models.trace import Trace
 from dcncodec.train.engine.ahead import Ahead, Batch
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, ImageSet
 from dcncodec.train.engine.processes import rank_and_world
 from dcncodec.train.engine.recipes import TraceRecipe
 from dcncodec.train.engine.run import Budget, Report, Run
+from dcncodec.train.tasks.trace_loss import FeaturesLoss, MapLoss, prepared
 
 VALIDATION_SEED = 2**31 - 1
 VALIDATION_PATCHES, VALIDATION_BATCH = 512, 32
@@ -133,86 +131,6 @@ class Forgeries(Source):
         photos = self.squares(2 * self.count, self.patch, False, generator)
         made = forged(photos[: self.count], photos[self.count :], generator, self.codecs)
         return tuple(torch.from_numpy(array) for array in made)
-
-
-class FeaturesLoss(nn.Module):
-    """Cross-entropy of the classifier.
-
-    Args:
-        trace: the networks.
-        classes: of the hierarchy's level that it learns.
-        precision: bfloat16 for mixed precision, float32 otherwise.
-    """
-
-    leaves: Tensor
-    families: Tensor
-
-    def __init__(self, trace: Trace, classes: int, precision: torch.dtype) -> None:
-        super().__init__()
-        self.trace, self.precision = trace, precision
-        self.register_buffer("leaves", torch.tensor(labels(classes)), persistent=False)
-        families = torch.zeros(classes, LEVELS[0])
-        families[list(labels(classes)), list(labels(LEVELS[0]))] = 1
-        self.register_buffer("families", families, persistent=False)
-
-    def forward(self, pixels: Tensor, leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss, accuracy, and accuracy among the families.
-
-        Args:
-            pixels: uint8 (B, P, P, 3).
-            leaves: indices of the 385 manipulations (B,).
-        """
-        truth = self.leaves[leaves]
-        mixed = self.precision != torch.float32
-        with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
-            logits = self.trace.classify(_prepared(pixels))
-        found = logits.detach()
-        family = (found.softmax(1) @ self.families).argmax(1)
-        return (
-            functional.cross_entropy(logits, truth),
-            (found.argmax(1) == truth).float().mean(),
-            (family == self.families.argmax(1)[truth]).float().mean(),
-        )
-
-
-class MapLoss(nn.Module):
-    """Binary cross-entropy of every pixel of a map.
-
-    Unlike in the paper every forgery counts as if ``USUAL_SHARE`` of it were manipulated: small
-    parts would hardly count beside large ones.
-
-    Args:
-        trace: the networks.
-        precision: as in ``FeaturesLoss``.
-        joint: whether the features learn, too.
-    """
-
-    def __init__(self, trace: Trace, precision: torch.dtype, joint: bool) -> None:
-        super().__init__()
-        self.trace, self.precision, self.joint = trace, precision, joint
-
-    def forward(self, pixels: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and logits (B, P, P).
-
-        Args:
-            pixels: float (B, 3, P, P) in [0, 1].
-            masks: bool (B, P, P).
-        """
-        mixed = self.precision != torch.float32
-        learns = self.joint and torch.is_grad_enabled()
-        with torch.autocast(pixels.device.type, self.precision, enabled=mixed):
-            margin = self.trace.margin
-            padded = functional.pad(pixels, (margin,) * 4, mode="reflect")
-            padded = padded.contiguous(memory_format=torch.channels_last)
-            with torch.set_grad_enabled(learns):
-                features = self.trace.features(padded)
-            adapted = self.trace.anomaly.adapted(features)
-            logits = self.trace.anomaly(adapted, Anomaly.statistics(adapted))
-        shares = masks.float().mean((1, 2), keepdim=True)
-        inside, outside = USUAL_SHARE / shares, (1 - USUAL_SHARE) / (1 - shares)
-        weights = torch.where(masks, inside, outside)
-        loss = functional.binary_cross_entropy_with_logits(logits, masks.float(), weights)
-        return loss, logits
 
 
 class TraceTrainer(Run):
@@ -370,7 +288,7 @@ class MapTrainer(TraceTrainer):
         Returns:
             float32 (B, 3, P, P), whole grey levels in [0, 1].
         """
-        photos = _prepared(pixels)
+        photos = prepared(pixels)
         rates = torch.randint(RATES, (len(photos),), generator=generator).float()
         rates = rates.to(photos.device)
         for index, (network, geometry) in enumerate(self.codecs):
@@ -395,8 +313,3 @@ class MapTrainer(TraceTrainer):
             "validation_loss": float(np.mean(losses)),
             "validation_auc": float(np.nanmean(areas)),
         }
-
-
-def _prepared(pixels: Tensor) -> Tensor:
-    """uint8 (B, P, P, 3) to float32 (B, 3, P, P) in [0, 1]."""
-    return to_unit(pixels).contiguous(memory_format=torch.channels_last)

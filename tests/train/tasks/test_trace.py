@@ -1,4 +1,4 @@
-"""Training of ManTra-Net: batches, both losses, stages, export."""
+"""Training of ManTra-Net: batches, stages, export."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from PIL import Image
 from skimage import data as samples
 
 from dcncodec.errors import ModelError, TrainingError, UsageError
-from dcncodec.forensics.operations.hierarchy import labels
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import find_model, open_folder
 from dcncodec.models.roles import Role
-from dcncodec.models.trace import SIZES, USUAL_SHARE, Trace
+from dcncodec.models.trace import SIZES, Trace
 from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.checkpoint import read_average
 from dcncodec.train.engine.data import Dataset, load_images
@@ -26,13 +25,12 @@ from dcncodec.train.engine.run import Budget
 from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import trace as task
 from dcncodec.train.tasks.trace import (
-    FeaturesLoss,
     FeaturesTrainer,
     Forgeries,
-    MapLoss,
     MapTrainer,
     Patches,
 )
+from dcncodec.train.tasks.trace_loss import prepared
 from dcncodec.train.tasks.trace_setup import TraceSettings, choose, export_trace, train_trace
 
 TINY = replace(TRACE_RECIPES["fast"], batch=2, warmup_steps=1)
@@ -100,39 +98,6 @@ def test_flat_images_are_refused(tmp_path: Path) -> None:
         Patches(flat.training, 2, 64, 0, 0)(0)
 
 
-def test_the_classifiers_loss() -> None:
-    loss = FeaturesLoss(network(), 25, torch.float32)
-    pixels = torch.randint(256, (4, 64, 64, 3), dtype=torch.uint8)
-    leaves = torch.tensor([0, 100, 200, 384])
-    value, accuracy, families = loss(pixels, leaves)
-    logits = loss.trace.classify(task._prepared(pixels))
-    truth = torch.tensor(labels(25))[leaves]
-    torch.testing.assert_close(value, torch.nn.functional.cross_entropy(logits, truth))
-    assert float(accuracy) == float((logits.argmax(1) == truth).float().mean())
-    assert 0 <= float(families) <= 1
-    assert loss.families.sum(1).eq(1).all()
-
-
-def test_small_parts_count_as_much_as_large_ones() -> None:
-    """Of a forgery: its error inside the mask counts alike, whatever the mask's size."""
-    trace = network()
-    pixels = torch.rand(3, 3, 64, 64)
-    masks = torch.zeros(3, 64, 64, dtype=torch.bool)
-    masks[0, :8, :8] = masks[1, :, :32] = True
-    loss, logits = MapLoss(trace, torch.float32, joint=False)(pixels, masks)
-    errors = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, masks.float(), reduction="none"
-    )
-    share = USUAL_SHARE
-    expected = [
-        share * error[mask].mean() + (1 - share) * error[~mask].mean()
-        for error, mask in zip(errors[:2], masks[:2], strict=True)
-    ]
-    # A photo without a manipulated part counts by the rest alone.
-    expected.append((1 - share) * errors[2].mean())
-    torch.testing.assert_close(loss, torch.stack(expected).mean())
-
-
 def test_features_learn_and_a_run_is_resumed(tmp_path: Path, images: Dataset) -> None:
     steady = replace(TINY, schedule="constant")
 
@@ -181,8 +146,8 @@ def test_a_codec_changes_its_patches_alone(tmp_path: Path, images: Dataset) -> N
     trainer = MapTrainer(network(), recipe, images, tmp_path, codecs=[channel])
     pixels, _, _ = Forgeries(images.training, 2, 64, 0, 0, 0)(0)
     sent = trainer.sent(pixels, torch.tensor([-1, 0]), torch.Generator())
-    assert torch.equal(sent[0], task._prepared(pixels)[0])
-    error = (sent[1] - task._prepared(pixels)[1]).abs()
+    assert torch.equal(sent[0], prepared(pixels)[0])
+    error = (sent[1] - prepared(pixels)[1]).abs()
     assert 0 < float(error.mean()) < 0.1
     assert torch.equal((sent * 255).round() / 255, sent)
 
