@@ -28,6 +28,9 @@ MAX_METADATA = 16 * 2**20
 MAX_WINDOW = 2**23
 """Bytes that a zstandard frame may make its reader remember (RFC 8878 recommends 8 MiB)."""
 
+ZSTD_MAGIC = bytes.fromhex("28b52ffd")
+"""First bytes of each zstandard frame."""
+
 _LEVEL = 9
 _PIECE = 512
 """Compressed bytes per step. 4 of them can become 128 KiB, a step thus 16 MiB at most."""
@@ -186,8 +189,14 @@ def _restored(coded: Plane, above: Plane) -> Plane:
     return residual + above if predictor & 2 else residual
 
 
-def expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
+def expand(frame: memoryview, size: int, what: str, start: bytes = b"") -> Iterator[bytes]:
     """Pieces of a zstandard frame's content, `size` bytes together.
+
+    Args:
+        frame: all of it but for `start`.
+        size: of the content.
+        what: names it in errors.
+        start: of the frame.
 
     Raises:
         FormatError: it is not exactly one frame of exactly that size.
@@ -195,12 +204,14 @@ def expand(frame: memoryview, size: int, what: str) -> Iterator[bytes]:
     zstd = load_zstd()
     limit = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW.bit_length() - 1}
     decompressor = zstd.ZstdDecompressor(options=limit)
+    if start:
+        decompressor.decompress(start)
     produced = 0
-    for start in range(0, len(frame), _PIECE):
+    for place in range(0, len(frame), _PIECE):
         if decompressor.eof:
             raise FormatError(f"bytes follow the frame of the {what}")
         try:
-            piece = decompressor.decompress(frame[start : start + _PIECE])
+            piece = decompressor.decompress(frame[place : place + _PIECE])
         except zstd.ZstdError as error:
             raise FormatError(f"{what} is not a zstandard frame that can be read") from error
         produced += len(piece)

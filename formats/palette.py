@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dcncodec.errors import FormatError
 from dcncodec.formats.geometry import MAX_SIDE, STRIDE
-from dcncodec.formats.packed import expand, load_zstd
+from dcncodec.formats.packed import ZSTD_MAGIC, expand, load_zstd
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
 from dcncodec.records import record
 
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 MAX_COLOURS = 2**16
-"""Of a block's palette: indices have one byte or two."""
-BYTE_COLOURS = 2**8
-"""So many have indices of one byte."""
+"""Of a block's palette."""
+INDEX_BITS = {1: 0, 2: 1, 2**8: 8, MAX_COLOURS: 16}
+"""Of an index, by how many colours there are at most."""
+COLUMNS, STORED = 1, 2
+"""Bits of an area's form: indices go column by column; the content is not compressed."""
 LEVEL = 19
 """Of zstandard. Drawings are small: the best level takes a part of the networks' time."""
+ORDER_LEVEL = 6
+"""Of zstandard, to choose between rows and columns: lower ones choose wrongly."""
 CONTENT = "palette area"
 
 
@@ -153,8 +157,13 @@ def parse_palette(payload: memoryview, blocks: int) -> Palette:
     return Palette(areas)
 
 
+def index_bits(colours: int) -> int:
+    """Of an index into so many colours."""
+    return next(bits for most, bits in INDEX_BITS.items() if colours <= most)
+
+
 def pack_area(colours: Colours, tiles: Mask, tiling: Tiling) -> bytes:
-    """The exact tiles of a block.
+    """The exact tiles of a block, their indices in the order that takes fewer bytes.
 
     Args:
         colours: uint32 (height, width) of the block.
@@ -166,21 +175,44 @@ def pack_area(colours: Colours, tiles: Mask, tiling: Tiling) -> bytes:
     """
     import numpy as np
 
-    palette, indices = np.unique(colours[spread(tiles, tiling)], return_inverse=True)
+    zstd = load_zstd()
+    exact = spread(tiles, tiling)
+    palette = np.unique(colours[exact])
     if len(palette) > MAX_COLOURS:
         raise ValueError(f"{len(palette)} colours, a palette has at most {MAX_COLOURS}")
     samples = palette.astype(">u4").view(np.uint8).reshape(-1, 4)[:, 4 - tiling.samples :]
     differences = np.diff(samples, axis=0, prepend=np.zeros((1, tiling.samples), np.uint8))
-    content = b"".join(
+    start = b"".join(
         (
             np.packbits(tiles.ravel(), bitorder="little").tobytes(),
             (len(palette) - 1).to_bytes(2, "little"),
             differences.tobytes(),
-            indices.astype(np.uint8 if len(palette) <= BYTE_COLOURS else "<u2").tobytes(),
         )
     )
-    frame: bytes = load_zstd().compress(content, level=LEVEL)
-    return bytes((tiling.side,)) + pack_varint(len(content)) + frame
+    indices = np.searchsorted(palette, colours).astype(np.uint16)
+    bits = index_bits(len(palette))
+    orders = [_packed_indices(by[at], bits) for by, at in ((indices, exact), (indices.T, exact.T))]
+    by_rows, by_columns = (len(zstd.compress(order, level=ORDER_LEVEL)) for order in orders)
+    form = COLUMNS if by_columns < by_rows else 0
+    content = start + orders[form]
+    parameter = zstd.CompressionParameter
+    options = {parameter.compression_level: LEVEL, parameter.content_size_flag: 0}
+    frame = zstd.compress(content, options=options).removeprefix(ZSTD_MAGIC)
+    compressed = pack_varint(len(content)) + frame
+    if len(content) <= len(compressed):
+        return bytes((tiling.side, form | STORED)) + content
+    return bytes((tiling.side, form)) + compressed
+
+
+def _packed_indices(indices: NDArray[np.uint16], bits: int) -> bytes:
+    """Indices, one after the other, in so many bits each."""
+    import numpy as np
+
+    if bits == 0:
+        return b""
+    if bits == 1:
+        return np.packbits(indices.astype(np.uint8), bitorder="little").tobytes()
+    return indices.astype(np.uint8 if bits == 8 else "<u2").tobytes()
 
 
 def unpack_area(area: memoryview, tiling: Tiling) -> tuple[Pixels, Mask]:
@@ -197,8 +229,8 @@ def unpack_area(area: memoryview, tiling: Tiling) -> tuple[Pixels, Mask]:
     start = tiling.map_bytes
     count = int.from_bytes(content[start : start + 2], "little") + 1
     marked = tiling.pixels(bytes(content[:start]))
-    itemsize = 1 if count <= BYTE_COLOURS else 2
-    needed = start + 2 + count * tiling.samples + marked * itemsize
+    bits = index_bits(count)
+    needed = start + 2 + count * tiling.samples + -(-marked * bits // 8)
     if len(content) != needed:
         raise FormatError(
             f"{CONTENT} has {len(content)} bytes, its tiles and colours need {needed}"
@@ -209,8 +241,7 @@ def unpack_area(area: memoryview, tiling: Tiling) -> tuple[Pixels, Mask]:
     numbers = to_colours(samples, tiling.grey)
     if not (numbers[1:] > numbers[:-1]).all():
         raise FormatError(f"colours of the {CONTENT} are not in order")
-    start += count * tiling.samples
-    indices = np.frombuffer(content, np.uint8 if itemsize == 1 else "<u2", marked, start)
+    indices = _unpacked_indices(content[start + count * tiling.samples :], marked, bits)
     if indices.max() >= count:
         raise FormatError(f"{CONTENT} holds index {indices.max()}, it has {count} colours")
     tiles = np.unpackbits(
@@ -220,13 +251,33 @@ def unpack_area(area: memoryview, tiling: Tiling) -> tuple[Pixels, Mask]:
     )
     exact = spread(tiles.astype(bool).reshape(tiling.shape), tiling)
     pixels = np.zeros((*exact.shape, 3), np.uint8)
+    by_columns = area[1] & COLUMNS
+    lines, masks = (pixels.swapaxes(0, 1), exact.T) if by_columns else (pixels, exact)
     start = 0
-    # Row by row, because NumPy's numbers of pixels take several times the memory of the pixels.
-    for row, mask in zip(pixels, exact, strict=True):
+    # Line by line, because NumPy's numbers of pixels take several times the memory of the pixels.
+    for line, mask in zip(lines, masks, strict=True):
         stop = start + int(np.count_nonzero(mask))
-        row[mask] = samples[indices[start:stop]]
+        line[mask] = samples[indices[start:stop]]
         start = stop
     return pixels, exact
+
+
+def _unpacked_indices(data: memoryview, count: int, bits: int) -> NDArray[np.uint8 | np.uint16]:
+    """The indices of so many pixels.
+
+    Raises:
+        FormatError: bits follow the last one.
+    """
+    import numpy as np
+
+    if bits == 0:
+        return np.zeros(count, np.uint8)
+    if bits == 1:
+        indices = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        if indices[count:].any():
+            raise FormatError(f"bits follow the indices of the {CONTENT}")
+        return indices[:count]
+    return np.frombuffer(data, np.uint8 if bits == 8 else "<u2")
 
 
 def exact_pixels(area: memoryview, tiling: Tiling) -> int:
@@ -245,11 +296,21 @@ def exact_pixels(area: memoryview, tiling: Tiling) -> int:
 
 def _expanded(area: memoryview, tiling: Tiling) -> Iterator[bytes]:
     """The content of an area, piece by piece."""
-    length, offset = read_varint(area, 1, f"length of the {CONTENT}")
-    least, most = tiling.map_bytes + 2 + tiling.samples + 1, tiling.most_bytes
+    if len(area) < 2:
+        raise FormatError(f"form of the {CONTENT} is cut short")
+    form, offset = area[1], 2
+    if form & ~(COLUMNS | STORED):
+        raise FormatError(f"{CONTENT} has the form {form}, there are 0 to {COLUMNS | STORED}")
+    if form & STORED:
+        length = len(area) - offset
+    else:
+        length, offset = read_varint(area, offset, f"length of the {CONTENT}")
+    least, most = tiling.map_bytes + 2 + tiling.samples, tiling.most_bytes
     if not least <= length <= most:
         raise FormatError(f"{CONTENT} of {length} bytes is not in {least}..{most}")
-    return expand(area[offset:], length, CONTENT)
+    if form & STORED:
+        return iter((bytes(area[offset:]),))
+    return expand(area[offset:], length, CONTENT, start=ZSTD_MAGIC)
 
 
 def spread(tiles: Mask, tiling: Tiling) -> Mask:

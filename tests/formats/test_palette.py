@@ -13,7 +13,9 @@ from dcncodec.formats import bitstream, container, inspect, packed, reader
 from dcncodec.formats.container import Container, Header
 from dcncodec.formats.packed import MAX_WINDOW
 from dcncodec.formats.palette import (
+    COLUMNS,
     MAX_COLOURS,
+    STORED,
     Palette,
     Tiling,
     exact_pixels,
@@ -49,6 +51,20 @@ def test_tiles_come_back(height: int, width: int, side: int, colours: int, grey:
     np.testing.assert_array_equal(found[exact], pixels[exact])
     assert not found[~exact].any()
     assert exact_pixels(area, tiling) == exact.sum()
+
+
+def test_indices_go_where_they_take_fewer_bytes() -> None:
+    tiling = Tiling(96, 96, 8, False)
+    lines = np.random.default_rng(0).integers(0, 9, 96).astype(np.uint32)[:, None].repeat(96, 1)
+    across, down = (pack_area(c, np.ones((2, 2), bool), tiling) for c in (lines, lines.T))
+    assert (across[1], down[1]) == (COLUMNS, 0)
+    assert across[2:] == down[2:]
+
+
+def test_areas_of_one_colour_have_no_indices() -> None:
+    tiling = Tiling(700, 900, 255, False)
+    area = pack_area(np.full((700, 900), 0x123456, np.uint32), np.ones((1, 1), bool), tiling)
+    assert area == bytes((255, STORED, 1, 0, 0, 0x12, 0x34, 0x56))
 
 
 def test_most_colours() -> None:
@@ -114,7 +130,7 @@ def test_only_the_areas_that_are_asked_for_are_expanded(
     tiling = Tiling.of(head, 0, 8)
     tiles = np.ones(tiling.shape, bool)
     area = pack_area(np.zeros((tiling.height, tiling.width), np.uint32), tiles, tiling)
-    damaged = area[:-1] + bytes((area[-1] ^ 1,))
+    damaged = area[:-1]
     file = container.read(file_of(head, [area, damaged, area, *[b""] * (head.block_count - 3)]))
     assert file.exact(0) is not None
     assert file.exact(3) is None

@@ -169,11 +169,11 @@ def drawing(head: Header, colours: int) -> NDArray[np.uint8]:
     return raw[(y // 5 * 7 + x // 6 + (x * y % 11 == 0)) % colours]
 
 
-def palette(head: Header, side: int, colours: int, blocks: dict[int, str]) -> Palette:
+def palette(head: Header, side: int, colours: int, seeds: dict[int, str]) -> Palette:
     """Exact tiles of some blocks: those of a drawing that a seed chooses."""
     pixels = drawing(head, colours)
     areas = [b""] * head.block_count
-    for number, seed in blocks.items():
+    for number, seed in seeds.items():
         tiling = Tiling.of(head, number, side)
         rows, columns = head.block(number).within(head.plane, 8)
         tiles = noise(seed, tiling.shape[0] * tiling.shape[1]).reshape(tiling.shape) < 150
@@ -181,17 +181,22 @@ def palette(head: Header, side: int, colours: int, blocks: dict[int, str]) -> Pa
     return Palette(areas)
 
 
+PALETTES = {
+    "palette": (header(), 1, 9, {0: "one"}),
+    "palette-grey": (header(grey=True), 3, 200, {0: "grey"}),
+    "palette-several": (several(), 4, 700, {1: "several", 3: "more"}),
+    "palette-two": (header(), 2, 2, {0: "two"}),
+    "palette-flat": (header(), 1, 1, {0: "flat"}),
+    "palette-rows": (several(), 2, 3, {0: "left", 2: "below"}),
+}
+"""Header, side of tiles, colours, and seeds of blocks."""
+
+
 def palettes() -> dict[str, Container]:
     """Files with palette tiles; their bytes depend on the version of zstandard."""
-    one, grey, many = header(), header(grey=True), several()
     return {
-        "palette": Container(one, blocks=blocks(one), palette=palette(one, 1, 9, {0: "one"})),
-        "palette-grey": Container(
-            grey, blocks=blocks(grey), palette=palette(grey, 3, 200, {0: "grey"})
-        ),
-        "palette-several": Container(
-            many, blocks=blocks(many), palette=palette(many, 4, 700, {1: "several", 3: "more"})
-        ),
+        name: Container(head, blocks=blocks(head), palette=palette(head, side, colours, seeds))
+        for name, (head, side, colours, seeds) in PALETTES.items()
     }
 
 

@@ -223,13 +223,13 @@ def failing_parts() -> Iterator[tuple[str, bytes]]:
 def failing_palettes() -> Iterator[tuple[str, bytes]]:
     """Malformed PALT sections; the picture has 6 x 4 latents and, of side 2, 3 x 2 tiles."""
     head, block, end = parts()
-    map_and_count = b"\x01\x01\0"
-    colours, indices = b"\x01\x02\x03\x01\0\xff", bytes(256)
+    map_and_count = b"\x01\x02\0"
+    colours, indices = b"\x01\x02\x03\x01\0\xff\0\0\x01", bytes(256)
     good = map_and_count + colours + indices
 
     def area(content: bytes, length: int | None = None, side: int = 2) -> bytes:
         stated = sections.pack_varint(len(content) if length is None else length)
-        return bytes((side,)) + stated + compressed(content)
+        return bytes((side, 0)) + stated + compressed(content)[4:]
 
     def packed(area: bytes, size: int | None = None) -> bytes:
         return sections.pack_varint(len(area) if size is None else size) + area
@@ -244,20 +244,26 @@ def failing_palettes() -> Iterator[tuple[str, bytes]]:
         "no-area": b"\0",
         "size-too-large": packed(area(good), 200),
         "trailing": packed(area(good)) + b"?",
-        "length-missing": b"\1\2",
+        "form-missing": b"\1\2",
+        "form-reserved": packed(b"\2\4" + area(good)[2:]),
+        "length-missing": b"\2\2\0",
         "side-0": packed(area(good, side=0)),
-        "too-short": packed(area(good[:6], 6)),
+        "too-short": packed(area(good[:5], 5)),
+        "stored-too-short": packed(b"\2\2" + good[:5]),
+        "stored-trailing": packed(b"\2\2" + good + b"?"),
         "too-long": packed(area(good, 6000)),
-        "not-zstandard": packed(b"\2" + sections.pack_varint(len(good)) + good[:50]),
+        "not-zstandard": packed(b"\2\0" + sections.pack_varint(len(good)) + good[:50]),
         "bomb": packed(area(bytes(50_000_000), len(good))),
         "other-length": packed(area(good, len(good) + 1)),
         "map-beyond": packed(area(b"\x41" + good[1:])),
         "map-of-none": packed(area(b"\0" + good[1:])),
         "indices-cut": packed(area(good[:-1])),
         "colours-cut": packed(area(b"\x01\0\1" + bytes(200))),
-        "colours-equal": packed(area(map_and_count + colours[:3] + bytes(3) + indices)),
-        "colours-fall": packed(area(map_and_count + colours[:3] + b"\xff\0\0" + indices)),
-        "index": packed(area(good[:-1] + b"\2")),
+        "colours-equal": packed(area(map_and_count + colours[:6] + bytes(3) + indices)),
+        "colours-fall": packed(area(map_and_count + colours[:6] + b"\xff\0\0" + indices)),
+        "index": packed(area(good[:-1] + b"\3")),
+        # The picture ends inside of the last tile: 13 x 14 pixels.
+        "index-bits": packed(b"\2\2" + b"\x20\x01\0" + colours[:6] + bytes(22) + b"\x40"),
         "frame-trailing": packed(area(good) + b"?"),
     }
     for name, payload in payloads.items():

@@ -202,10 +202,14 @@ def palette(payload: bytes, file: File) -> list[Exact | None]:
 
 def exact(area: bytes, height: int, width: int, samples: int) -> Exact:
     """Section 17: one area."""
-    step = 8 * area[0]
-    length, at = varint(area, 1)
-    content = zstandard.ZstdDecompressor().decompressobj().decompress(area[at:])
-    assert len(content) == length
+    step, form = 8 * area[0], area[1]
+    if form & 2:
+        content = area[2:]
+    else:
+        length, at = varint(area, 2)
+        frame = b"\x28\xb5\x2f\xfd" + area[at:]
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(frame)
+        assert len(content) == length
     across = (width + step - 1) // step
     tiles = (height + step - 1) // step * across
     at = (tiles + 7) // 8
@@ -219,14 +223,15 @@ def exact(area: bytes, height: int, width: int, samples: int) -> Exact:
         colours.append(colour)
         at += samples
     rows: Exact = [[None] * width for _ in range(height)]
-    step_bytes = 1 if count <= 256 else 2
-    for y in range(height):
-        for x in range(width):
-            if marks[y // step * across + x // step]:
-                index = int.from_bytes(content[at : at + step_bytes], "little")
-                rows[y][x] = colours[index]
-                at += step_bytes
-    assert at == length
+    bits = 0 if count == 1 else 1 if count == 2 else 8 if count <= 256 else 16
+    indices, used = int.from_bytes(content[at:], "little"), 0
+    places = [(y, x) for y in range(height) for x in range(width)]
+    for y, x in sorted(places, key=lambda place: place[::-1]) if form & 1 else places:
+        if marks[y // step * across + x // step]:
+            rows[y][x] = colours[indices >> used & ((1 << bits) - 1)]
+            used += bits
+    assert len(content) == at + (used + 7) // 8
+    assert not indices >> used
     return rows
 
 

@@ -86,7 +86,7 @@ def test_exact_tiles_decode_to_this(name: str) -> None:
 def test_second_decoder_agrees_on_exact_tiles(name: str) -> None:
     data = (HERE / f"files/{name}.dcn").read_bytes()
     file, reader = spec_decoder.decode(data), container.read(data)
-    picture = contents.drawing(reader.header, {"palette": 9, "palette-grey": 200}.get(name, 700))
+    picture = contents.drawing(reader.header, contents.PALETTES[name][2])
     assert any(file.palette)
     for number, rows in enumerate(file.palette):
         found = reader.exact(number)
