@@ -197,7 +197,7 @@ def pack_area(colours: Colours, tiles: Mask, tiling: Tiling) -> bytes:
     content = start + orders[form]
     parameter = zstd.CompressionParameter
     options = {parameter.compression_level: LEVEL, parameter.content_size_flag: 0}
-    frame = zstd.compress(content, options=options).removeprefix(ZSTD_MAGIC)
+    frame: bytes = zstd.compress(content, options=options).removeprefix(ZSTD_MAGIC)
     compressed = pack_varint(len(content)) + frame
     if len(content) <= len(compressed):
         return bytes((tiling.side, form | STORED)) + content

@@ -10,6 +10,7 @@ no file gets larger by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,9 @@ from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.header import Header
 from dcncodec.formats.packed import load_zstd
 from dcncodec.formats.palette import (
-    MAX_COLOURS,
     Palette,
     Tiling,
     pack_area,
-    spread,
     to_colours,
     unpack_area,
 )
@@ -68,7 +67,6 @@ class Tiles:
 
     Attributes:
         drawn: bool (rows, columns), which tiles are drawings.
-        alone: float64 of the same shape, the bytes of those by themselves.
     """
 
     def __init__(
@@ -78,17 +76,21 @@ class Tiles:
         same: Mask,
         tiling: Tiling,
     ) -> None:
-        self.tiling, self._colours = tiling, colours
+        self.tiling, self._pixels, self._colours = tiling, pixels, colours
         step = tiling.side * STRIDE
         heights, widths = (np.diff([*range(0, length, step), length]) for length in same.shape)
         self.drawn: Mask = _sums(same, step) >= DRAWN * np.outer(heights, widths)
-        self.alone = np.zeros(self.drawn.shape)
-        compress = load_zstd().compress if self.drawn.any() else None
-        for row, column in np.argwhere(self.drawn):
-            assert compress is not None
-            tile = pixels[row * step : (row + 1) * step, column * step : (column + 1) * step]
-            self.alone[row, column] = len(compress(tile.tobytes(), level=ALONE_LEVEL))
         self._packed: dict[bytes, bytes] = {}
+
+    @cached_property
+    def _alone(self) -> NDArray[np.float64]:
+        """The bytes of each tile by itself, (rows, columns)."""
+        alone, step = np.zeros(self.drawn.shape), self.tiling.side * STRIDE
+        compress = load_zstd().compress
+        for row, column in np.argwhere(self.drawn):
+            tile = self._pixels[row * step : (row + 1) * step, column * step : (column + 1) * step]
+            alone[row, column] = len(compress(tile.tobytes(), level=ALONE_LEVEL))
+        return alone
 
     def sets(self, cost: NDArray[np.float64]) -> Iterator[Mask]:
         """Tiles that may together cost less than their latents.
@@ -97,9 +99,9 @@ class Tiles:
             cost: (rows, columns), of the block's latents, in bits.
         """
         spent = _sums(cost, self.tiling.side) / 8
-        cheap = self.drawn & (self.alone <= spent + ALONE)
+        cheap = self.drawn & (self._alone <= spent + ALONE)
         for tiles in (self.drawn, cheap) if (cheap != self.drawn).any() else (cheap,):
-            least = max(self.alone[tiles].sum() / SHARED, LEAST_SHARE * spent.sum())
+            least = max(self._alone[tiles].sum() / SHARED, LEAST_SHARE * spent.sum())
             if tiles.any() and least < spent[tiles].sum():
                 yield tiles
 
@@ -107,8 +109,10 @@ class Tiles:
         """See ``pack_area``; nothing where there are too many colours."""
         key = tiles.tobytes()
         if key not in self._packed:
-            few = len(np.unique(self._colours[spread(tiles, self.tiling)])) <= MAX_COLOURS
-            self._packed[key] = pack_area(self._colours, tiles, self.tiling) if few else b""
+            try:
+                self._packed[key] = pack_area(self._colours, tiles, self.tiling)
+            except ValueError:
+                self._packed[key] = b""
         return self._packed[key]
 
 
@@ -153,9 +157,14 @@ class Drawings:
         if not candidates:
             return latents, b""
         most = self._most(number, latents, rate)
-        if not any(True for tiles in candidates for _ in tiles.sets(most)):
+        whole = candidates[0].drawn.all()
+        if not whole and not any(True for tiles in candidates for _ in tiles.sets(most)):
             return latents, b""
         bits = self._coder.bits(latents, rate).sum(0, dtype=np.float64)
+        if whole and (area := candidates[0].packed(candidates[0].drawn)):
+            words = self._words(number, latents, bits, np.ones(bits.shape, bool))
+            if 8 * self._size(words, rate, area) <= bits.sum():
+                return words, area
         errors = self._errors(number, latents, rate)
         best, least = (latents, b""), -1.0
         tried: set[bytes] = set()
@@ -167,12 +176,21 @@ class Drawings:
                 tried.add(places.tobytes())
                 if least < 0:
                     least = 8 * len(self._coder.encode(latents, rate)) + errors.sum()
-                words = _cheapest(latents, bits, self._hidden(number, places))
-                size = len(self._coder.encode(words, rate)) + _framed(area)
-                cost = 8 * size + errors[~places].sum()
+                words = self._words(number, latents, bits, places)
+                cost = 8 * self._size(words, rate, area) + errors[~places].sum()
                 if cost <= least:
                     best, least = (words, area), cost
         return best
+
+    def _words(
+        self, number: int, latents: Latents, bits: NDArray[np.float64], places: Mask
+    ) -> Latents:
+        """Code words beside exact tiles at some places of a block; see ``_cheapest``."""
+        return _cheapest(latents, bits, self._hidden(number, places))
+
+    def _size(self, words: Latents, rate: int, area: bytes) -> int:
+        """The bytes that a block and its exact tiles take."""
+        return len(self._coder.encode(words, rate)) + _framed(area)
 
     def put(self, number: int, area: bytes, pixels: NDArray[np.uint8]) -> None:
         """Put a block's exact tiles into a picture.

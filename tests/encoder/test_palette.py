@@ -165,7 +165,7 @@ def test_photos_stay_as_they_are(codec: Codec, grey: bool) -> None:
 
 
 def test_too_many_colours(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(palette, "MAX_COLOURS", 2)
+    monkeypatch.setattr("dcncodec.formats.palette.MAX_COLOURS", 2)
     data = codec.encode(DRAWINGS["whole"], rate=255)
     assert data == codec.encode(DRAWINGS["whole"], rate=255, palette=False)
 
