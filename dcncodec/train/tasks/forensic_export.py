@@ -23,6 +23,7 @@ from dcncodec.train.engine.export import (
     describe_run,
     half_precision,
     read_run,
+    shortened,
     write_model,
 )
 from dcncodec.train.engine.log import read_log
@@ -30,9 +31,12 @@ from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
 from dcncodec.train.tasks.forensic_sensor import trainer_of
-from dcncodec.train.tasks.vr import as_read
+from dcncodec.train.tasks.vr import NETWORKS, as_read
 
 FORMAT = "dcn-fan-1"
+FAN_BITS, CODEC_BITS = 7, 8
+"""Significant bits that are kept of the weights of a FAN, and of the networks of a codec for all
+rates. Its linear parts keep theirs: at high rates their rounding would show."""
 
 
 def export_forensic(run: Path, folder: Path) -> str:
@@ -59,7 +63,8 @@ def export_forensic(run: Path, folder: Path) -> str:
     # Only codecs estimate a rate, and without a channel nothing is lost.
     void = {DCN_FILE: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
     figures = [name for name in trainer.VALIDATED if name not in void]
-    content = half_precision(_part(average, "fan."), f"{FORMAT}: {','.join(recipe.classes)}")
+    fan = shortened(_part(average, "fan."), FAN_BITS)
+    content = half_precision(fan, f"{FORMAT}: {','.join(recipe.classes)}")
     name = folder.resolve().name
     codec = _identity(header.origins.get(LEARNS_CODEC))
     if LEARNS_CODEC in recipe.trainable:
@@ -134,5 +139,6 @@ def _write_tuned(
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)
     shape = header.origins[LEARNS_CODEC]["architecture"]
+    weights = shortened(weights, CODEC_BITS, NETWORKS)
     parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
     return write_model(folder, weights, shape, description, parts=parts)

@@ -18,7 +18,7 @@ from dcncodec.models.load import load_dcn
 from dcncodec.models.registry import open_folder
 from dcncodec.train.engine.checkpoint import FILE, Header, Progress, read_average, save_checkpoint
 from dcncodec.train.engine.data import Source
-from dcncodec.train.engine.export import export_model
+from dcncodec.train.engine.export import export_model, shortened
 from dcncodec.train.engine.log import Log
 from dcncodec.train.engine.optimiser import Optimiser
 from dcncodec.train.engine.presets import RECIPES
@@ -130,6 +130,17 @@ def test_bad_folders(tmp_path: Path, run_folder: Path) -> None:
     with pytest.raises(TrainingError, match="there is no checkpoint"):
         export_model(tmp_path, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_fewer_significant_bits() -> None:
+    weights = {"net.a": torch.randn(1000), "net.zero": torch.zeros(3), "linear": torch.randn(1000)}
+    left = shortened(weights, 8, ("net",))
+    assert torch.equal(left["linear"], weights["linear"])
+    assert torch.equal(left["net.zero"], weights["net.zero"])
+    assert torch.equal(left["net.a"], weights["net.a"].bfloat16().float())
+    coarse = shortened(weights, 5)["net.a"]
+    error = (coarse / weights["net.a"] - 1).abs().max()
+    assert 2**-7 < error <= 2**-5
 
 
 def test_weights_beyond_half_precision(tmp_path: Path) -> None:
