@@ -18,32 +18,36 @@ DEFAULT = "codec"
 
 
 class Trainings(LazyGroup):
-    """Without the name of a training it is that of a codec."""
+    """Without the name of a training it is that of a codec, or the one that 0.1 named among the
+    options: ``--finetune forensic``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As those of a group whose first argument is a name."""
-        return super().parse_args(ctx, named(args))
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The training, and its arguments."""
+        if args[0] not in self.lazy:
+            end = args.index("--") if "--" in args else len(args)
+            found = FINETUNE.make_context(ctx.command_path, args[:end], parent=ctx)
+            args = [found.params["finetune"] or DEFAULT, *found.args, *args[end:]]
+        return super().resolve_command(ctx, args)
 
 
-def named(args: list[str]) -> list[str]:
-    """Arguments that begin with the training's name, however 0.1 spelled it.
-
-    That was ``--finetune forensic`` among the options, or nothing for a codec.
-    """
-    if not args or args[0] in {*COMMANDS, "-h", "--help"}:
-        return args
-    for i, word in enumerate(args):
-        if word == "--finetune" and i + 1 < len(args):
-            return [args[i + 1], *args[:i], *args[i + 2 :]]
-        if word.startswith("--finetune="):
-            return [word.partition("=")[2], *args[:i], *args[i + 1 :]]
-    return [DEFAULT, *args]
+PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""What is no option here is one of the training."""
+FINETUNE = click.Command(
+    None,
+    params=[click.Option(["--finetune"])],
+    context_settings=PASSED_ON,
+    add_help_option=False,
+)
+"""How 0.1 named a training."""
 
 
 @click.command(
     cls=Trainings,
     lazy=COMMANDS,
     prefix="train_",
+    context_settings=PASSED_ON,
     epilog="A folder with the name of a training is written ./codec.",
 )
 def command() -> None:
