@@ -264,7 +264,7 @@ def localise_command(
     def convert(
         job: Job, photo: Path | bytes, loaded: tuple[str, Fingerprint, Predictor]
     ) -> dict[str, Any]:
-        from dcncodec.forensics.prnu.localise import STRIDE, heat_map, localise, spread
+        from dcncodec.forensics.prnu.localise import STEP, heat_map, localise, spread
         from dcncodec.forensics.prnu.match import THRESHOLD, match
         from dcncodec.forensics.prnu.photos import STANDARD, read_photo
 
@@ -284,7 +284,7 @@ def localise_command(
             "match": whole.as_dict(),
             "share": round(float(changed.mean()), 4),
             "window": predictor.window,
-            "stride": STRIDE,
+            "stride": STEP,
             "probabilities": [[round(float(p), 3) for p in row] for row in found],
         }
 

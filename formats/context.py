@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dcncodec.errors import FormatError, MissingLibraryError, ModelError
 from dcncodec.formats.context_tensors import PREFIX, TENSORS, checked, digest, parse, sizes_of
-from dcncodec.formats.geometry import MAX_SIDE
+from dcncodec.formats.geometry import MAX_RATE, MAX_SIDE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -331,8 +331,8 @@ class ContextModel:
         self, name: str, rows: int, columns: int, rate: int, threads: int, *arguments: Any
     ) -> int:
         """Call a function of the library with its workspace."""
-        if not 0 <= rate <= 255:
-            raise ValueError(f"rate {rate} is not in 0..255")
+        if not 0 <= rate <= MAX_RATE:
+            raise ValueError(f"rate {rate} is not in 0..{MAX_RATE}")
         threads = min(max(1, threads), 16)
         size = self._lib.dcn_context_workspace_size(self._model, rows, columns, threads)
         workspace = bytearray(size)

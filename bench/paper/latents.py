@@ -26,7 +26,7 @@ from torch import Tensor
 
 from dcncodec.errors import DcnError
 from dcncodec.formats.files import make_folder
-from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN
+from dcncodec.formats.geometry import CODEBOOK_MAX, CODEBOOK_MIN, STRIDE
 from dcncodec.metrics import to_unit
 from dcncodec.models.dcn import DCN
 from dcncodec.models.load import load_dcn
@@ -102,7 +102,7 @@ def measure(model: str, images: ImageSet) -> Latents:
 def _maps(codec: DCN, quantiser: Quantiser, picture: Tensor) -> NDArray[np.float32]:
     """Latents of the middle of a picture, uint8 (H, W, 3)."""
     height, width = picture.shape[:2]
-    side = min(SHOWN, height // 8 * 8, width // 8 * 8)
+    side = min(SHOWN, height // STRIDE * STRIDE, width // STRIDE * STRIDE)
     top, left = (height - side) // 2, (width - side) // 2
     part = picture[top : top + side, left : left + side]
     latent = quantiser.hard(codec.analysis(to_unit(part[None])))[0]

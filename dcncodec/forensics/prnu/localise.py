@@ -22,7 +22,8 @@ from dcncodec.forensics.prnu.residual import Floats, Pixels, blocks, to_grey, wa
 
 WINDOW = 129
 """Side in pixels of the windows that are judged, in the NIP paper."""
-STRIDE = 8
+STEP = 8
+"""Pixels from window to window."""
 SAMPLES = 500
 """Windows of each photo from which a predictor learns."""
 TEXTURE_LEVELS = 2
@@ -170,7 +171,7 @@ def localise(pixels: Pixels, fingerprint: Fingerprint, predictor: Predictor) -> 
         pixels: uint8 (H, W, 3), of the fingerprint's size.
 
     Returns:
-        float32 (h, w), probabilities of windows every ``STRIDE`` pixels: the first has its centre
+        float32 (h, w), probabilities of windows every ``STEP`` pixels: the first has its centre
         at (window // 2, window // 2).
 
     Raises:
@@ -210,7 +211,7 @@ def spread(found: Floats, shape: tuple[int, ...], window: int) -> Floats:
         window: side of the windows.
     """
     rows, columns = (
-        ((np.arange(side) - window // 2 + STRIDE // 2) // STRIDE).clip(0, count - 1)
+        ((np.arange(side) - window // 2 + STEP // 2) // STEP).clip(0, count - 1)
         for side, count in zip(shape[:2], found.shape, strict=True)
     )
     pixels: Floats = found[rows[:, None], columns]
@@ -226,7 +227,7 @@ def heat_map(pixels: Pixels, found: Floats, window: int) -> bytes:
 
 
 def window_ncc(noise: Floats, expected: Floats, window: int) -> NDArray[np.float64]:
-    """Correlations of two planes (H, W) in windows every ``STRIDE`` pixels."""
+    """Correlations of two planes (H, W) in windows every ``STEP`` pixels."""
     x, y = _means(noise, window), _means(expected, window)
     xx, yy = _means(np.square(noise), window), _means(np.square(expected), window)
     scale = np.sqrt(np.maximum((xx - x * x) * (yy - y * y), 0))
@@ -235,7 +236,7 @@ def window_ncc(noise: Floats, expected: Floats, window: int) -> NDArray[np.float
 
 
 def window_features(pixels: Pixels, window: int) -> NDArray[np.float64]:
-    """What the strength of the fingerprint depends on, in windows every ``STRIDE`` pixels.
+    """What the strength of the fingerprint depends on, in windows every ``STEP`` pixels.
 
     Returns:
         (h, w, FEATURES): attenuated light, smoothness, share of flat pixels, and light times
@@ -275,11 +276,11 @@ def _terms(features: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _means(plane: Floats, window: int) -> NDArray[np.float64]:
-    """Of the windows that lie inside the plane, every ``STRIDE`` pixels."""
+    """Of the windows that lie inside the plane, every ``STEP`` pixels."""
     from scipy.ndimage import uniform_filter
 
     half = window // 2
-    rows, columns = (slice(half, side - half, STRIDE) for side in plane.shape)
+    rows, columns = (slice(half, side - half, STEP) for side in plane.shape)
     means: NDArray[np.float64] = uniform_filter(plane, window)[rows, columns].astype(np.float64)
     return means
 

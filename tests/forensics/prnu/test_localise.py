@@ -12,7 +12,7 @@ from sensor_shots import CAMERA, gains, shot
 from dcncodec.errors import ImageError, ModelError
 from dcncodec.forensics.prnu.fingerprint import Fingerprint
 from dcncodec.forensics.prnu.localise import (
-    STRIDE,
+    STEP,
     Predictor,
     heat_map,
     localise,
@@ -37,7 +37,7 @@ def test_a_pasted_part_is_found(camera: Fingerprint, predictor: Predictor) -> No
     clean = localise(photo, camera, predictor)
     photo[40:140, 60:180] = shot(gains(9), 60)[40:140, 60:180]
     found = localise(photo, camera, predictor)
-    assert found.shape == (-(-(192 - 32) // STRIDE), -(-(256 - 32) // STRIDE))
+    assert found.shape == (-(-(192 - 32) // STEP), -(-(256 - 32) // STEP))
     pixels = spread(found, photo.shape, WINDOW)
     assert pixels.shape == (192, 256)
     assert (pixels[60:120, 80:160] > 0.5).mean() > 0.95
