@@ -118,7 +118,7 @@ def _digests(items: Sequence[Item], failures: list[Failure]) -> dict[Item, str]:
         try:
             found[item] = digest(item.load())
         except DcnError as error:
-            failures.append(Failure("", item.name, str(error)))
+            failures.append(Failure("", item.name, error.reason))
     return found
 
 

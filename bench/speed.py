@@ -298,7 +298,7 @@ def _load(items: Sequence[Item], failures: list[Failure]) -> Iterator[Pixels]:
         try:
             yield item.load()
         except DcnError as error:
-            failures.append(Failure("", item.name, str(error)))
+            failures.append(Failure("", item.name, error.reason))
 
 
 def _settings(
