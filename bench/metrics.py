@@ -84,7 +84,7 @@ def check_perceptual() -> None:
         import ssimulacra2  # noqa: F401
     except ImportError:
         raise MissingLibraryError(
-            "SSIMULACRA 2 needs ssimulacra2; install it with: pip install 'dcncodec[bench]'"
+            "SSIMULACRA 2 needs ssimulacra2: pip install ssimulacra2"
         ) from None
 
 

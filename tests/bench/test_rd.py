@@ -6,8 +6,10 @@ import math
 from dataclasses import replace
 from statistics import fmean
 
+import bjontegaard
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from dcncodec.bench import fits
 from dcncodec.bench.points import Point
@@ -43,7 +45,7 @@ def test_published_mean_qualities(anchor_points: list[Point]) -> None:
     assert found[1] == 24
 
 
-def curve(rates: list[float], qualities: list[float]) -> Curve:
+def curve(rates: ArrayLike, qualities: ArrayLike) -> Curve:
     return Curve(np.log(np.array(rates)), np.array(qualities))
 
 
@@ -56,6 +58,25 @@ def test_a_constant_factor(method: Method) -> None:
     cheaper = curve([rate * 0.8 for rate in rates], qualities)
     found = bd_rate(anchor, cheaper, method)
     assert found == pytest.approx(-0.2, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["pchip", "cubic"])
+def test_bd_rate_is_that_of_the_library(method: Method) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        anchor, test = (np.sort([0.2, *rng.uniform(0.3, 2.2, n), 2.4]) for n in (3, 4))
+        qualities = [28 + rng.uniform(4, 6) * np.log2(1 + rates) for rates in (anchor, test)]
+        found = bd_rate(curve(anchor, qualities[0]), curve(test, qualities[1]), method)
+        expected = bjontegaard.bd_rate(
+            anchor,
+            qualities[0],
+            test,
+            qualities[1],
+            method=method,
+            require_matching_points=False,
+            min_overlap=0,
+        )
+        assert found == pytest.approx(expected / 100, abs=1e-9)
 
 
 def test_the_overlap_alone_counts() -> None:
