@@ -18,7 +18,7 @@ from dcncodec.errors import MissingLibraryError
 try:
     from scipy.optimize import least_squares
 except ImportError:
-    raise MissingLibraryError("curves need scipy: pip install 'dcncodec[bench]'") from None
+    raise MissingLibraryError("curves need scipy", extras=("bench",)) from None
 
 Array = NDArray[np.float64]
 

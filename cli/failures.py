@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from dcncodec.errors import DcnError, MissingLibraryError, is_out_of_memory
+from dcncodec.errors import DcnError, is_out_of_memory, no_torch
 
-NO_TORCH = "this needs torch: pip install 'dcncodec[train]'"
 NO_MEMORY = "not enough memory; free some, or try a smaller picture"
 
 
@@ -22,7 +21,7 @@ def explain(error: Exception) -> DcnError:
         usage.exit_code = error.exit_code
         return usage
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        return MissingLibraryError(NO_TORCH)
+        return no_torch()
     if is_out_of_memory(error):
         return DcnError(NO_MEMORY)
     if isinstance(error, OSError) and error.strerror:

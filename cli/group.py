@@ -15,6 +15,7 @@ from dcncodec.cli.failures import explain
 from dcncodec.cli.lazy import LazyGroup
 from dcncodec.cli.lines import complain
 from dcncodec.cli.warned import warned
+from dcncodec.errors import MissingLibraryError
 from dcncodec.notices import DcnWarning
 
 COMMANDS = {
@@ -43,8 +44,22 @@ JPEG, TIFF, WebP, BMP, PPM and AVIF. A file name - stands for standard input or 
 """
 
 
+class Commands(LazyGroup):
+    """All of them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one. What it lacks the extra of its own name is to bring, if that does."""
+        try:
+            return super().invoke(ctx)
+        except (ImportError, MissingLibraryError) as error:
+            failure = explain(error)
+            if isinstance(failure, MissingLibraryError):
+                failure.prefer(ctx.invoked_subcommand)
+            raise failure from None
+
+
 @click.command(
-    cls=LazyGroup,
+    cls=Commands,
     lazy=COMMANDS,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},

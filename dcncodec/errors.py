@@ -80,8 +80,39 @@ class TargetError(DcnError):
     """A size or a likeness that no rate of a model reaches."""
 
 
+TOOLBOX = ("train", "bench", "forensics")
+"""The extras that bring torch and what draws; commands have the same names."""
+
+
 class MissingLibraryError(DcnError):
-    """An optional library is not installed; the message names the extra that brings it."""
+    """An optional library is not installed; the message names the extra that brings it.
+
+    Args:
+        reason: what is needed for what, and what to do unless an extra does.
+        file: as of ``DcnError``.
+        extras: each of which brings it; the first one is named.
+    """
+
+    def __init__(
+        self, reason: str = "", file: str | PathLike[str] = "", extras: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(reason + (_remedy(extras[0]) if extras else ""), file)
+        self.extras = extras
+
+    def prefer(self, extra: str | None) -> None:
+        """Name another extra, if that brings the library as well."""
+        if extra in self.extras:
+            self.reason = self.reason.replace(_remedy(self.extras[0]), _remedy(extra))
+            self.args = (self.reason, self.file)
+
+
+def _remedy(extra: str) -> str:
+    return f": pip install 'dcncodec[{extra}]'"
+
+
+def no_torch() -> MissingLibraryError:
+    """What is raised where torch is missing."""
+    return MissingLibraryError("this needs torch", extras=TOOLBOX)
 
 
 class TrainingError(DcnError):

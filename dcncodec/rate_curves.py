@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.errors import MissingLibraryError
+from dcncodec.errors import TOOLBOX, MissingLibraryError
 
 RATES = (0.1, 2.5)
 """Bits per pixel between which curves are compared."""
@@ -127,5 +127,5 @@ def _pchip(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     try:
         from scipy.interpolate import PchipInterpolator
     except ImportError:
-        raise MissingLibraryError("curves need scipy: pip install 'dcncodec[bench]'") from None
+        raise MissingLibraryError("curves need scipy", extras=TOOLBOX) from None
     return PchipInterpolator(x, y)

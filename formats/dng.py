@@ -47,7 +47,7 @@ def dng_bytes(frame: Frame) -> bytes:
     try:
         import tifffile
     except ImportError:
-        raise MissingLibraryError("DNG files need tifffile: pip install 'dcncodec[raw]'") from None
+        raise MissingLibraryError("DNG files need tifffile", extras=("raw",)) from None
     neutral = 1 / np.array(frame.gains)
     # Scaled so that the white of D65 is the neutral: readers derive the illuminant from both.
     from_xyz = neutral[:, None] * np.linalg.inv(SRGB_TO_XYZ @ frame.to_srgb)

@@ -277,7 +277,7 @@ def _opened(content: bytes, label: str) -> Iterator[rawpy.RawPy]:
     try:
         import rawpy
     except ImportError:
-        raise MissingLibraryError("RAW files need rawpy: pip install 'dcncodec[raw]'") from None
+        raise MissingLibraryError("RAW files need rawpy", extras=("raw",)) from None
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             yield raw

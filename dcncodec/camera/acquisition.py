@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.camera.camera import to_linear
-from dcncodec.errors import MissingLibraryError
+from dcncodec.errors import TOOLBOX, MissingLibraryError
 from dcncodec.formats.raw import Frame, camera_to_srgb, check_size
 
 BLACK, WHITE = 512, 16_383
@@ -91,7 +91,7 @@ def acquire(
         from scipy.ndimage import gaussian_filter
     except ImportError:
         raise MissingLibraryError(
-            "a simulated camera needs scipy: pip install 'dcncodec[raw]'"
+            "a simulated camera needs scipy", extras=("raw", *TOOLBOX)
         ) from None
     height, width = (side // 2 * 2 for side in pixels.shape[:2])
     check_size(width, height, "simulated frame")

@@ -85,7 +85,7 @@ def _demosaic(mosaic: Floats) -> NDArray[np.float64]:
             from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
     except ImportError:
         raise MissingLibraryError(
-            "the standard pipeline needs colour-demosaicing: pip install 'dcncodec[raw]'"
+            "the standard pipeline needs colour-demosaicing", extras=("raw",)
         ) from None
     rgb = demosaicing_CFA_Bayer_Menon2007(mosaic, "RGGB")
     return np.asarray(rgb, np.float64)

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from dcncodec.errors import MissingLibraryError, UsageError
+from dcncodec.errors import MissingLibraryError, UsageError, no_torch
 from dcncodec.models.families import has_programs
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 
@@ -135,7 +135,8 @@ def open_engine(
             what = (
                 "bfloat16" if programs else f"{model.path}: family {model.family} has no programs"
             )
-            raise MissingLibraryError(f"{what}: {error}") from None
+            error.reason = f"{what}: {error.reason}"
+            raise
     if runtime == "onnx":
         from dcncodec.runtime.onnx_engine import OnnxEngine
 
@@ -185,7 +186,7 @@ def load_torch(threads: int | None = None) -> None:
     try:
         import torch
     except ModuleNotFoundError:
-        raise MissingLibraryError("this needs torch: pip install 'dcncodec[train]'") from None
+        raise no_torch() from None
     torch.set_num_threads(choose_threads(threads))
 
 

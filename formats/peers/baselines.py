@@ -28,8 +28,6 @@ from dcncodec.formats.peers import bpg, hevc_x265
 
 Pixels = NDArray[np.uint8]
 
-INSTALL = "pip install 'dcncodec[bench]'"
-
 
 @dataclass(frozen=True)
 class Baseline:
@@ -182,7 +180,7 @@ def _jxl_plugin() -> None:
         import pillow_jxl  # noqa: F401
     except ImportError:
         raise MissingLibraryError(
-            f"JPEG XL needs pillow-jxl-plugin; install it with: {INSTALL}"
+            "JPEG XL needs pillow-jxl-plugin: pip install pillow-jxl-plugin"
         ) from None
 
 
@@ -197,9 +195,7 @@ def _av_version() -> str:
 
         av.CodecContext.create("libx265", "w")
     except (ImportError, ValueError):
-        raise MissingLibraryError(
-            f"HEVC needs PyAV with x265; install it with: {INSTALL}"
-        ) from None
+        raise MissingLibraryError("HEVC needs PyAV with x265", extras=("bench",)) from None
     return f"PyAV {av.__version__}"
 
 
@@ -214,7 +210,7 @@ def _pillow(library: str, title: str) -> Callable[[], str]:
     def version() -> str:
         if not features.check(library):
             raise MissingLibraryError(
-                f"this Pillow lacks {title}; install a Pillow wheel with: {INSTALL}"
+                f"this Pillow lacks {title}; install a wheel of it: pip install pillow"
             )
         return f"{title} {features.version(library)}, Pillow {pillow_version}"
 

@@ -21,7 +21,7 @@ SMALLEST_SIDE = 16
 _CHROMA_NAMES = ("gray", "yuv420p", "yuv422p", "yuv444p")
 _PRESET, _TUNE = "veryslow", "ssim"
 """What bpgenc 0.9.8 asks of x265 at its default effort, level 8."""
-_MISSING = "BPG needs PyAV with {}; install it with: pip install 'dcncodec[bench]'"
+_MISSING = "BPG needs PyAV with {}"
 
 
 def encode_444(planes: NDArray[np.uint8], qp: int, log2_min_cb: int, threads: int) -> bytes:
@@ -119,7 +119,7 @@ def _library() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise MissingLibraryError(_MISSING.format("x265")) from error
+        raise MissingLibraryError(_MISSING.format("x265"), extras=("bench",)) from error
     module: ModuleType = av
     return module
 
@@ -128,7 +128,7 @@ def _context(av: ModuleType, codec: str, mode: str) -> Any:
     try:
         return av.CodecContext.create(codec, mode)
     except ValueError as error:
-        raise MissingLibraryError(_MISSING.format(codec)) from error
+        raise MissingLibraryError(_MISSING.format(codec), extras=("bench",)) from error
 
 
 @contextmanager

@@ -75,9 +75,7 @@ def _library() -> Any:
     try:
         import av
     except ImportError:
-        raise MissingLibraryError(
-            "HEVC needs PyAV; install it with: pip install 'dcncodec[bench]'"
-        ) from None
+        raise MissingLibraryError("HEVC needs PyAV", extras=("bench",)) from None
     return av
 
 
@@ -86,5 +84,5 @@ def _context(av: Any, codec: str, mode: str) -> Any:
         return av.CodecContext.create(codec, mode)
     except ValueError:
         raise MissingLibraryError(
-            f"this PyAV lacks {codec}; install its wheel with: pip install 'dcncodec[bench]'"
+            f"this PyAV lacks {codec}; install its wheel", extras=("bench",)
         ) from None

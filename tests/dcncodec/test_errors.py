@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcncodec.errors import FormatError, ModelError, about
+from dcncodec.errors import FormatError, MissingLibraryError, ModelError, about
 
 
 def test_the_file_stands_before_the_reason() -> None:
@@ -50,3 +50,15 @@ def test_an_error_comes_back_from_other_processes_whole() -> None:
 def test_what_goes_wrong_inside_is_about_the_file() -> None:
     with pytest.raises(FormatError, match=r"^photo\.dcn: damaged$"), about("photo.dcn"):
         raise FormatError("damaged")
+
+
+def test_of_the_extras_that_bring_a_library_the_preferred_one_is_named() -> None:
+    error = MissingLibraryError("plots need matplotlib", extras=("train", "bench"))
+    assert str(error) == "plots need matplotlib: pip install 'dcncodec[train]'"
+    for extra in (None, "raw"):
+        error.prefer(extra)
+        assert error.reason.endswith("'dcncodec[train]'")
+    error.about("photo.png")
+    back = pickle.loads(pickle.dumps(error))
+    back.prefer("bench")
+    assert str(back) == "photo.png: plots need matplotlib: pip install 'dcncodec[bench]'"

@@ -100,5 +100,5 @@ def denoise_wavelet() -> Any:
 
 def _missing(title: str, package: str) -> MissingLibraryError:
     return MissingLibraryError(
-        f"manipulations of photos need {title} ({package}): pip install 'dcncodec[forensics]'"
+        f"manipulations of photos need {title} ({package})", extras=("forensics",)
     )

@@ -182,7 +182,7 @@ def wavelets() -> ModuleType:
         import scipy.ndimage  # noqa: F401
     except ImportError:
         raise MissingLibraryError(
-            "sensor fingerprints need PyWavelets and scipy: pip install 'dcncodec[forensics]'"
+            "sensor fingerprints need PyWavelets and scipy", extras=("forensics", "train")
         ) from None
     library: ModuleType = pywt
     return library
