@@ -15,10 +15,10 @@ from statistics import fmean, median
 from dcncodec.bench import codecs, speed
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Pixels
-from dcncodec.bench.tables import Table
 from dcncodec.entropy import coder_of
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
+from dcncodec.pages import Table
 
 PEER = "x265"
 

@@ -12,8 +12,9 @@ from dcncodec.bench.metrics import METRICS
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, summaries
 from dcncodec.bench.results import Results
-from dcncodec.bench.tables import Table, measured_metrics
+from dcncodec.bench.tables import measured_metrics
 from dcncodec.errors import UsageError
+from dcncodec.pages import Table
 
 CHANGES = {"psnr": "+.3f", "ssim": "+.5f", "msssim": "+.5f", "ssimulacra2": "+.2f"}
 """How a change of a metric is written."""

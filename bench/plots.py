@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,6 @@ from dcncodec.bench.metrics import METRICS
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_quality
 from dcncodec.bench.results import Results
-from dcncodec.formats.files import atomic_write, make_folder
 from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ COLUMNS = 6
 """Small plots side by side where every image has its own."""
 RATE_LIMIT = 2.5
 """The right end of the axis of rates, bits per pixel."""
-DPI = 150
-"""Of PNG files."""
 SINGLES = "images_"
 """How the names of plots begin that show every image by itself."""
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
@@ -186,35 +181,6 @@ def _rate_over_anchor(results: Results, row: dict[str, Any], metric: str) -> flo
         return (fmean(ratios) - 1) * 100 if ratios else None
     rates = Curves(results.points, metric).bd_rates(results.anchor, codec).values()
     return fmean(rates) * 100 if rates else None
-
-
-def render(figure: Figure, kind: str) -> bytes:
-    """The file of a figure; the same bytes for the same figure.
-
-    Args:
-        kind: ``svg`` or ``png``.
-    """
-    import matplotlib as mpl
-
-    file = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "path"}):
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
-    return file.getvalue()
-
-
-def save(figure: Figure, folder: Path, name: str) -> bytes:
-    """Write ``name``.svg and ``name``.png into a folder, replacing earlier ones.
-
-    Returns:
-        The SVG.
-    """
-    make_folder(folder)
-    rendered = {kind: render(figure, kind) for kind in ("svg", "png")}
-    for kind, content in rendered.items():
-        with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
-            file.write(content)
-    return rendered["svg"]
 
 
 def all_plots(results: Results, metrics: Sequence[str]) -> dict[str, Figure]:

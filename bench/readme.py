@@ -29,6 +29,7 @@ from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats.files import atomic_write, read_bytes
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.registry import DEFAULT_MODEL
+from dcncodec.plotting import render
 
 ANCHOR = "bpg"
 METRICS = ("psnr", "ssim", "msssim")
@@ -156,7 +157,7 @@ def main() -> None:
         if missing:
             raise UsageError(f"{', '.join(sorted(missing))}: not measured; give a run with them")
         text = fill(read_bytes(options.readme).decode(), all_tables(run))
-        svg = plots.render(plots.overview(run, METRICS), "svg")
+        svg = render(plots.overview(run, METRICS), "svg")
         for path, content in ((options.readme, text.encode()), (options.readme.parent / PLOT, svg)):
             with atomic_write(path, overwrite=True) as file:
                 file.write(content)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
 
+from dcncodec import pages
 from dcncodec.bench import fits, plots, tables
-from dcncodec.bench.page import PAGE
 from dcncodec.bench.results import Results, csv_text, write_text
-from dcncodec.bench.tables import Table
 from dcncodec.bench.viewer import Scene
 from dcncodec.formats.peers.baselines import BASELINES
+from dcncodec.pages import Table
+from dcncodec.plotting import save_figure
 
 
 def all_tables(results: Results) -> list[Table]:
@@ -60,12 +57,12 @@ def write(results: Results, scenes: Sequence[Scene], folder: Path) -> None:
         scenes: what ``viewer.scenes`` gave.
 
     Raises:
-        MissingLibraryError: matplotlib is not installed.
+        MissingLibraryError: matplotlib or Jinja is not installed.
         OutputError: the folder cannot be written.
     """
     metrics = tables.measured_metrics(results.points)
     drawn = {
-        name: plots.save(figure, folder / "plots", name)
+        name: save_figure(figure, folder / "plots", name)
         for name, figure in plots.all_plots(results, metrics).items()
     }
     parameters = csv_text(
@@ -73,7 +70,7 @@ def write(results: Results, scenes: Sequence[Scene], folder: Path) -> None:
         for (codec, image), fit in fits.fits(results.points).items()
     )
     write_text(folder / "plots" / "fits.csv", parameters)
-    write_text(folder / "report.html", page(results, drawn, scenes))
+    pages.write(folder / "report.html", page(results, drawn, scenes))
 
 
 def page(results: Results, drawn: Mapping[str, bytes], scenes: Sequence[Scene]) -> str:
@@ -85,36 +82,15 @@ def page(results: Results, drawn: Mapping[str, bytes], scenes: Sequence[Scene]) 
     """
     crop = f", centre crops of {results.crop} pixels" if results.crop else ""
     machine = ", ".join(f"{key} {value}" for key, value in results.machine.items())
-    failures = "".join(f"<li>{escape(str(failure))}</li>" for failure in results.failures)
-    images = {name: _image(name, svg) for name, svg in drawn.items()}
-    # "<" could end the script element, or open a comment in it.
-    data = json.dumps([asdict(scene) for scene in scenes]).replace("<", "\\u003c")
-    values = {
-        "title": escape(f"dcn bench: {results.dataset}"),
-        "summary": escape(f"{len(results.images)} images{crop}. {machine}."),
-        "failures": f"<h2>Skipped</h2><ul>{failures}</ul>" if failures else "",
-        "means": "".join(
-            image for name, image in images.items() if not name.startswith(plots.SINGLES)
-        ),
-        "singles": "".join(
-            image for name, image in images.items() if name.startswith(plots.SINGLES)
-        ),
-        "tables": "".join(map(_table, all_tables(results))),
-        "scenes": data,
-    }
-    # In one pass, because a value may hold what looks like a place for another.
-    return re.sub(r"@(\w+)@", lambda place: values[place[1]], PAGE)
-
-
-def _image(name: str, svg: bytes) -> str:
-    source = base64.b64encode(svg).decode()
-    return f'<img class="plot" alt="{name}" src="data:image/svg+xml;base64,{source}">'
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    singles = {name: svg for name, svg in drawn.items() if name.startswith(plots.SINGLES)}
+    return pages.render(
+        "report.html",
+        "dcncodec.bench",
+        title=f"dcn bench: {results.dataset}",
+        summary=f"{len(results.images)} images{crop}. {machine}.",
+        failures=results.failures,
+        means={name: svg for name, svg in drawn.items() if name not in singles},
+        singles=singles,
+        tables=all_tables(results),
+        scenes=[asdict(scene) for scene in scenes],
     )
-    note = f"<p>{escape(table.note)}</p>" if table.note else ""
-    return f"<h2>{escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"

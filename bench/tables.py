@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean, median
 
 import numpy as np
@@ -13,24 +12,11 @@ from dcncodec.bench.metrics import IN_DECIBEL, METRICS
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_rate, summaries
 from dcncodec.bench.results import Results
+from dcncodec.pages import Table
 from dcncodec.rate_curves import Method
 
 RATES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 """Bits per pixel of the table of mean qualities."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, a head and rows of text.
-
-    Attributes:
-        note: one line below.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    note: str = ""
 
 
 def measured_metrics(points: Iterable[Point]) -> list[str]:

@@ -224,16 +224,16 @@ def figure5_command(
 ) -> None:
     """Figure 5 of the paper: SSIM over bits per pixel, with fitted curves."""
     items = find_items(dataset, data_dir, crop, limit, codecs)
-    from dcncodec.bench import plots
     from dcncodec.bench.codecs import specs
     from dcncodec.bench.paper import figures
     from dcncodec.bench.results import Results
+    from dcncodec.plotting import save_figure
 
     chosen = specs(codecs or FIGURE_CODECS, device=device, precision=precision)
     outcome = measure(chosen, items, workers, cache_dir, perceptual=False)
     titles = {spec.name: spec.open().title for spec in chosen}
     run = Results(dataset, crop, titles, "", outcome.points, outcome.failures)
-    plots.save(figures.figure5(run), output, "figure5")
+    save_figure(figures.figure5(run), output, "figure5")
     say(f"{output / 'figure5.svg'}")
     end(run)
 
@@ -259,9 +259,10 @@ def figure6_command(
     The model is the first of --codec, by default dcn-32c.
     """
     items = find_items(dataset, data_dir, crop or PAPER_CROP, limit, codecs)
-    from dcncodec.bench import plots, viewer
+    from dcncodec.bench import viewer
     from dcncodec.bench.codecs import BaselineCodec, specs
     from dcncodec.bench.paper import figures
+    from dcncodec.plotting import save_figure
 
     if unknown := set(names) - {item.name for item in items}:
         raise UsageError(f"--image {min(unknown)}: no such image in {dataset}")
@@ -275,7 +276,7 @@ def figure6_command(
     for item in items:
         pixels = item.load()
         rows.append((item.name, pixels, figures.versions(pixels, *reference, jpeg)))
-    plots.save(figures.figure6(rows), output, "figure6")
+    save_figure(figures.figure6(rows), output, "figure6")
     for name, _, versions in rows:
         for version in versions:
             say(f"{name}  {version.label}: {version.bpp:.3f} bpp, SSIM {version.ssim:.4f}")

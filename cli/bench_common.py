@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dcncodec.bench.points import Failure
     from dcncodec.bench.results import Results
     from dcncodec.bench.runner import Outcome
-    from dcncodec.bench.tables import Table
+    from dcncodec.pages import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

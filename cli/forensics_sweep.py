@@ -101,7 +101,8 @@ def command(
     from dcncodec.bench.forensic_sweep import Sweep, points_of, trade_offs
     from dcncodec.forensics.photos import Photos
     from dcncodec.forensics.report import write_page
-    from dcncodec.forensics.tables import percent, table
+    from dcncodec.forensics.tables import percent
+    from dcncodec.pages import Table
     from dcncodec.train.tasks.forensic_setup import PLAIN, ForensicSettings
 
     overrides: dict[str, Any] = {"batch": batch, "patch": patch}
@@ -132,7 +133,7 @@ def command(
             ]
             for result in results
         ]
-        write_page("Forensic sweep", [table(head, rows)], trade_offs(results), output)
+        write_page("Forensic sweep", [Table("", head, rows)], trade_offs(results), output)
         say(f"{output / 'report.html'}: tables and plots")
     if number:
         sys.exit(128 + number)

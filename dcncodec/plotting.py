@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcncodec.errors import MissingLibraryError
-from dcncodec.formats.files import atomic_write
+from dcncodec.errors import TOOLBOX, MissingLibraryError
+from dcncodec.formats.files import atomic_write, make_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+DPI = 150
+"""Of PNG files."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -21,17 +25,38 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingLibraryError("plots need matplotlib: pip install 'dcncodec[bench]'") from None
+        raise MissingLibraryError("plots need matplotlib", extras=TOOLBOX) from None
     # Without pyplot, which would ask for a display and keep every figure.
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as ``name.svg`` and ``name.png``, replacing older ones.
+def render(figure: Figure, kind: str) -> bytes:
+    """The file of a figure; the same bytes for the same figure.
+
+    Args:
+        kind: ``svg`` or ``png``.
+    """
+    import matplotlib as mpl
+
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
+    return file.getvalue()
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> bytes:
+    """Write a figure as ``name.svg`` and ``name.png`` into a folder, replacing older ones.
+
+    Returns:
+        The SVG.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: they cannot be written.
     """
-    for kind in ("svg", "png"):
+    make_folder(folder)
+    rendered = {kind: render(figure, kind) for kind in ("svg", "png")}
+    for kind, content in rendered.items():
         with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
-            figure.savefig(file, format=kind)
+            file.write(content)
+    return rendered["svg"]

@@ -12,9 +12,9 @@ from dcncodec.bench import metrics
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec
 from dcncodec.bench.datasets import Pixels
 from dcncodec.bench.fits import fits, mean_curve
-from dcncodec.bench.plots import DPI, RATE_LIMIT, finish, mean_line, styles
+from dcncodec.bench.plots import RATE_LIMIT, finish, mean_line, styles
 from dcncodec.bench.results import Results
-from dcncodec.plotting import new_figure
+from dcncodec.plotting import DPI, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def versions(pixels: Pixels, model: DcnCodec, setting: str, jpeg: BaselineCodec)
 def figure6(rows: Sequence[tuple[str, Pixels, Sequence[Version]]]) -> Figure:
     """Originals and what ``versions`` made of them, one row an image.
 
-    An image pixel is a pixel of the PNG that ``plots.save`` writes.
+    An image pixel is a pixel of the PNG that ``save_figure`` writes.
 
     Args:
         rows: name, original and versions of each image.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec import pages
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError
 from dcncodec.forensics.analysis import attenuation, ssim_changes
@@ -26,7 +24,8 @@ from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.formats.files import atomic_write
 from dcncodec.models.families.fan import LEARNS_CODEC
 from dcncodec.notices import Notice, Notify, warn
-from dcncodec.plotting import new_figure
+from dcncodec.pages import Table
+from dcncodec.plotting import new_figure, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 Found = Evaluation | FieldEvaluation | WifsEvaluation
 """What a protocol measures."""
 
-STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .2em .6em }
-td { text-align: right } td:first-child { text-align: left } img { max-width: 100% }
-"""
 SHOWN = 256
 """Pixels a side of a photo that is shown."""
 LARGER = 8
@@ -282,37 +276,24 @@ def _by_protocol(
 
 
 def write_page(
-    title: str, parts: Sequence[str], figures: Mapping[str, Figure], folder: Path
+    title: str, parts: Sequence[str | Table], figures: Mapping[str, Figure], folder: Path
 ) -> None:
     """Write ``report.html``, self-contained, and every figure as SVG.
 
     Args:
         title: of the page.
-        parts: HTML between its title and the figures.
+        parts: paragraphs and tables between its title and the figures.
         figures: by title.
         folder: must exist.
 
     Raises:
+        MissingLibraryError: Jinja is not installed.
         OutputError: it cannot be written.
     """
-    import matplotlib as mpl
-
-    content = [f"<h1>{escape(title)}</h1>", *parts]
-    for name, figure in figures.items():
-        file = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "dcn", "svg.fonttype": "none"}):
-            figure.savefig(file, format="svg", metadata={"Date": None})
+    plots = {name: render(figure, "svg") for name, figure in figures.items()}
+    for name, svg in plots.items():
         slug = name.lower().replace(",", "").replace(" ", "-")
         with atomic_write(folder / f"{slug}.svg", overwrite=True) as target:
-            target.write(file.getvalue())
-        picture = base64.b64encode(file.getvalue()).decode()
-        content.append(
-            f'<h2>{escape(name)}</h2><img alt="{escape(name)}" '
-            f'src="data:image/svg+xml;base64,{picture}">'
-        )
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style>{''.join(content)}</html>\n"
-    )
-    with atomic_write(folder / "report.html", overwrite=True) as target:
-        target.write(page.encode())
+            target.write(svg)
+    page = pages.render("page.html", title=title, parts=parts, plots=plots)
+    pages.write(folder / "report.html", page)

@@ -1,27 +1,20 @@
-"""Tables of forensic evaluations in HTML, by protocol."""
+"""Tables of forensic evaluations, by protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from dcncodec.forensics.evaluate import Evaluation
 from dcncodec.forensics.field_evaluation import FieldEvaluation
 from dcncodec.forensics.verdict import FALSE_ALARMS
 from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
+from dcncodec.pages import Table
 
 NOTHING = "–"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in HTML."""
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def paper_table(evaluations: Sequence[Evaluation]) -> str:
+def paper_table(evaluations: Sequence[Evaluation]) -> Table:
     """One row for every evaluation under the paper's protocol."""
     head = ["FAN", "photos", "patches a class", "accuracy, %", "false alarms, %"]
     head += ["bpp", "PSNR, dB", "SSIM"]
@@ -36,10 +29,10 @@ def paper_table(evaluations: Sequence[Evaluation]) -> str:
         cells.append(percent(figures.get("false_alarms")))
         cells += [format(figures[n], form) if n in figures else NOTHING for n, form in columns]
         rows.append(cells)
-    return table(head, rows)
+    return Table("", head, rows)
 
 
-def field_tables(evaluations: Sequence[FieldEvaluation]) -> list[str]:
+def field_tables(evaluations: Sequence[FieldEvaluation]) -> list[Table]:
     """One row for every evaluation in the field, and a table for each way to divide the photos."""
     head = ["FAN", "photos", "versions", "accuracy, %", "false alarms by patch, %"]
     for rate in FALSE_ALARMS:
@@ -56,20 +49,21 @@ def field_tables(evaluations: Sequence[FieldEvaluation]) -> list[str]:
         cells.append(percent(values.get("outsider", {}).get("false_alarms")))
         cells += [format(values[n], ".4g") if n in values else NOTHING for n in ("bpp", "ssim")]
         rows.append(cells)
-    parts = [table(head, rows)]
-    for title, key in (
-        ("Implementations", "by_implementation"),
-        ("Lattices", "by_grid"),
-        ("The class jpeg by lattice", "jpeg_by_grid"),
-        ("Histories", "by_history"),
-    ):
-        parts += [f"<h2>{title}, accuracy in %</h2>", _divided(evaluations, figures, key)]
-    return parts
+    return [
+        Table("", head, rows),
+        _divided("Implementations", evaluations, figures, "by_implementation"),
+        _divided("Lattices", evaluations, figures, "by_grid"),
+        _divided("The class jpeg by lattice", evaluations, figures, "jpeg_by_grid"),
+        _divided("Histories", evaluations, figures, "by_history"),
+    ]
 
 
 def _divided(
-    evaluations: Sequence[FieldEvaluation], figures: Sequence[Mapping[str, Any]], key: str
-) -> str:
+    title: str,
+    evaluations: Sequence[FieldEvaluation],
+    figures: Sequence[Mapping[str, Any]],
+    key: str,
+) -> Table:
     """Accuracies by a way to divide the photos; one column for every evaluation."""
     names = sorted({name for values in figures for name in values[key]})
     head = ["", *(f"{found.name}, {found.title}" for found in evaluations)]
@@ -77,10 +71,10 @@ def _divided(
         [name, *(percent(values[key].get(name, {}).get("accuracy")) for values in figures)]
         for name in names
     ]
-    return table(head, rows)
+    return Table(f"{title}, accuracy in %", head, rows)
 
 
-def wifs_tables(evaluations: Sequence[WifsEvaluation]) -> list[str]:
+def wifs_tables(evaluations: Sequence[WifsEvaluation]) -> list[Table]:
     """Tables A and B of WIFS 2020."""
     first = [
         [found.name, found.data, found.trained, *(percent(found.by_cut[cut]) for cut in CUTS)]
@@ -91,11 +85,14 @@ def wifs_tables(evaluations: Sequence[WifsEvaluation]) -> list[str]:
         for found in evaluations
         for cut in CUTS
     ]
+    tested = [f"tested {cut}" for cut in CUTS]
     return [
-        "<h2>A: accuracy over the lattice, %</h2>",
-        table(["FAN", "photos", "trained", *(f"tested {cut}" for cut in CUTS)], first),
-        "<h2>B: JPEGs told by their quality, %</h2>",
-        table(["FAN", "photos", "lattice", *map(str, QUALITIES)], second),
+        Table("A: accuracy over the lattice, %", ["FAN", "photos", "trained", *tested], first),
+        Table(
+            "B: JPEGs told by their quality, %",
+            ["FAN", "photos", "lattice", *map(str, QUALITIES)],
+            second,
+        ),
     ]
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from dcncodec.bench import plots
 from dcncodec.bench.results import Results
 from dcncodec.errors import MissingLibraryError
+from dcncodec.plotting import DPI, render, save_figure
 
 
 def test_names_and_order(results: Results) -> None:
@@ -25,12 +26,12 @@ def test_names_and_order(results: Results) -> None:
 
 
 def test_files_are_reproducible(results: Results, tmp_path: Path) -> None:
-    svg = plots.save(plots.rate_distortion(results, "ssim"), tmp_path / "new", "plot")
+    svg = save_figure(plots.rate_distortion(results, "ssim"), tmp_path / "new", "plot")
     assert svg == (tmp_path / "new/plot.svg").read_bytes()
-    assert svg == plots.render(plots.rate_distortion(results, "ssim"), "svg")
+    assert svg == render(plots.rate_distortion(results, "ssim"), "svg")
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     with Image.open(tmp_path / "new/plot.png") as image:
-        assert image.size == (7 * plots.DPI, 4.6 * plots.DPI)
+        assert image.size == (7 * DPI, 4.6 * DPI)
 
 
 def test_means_of_every_setting(results: Results) -> None:
@@ -76,7 +77,7 @@ def test_an_image_without_the_metric(results: Results) -> None:
     points = [replace(p, msssim=None) if p.image == "b" else p for p in results.points]
     figure = plots.per_image(replace(results, points=points), "msssim")
     assert [len(axes.get_lines()) for axes in figure.axes] == [3, 0]
-    plots.render(figure, "svg")
+    render(figure, "svg")
 
 
 def test_speed_over_rate(results: Results) -> None:

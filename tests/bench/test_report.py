@@ -101,15 +101,15 @@ def test_tables(results: Results) -> None:
 
 
 def test_a_report_needs_nothing_else(results: Results, tmp_path: Path) -> None:
-    results.failures.append(Failure("jxl", "", "<missing> @scenes@"))
+    results.failures.append(Failure("jxl", "", "<missing> {{ scenes }}"))
     nothing = Version("original", 24.0, None, None, "data:,")
     report.write(results, [Scene("a</script><!--", 2, 2, nothing, [])], tmp_path)
     html = (tmp_path / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)""", html)
     assert "default-src 'none'" in html
-    assert "<li>jxl: &lt;missing&gt; @scenes@</li>" in html
+    assert "<li>jxl: &lt;missing&gt; {{ scenes }}</li>" in html
     # Nothing else is left to be filled in.
-    assert re.findall(r"@\w+@", html) == ["@scenes@"]
+    assert re.findall(r"\{[{%].*?[%}]\}", html) == ["{{ scenes }}"]
     assert html.count("</script>") == 1
     assert "<!--" not in html
     for title in ("BD-rate against BPG 4:4:4, piecewise cubic", "SSIM of the averaged curve fits"):

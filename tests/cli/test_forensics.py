@@ -105,7 +105,7 @@ def test_evaluate(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
     page = (out / "report.html").read_text()
     for title in ("Confusion", "Trade-off", "Attenuation of frequencies"):
         assert f"<h2>{title}</h2>" in page
-    assert "http" not in page.replace("http://www.w3.org", "").split("base64")[0]
+    assert "http:" not in page.split("base64")[0]
     code, text, error = dcn("evaluate", fan, "--data", photos, "--limit", "1", "--json", "-o", out)
     assert code == 0, error
     assert 0 < json.loads(text)[0]["patches"] < result["patches"]

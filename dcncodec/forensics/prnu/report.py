@@ -12,7 +12,7 @@ from dcncodec.forensics.prnu.match import THRESHOLD
 from dcncodec.forensics.prnu.survive import LADDER, PEERS, Row, Survival
 from dcncodec.forensics.prnu.transfer import Pair, Transfer
 from dcncodec.forensics.report import write_page
-from dcncodec.forensics.tables import table
+from dcncodec.pages import Table
 from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ def write_survival(found: Survival, folder: Path) -> None:
     """Write ``report.html`` and ``survival.svg``; the folder must exist."""
     head = ["codec", "setting", "bpp", "PCE", "NCC", "photos matched"]
     head += [f"PCE of {TITLES[peer]} at that rate" for peer in PEERS]
-    parts = [
-        f"<p>{found.photos} photos, a fingerprint of {found.fingerprint_photos}, simulated gains "
-        f"of {found.strength * 100:g}%; medians, and means of the rate.</p>",
-        table(head, survival_cells(found.rows)),
+    parts: list[str | Table] = [
+        f"{found.photos} photos, a fingerprint of {found.fingerprint_photos}, simulated gains "
+        f"of {found.strength * 100:g}%; medians, and means of the rate.",
+        Table("", head, survival_cells(found.rows)),
     ]
     for curve in dict.fromkeys(row.curve for row in found.rows):
         rate = found.rate_needed(curve)
         if rate is not None:
-            parts.append(f"<p>{curve}: 90% of the photos still match at {rate:.3f} bpp.</p>")
+            parts.append(f"{curve}: 90% of the photos still match at {rate:.3f} bpp.")
     write_page("Fingerprints behind codecs", parts, {"Survival": survival_plot(found)}, folder)
 
 
@@ -86,11 +86,11 @@ def write_transfer(found: Transfer, folder: Path) -> None:
     count = len(found.others)
     matched = sum(value >= THRESHOLD for value in found.others)
     parts = [
-        f"<p>Photos for fingerprint, predictor and evaluation: {', '.join(map(str, found.counts))}"
+        f"Photos for fingerprint, predictor and evaluation: {', '.join(map(str, found.counts))}"
         f"; simulated gains of {found.strength * 100:g}%. Rows: the pipeline of fingerprint and "
-        "predictor; columns: that of the photo.</p>",
-        f"<p>{matched} of {count} photos of other sensors match; their largest PCE is "
-        f"{max(found.others):.1f}.</p>",
+        "predictor; columns: that of the photo.",
+        f"{matched} of {count} photos of other sensors match; their largest PCE is "
+        f"{max(found.others):.1f}.",
     ]
     medians = {pair: float(np.median(values)) for pair, values in found.pce.items()}
     figures = {

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcncodec.forensics.report import write_page
-from dcncodec.forensics.tables import NOTHING, table
+from dcncodec.forensics.tables import NOTHING
 from dcncodec.forensics.trace.evaluate import Evaluation
+from dcncodec.pages import Table
 from dcncodec.plotting import new_figure
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def write_masks(found: Sequence[Evaluation], data: str, folder: Path) -> None:
     """Write ``report.html`` and the bars of its figure; the folder must exist.
 
     Raises:
-        MissingLibraryError: matplotlib is not installed.
+        MissingLibraryError: matplotlib or Jinja is not installed.
         OutputError: a file cannot be written.
     """
     head = ["network", "kind", "photos", "pixel AUC", "F1 at 0.5", "best F1", "F1 of everything"]
@@ -31,14 +32,15 @@ def write_masks(found: Sequence[Evaluation], data: str, folder: Path) -> None:
         for e in found
         for r in e.rows
     ]
-    parts = [f"<p>{data}; means over photos.</p>", table(head, rows)]
+    parts: list[str | Table] = [f"{data}; means over photos.", Table("", head, rows)]
     if any(e.image_auc is not None for e in found):
         shares = [(e, [e.image_auc, e.found, e.accused]) for e in found]
         cells = [
             [e.name, *(NOTHING if value is None else f"{value:.3f}" for value in values)]
             for e, values in shares
         ]
-        parts.append(table(["network", "image AUC", "manipulated found", "clean accused"], cells))
+        head = ["network", "image AUC", "manipulated found", "clean accused"]
+        parts.append(Table("", head, cells))
     write_page("Manipulated parts", parts, {"Pixel AUC": auc_bars(found)}, folder)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcncodec.bench import datasets, plots
+from dcncodec.bench import datasets
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, specs
 from dcncodec.bench.fits import fits, mean_curve
 from dcncodec.bench.paper import figures
 from dcncodec.bench.results import Results
+from dcncodec.plotting import save_figure
 
 
 def test_figure_5(results: Results) -> None:
@@ -84,7 +85,7 @@ def test_figure_6_is_not_resampled(tmp_path: Path) -> None:
     figure = figures.figure6(rows)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:2] == ["image 0\noriginal", "v0\n0.500 bpp, SSIM 0.9000"]
-    plots.save(figure, tmp_path, "figure6")
+    save_figure(figure, tmp_path, "figure6")
     with Image.open(tmp_path / "figure6.png") as image:
         canvas = np.asarray(image.convert("RGB"))
     top = 0
