@@ -91,7 +91,7 @@ def test_an_unreadable_image_is_skipped_and_counted(photos: Path, tmp_path: Path
     assert {point.image for point in outcome.points} == {"good"}
     (failure,) = outcome.failures
     assert (failure.codec, failure.image) == ("", "bad")
-    assert "bad.png" in str(failure)
+    assert str(failure).startswith("bad: not an image")
 
 
 def test_an_image_that_a_codec_refuses(tmp_path: Path) -> None:
