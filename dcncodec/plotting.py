@@ -25,7 +25,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingLibraryError("plots need matplotlib", extras=TOOLBOX) from None
+        raise MissingLibraryError("plots need matplotlib", extras=("bench", *TOOLBOX)) from None
     # Without pyplot, which would ask for a display and keep every figure.
     return Figure(figsize=(width, height), layout="constrained")
 

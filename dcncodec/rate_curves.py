@@ -127,5 +127,5 @@ def _pchip(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     try:
         from scipy.interpolate import PchipInterpolator
     except ImportError:
-        raise MissingLibraryError("curves need scipy", extras=TOOLBOX) from None
+        raise MissingLibraryError("curves need scipy", extras=("bench", *TOOLBOX)) from None
     return PchipInterpolator(x, y)

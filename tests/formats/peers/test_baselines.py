@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -137,9 +138,16 @@ def test_pictures_that_a_codec_cannot_hold() -> None:
             BASELINES[name].compress(wide, 50, 1)
 
 
-@pytest.mark.parametrize(("name", "module"), [("jxl", "pillow_jxl"), ("bpg", "av"), ("x265", "av")])
-def test_a_missing_library_names_the_extra(
-    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [
+        ("jxl", "pillow_jxl", "pillow-jxl-plugin"),
+        ("bpg", "av", "'dcncodec[bench]'"),
+        ("x265", "av", "'dcncodec[bench]'"),
+    ],
+)
+def test_a_missing_library_names_what_brings_it(
+    name: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     codec = BASELINES[name]
@@ -147,7 +155,7 @@ def test_a_missing_library_names_the_extra(
         codec.version,
         lambda: codec.compress(PHOTO, codec.settings[0], 1),
     ):
-        with pytest.raises(MissingLibraryError, match=r"dcncodec\[bench\]"):
+        with pytest.raises(MissingLibraryError, match=re.escape(f"pip install {package}")):
             action()
 
 
