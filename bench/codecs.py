@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -28,8 +28,11 @@ from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
 from dcncodec.runtime.devices import choose_device, choose_precision
-from dcncodec.runtime.engine import Precision, choose_runtime
+from dcncodec.runtime.engine import choose_runtime
 from dcncodec.runtime.native_engine import core_has_bf16
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.engine import Precision
 
 Pixels = NDArray[np.uint8]
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TextIO
+
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
 """Unicode's control characters, lone surrogates (bytes of file names that are no UTF-8), and the

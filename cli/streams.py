@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats.files import descriptor_of, read_finite, write_whole
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 STREAM = "-"
 """Stands for standard input or output in place of a file's name."""

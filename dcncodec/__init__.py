@@ -23,11 +23,12 @@ Importing this package does not import torch; using ``Codec``, ``encode`` or ``d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dcncodec.errors import DcnError
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from dcncodec.codec import Codec
     from dcncodec.formats.channels import decode_channels
     from dcncodec.formats.inspect import info

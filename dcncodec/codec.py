@@ -11,14 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.assembly import Region, assembled, decode_exact, put_exact
-from dcncodec.entropy import (
-    Entropy,
-    FileCoder,
-    check_channels,
-    check_model,
-    coder_of,
-    coders_for,
-)
+from dcncodec.entropy import check_channels, check_model, coder_of, coders_for
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, from_indices
@@ -27,12 +20,14 @@ from dcncodec.formats.picture import Picture
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import DEFAULT_MODEL, find_model
 from dcncodec.notices import Notice, Notify, warn
-from dcncodec.runtime.engine import Precision, choose_threads, load_torch, open_engine
+from dcncodec.runtime.engine import choose_threads, load_torch, open_engine
 from dcncodec.runtime.windows import Transforms
 
 if TYPE_CHECKING:
     from dcncodec.encoder.effort import Effort
     from dcncodec.encoder.quality import Quality
+    from dcncodec.entropy import Entropy, FileCoder
+    from dcncodec.runtime.engine import Precision
     from dcncodec.runtime.gradients import Gradients
 
 BARE_SIDE = MAX_SIDE * STRIDE

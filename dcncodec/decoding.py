@@ -7,7 +7,6 @@ coded by a context model, of at most ``MAX_LATENTS``, on the CPU.
 from __future__ import annotations
 
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from dcncodec.entropy import check_model, coder_of
 from dcncodec.formats.geometry import STRIDE
@@ -15,6 +14,7 @@ from dcncodec.models.coders import CONTEXT
 from dcncodec.models.program import Transform
 from dcncodec.runtime.engine import choose_runtime, choose_threads
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcncodec.formats.geometry import Area

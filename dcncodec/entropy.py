@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from dcncodec.errors import FormatError, ModelError, UsageError
 from dcncodec.formats.coder import ChannelCoder, ModelCoder
 from dcncodec.formats.coding import CODING_BYTES, Coding
 from dcncodec.formats.geometry import HASH_BYTES
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from dcncodec.formats.coder import Latents
     from dcncodec.formats.header import Header
     from dcncodec.formats.reader import Reader
     from dcncodec.models.card import ModelFolder
 
-Entropy = Literal["auto", "channel", "global", "context"]
-"""How latents are coded; ``auto`` takes what gives the smallest file."""
+    Entropy = Literal["auto", "channel", "global", "context"]
+    """How latents are coded; ``auto`` takes what gives the smallest file."""
 
-FileCoder = ChannelCoder | ModelCoder
-"""What the blocks of a file can be coded with."""
+    FileCoder = ChannelCoder | ModelCoder
+    """What the blocks of a file can be coded with."""
 
 
 def coders_for(model: ModelFolder, entropy: Entropy, threads: int) -> list[FileCoder]:

@@ -8,24 +8,26 @@ Python warning, so that ``warnings.filterwarnings("error", category=DcnWarning)`
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Literal
 
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
-Kind = Literal[
-    "alpha",  # transparency that is missing, or may be
-    "colour",  # colours that were converted, or whose meaning is not known
-    "damage",  # a file that is damaged, but was read
-    "depth",  # precision that was lost
-    "frames",  # further frames, pages or images of a file that were left out
-    "memory",  # slower work because memory is short
-    "metadata",  # metadata that was changed or left out
-    "model",  # a model that was skipped
-    "quality",  # a result that is poor, or larger than its input
-    "skipped",  # files that were left out
-]
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal[
+        "alpha",  # transparency that is missing, or may be
+        "colour",  # colours that were converted, or whose meaning is not known
+        "damage",  # a file that is damaged, but was read
+        "depth",  # precision that was lost
+        "frames",  # further frames, pages or images of a file that were left out
+        "memory",  # slower work because memory is short
+        "metadata",  # metadata that was changed or left out
+        "model",  # a model that was skipped
+        "quality",  # a result that is poor, or larger than its input
+        "skipped",  # files that were left out
+    ]
 
 ABOUT_PIXELS: frozenset[Kind] = frozenset({"alpha", "colour", "damage", "depth", "frames"})
 """Kinds that matter to those who look at a picture's pixels alone."""
@@ -59,4 +61,6 @@ Notify = Callable[[Notice], object]
 def warn(notice: Notice) -> None:
     """Raise a notice as a `DcnWarning`; at most once for each text and file unless the program
     has set other filters."""
+    import warnings
+
     warnings.warn(DcnWarning(str(notice)), stacklevel=3)

@@ -19,10 +19,11 @@ from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Source, to_array, to_pil
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import DEFAULT_MODEL, find_by_prefix, find_model
-from dcncodec.runtime.engine import Precision
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from dcncodec.runtime.engine import Precision
 
 
 def _shared_codec(model: ModelFolder, device: str, precision: Precision) -> Codec:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcncodec.entropy import Candidates, Entropy, FileCoder, check_model, coder_of, coders_for
+from dcncodec.entropy import Candidates, check_model, coder_of, coders_for
 from dcncodec.errors import UsageError
 from dcncodec.formats import container, exif, xmp
 from dcncodec.formats.coder import ChannelCoder
@@ -21,6 +21,7 @@ from dcncodec.models.registry import find_by_prefix, find_model
 from dcncodec.notices import Notice, Notify, warn
 
 if TYPE_CHECKING:
+    from dcncodec.entropy import Entropy, FileCoder
     from dcncodec.formats.guard import Source
 
 _NONE = Metadata()

@@ -6,9 +6,12 @@ picture is decoded, and making them here a hundredth. What decoding does not nee
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, TypeVar, dataclass_transform
+from dcncodec.typed import TYPE_CHECKING, dataclass_transform
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, TypeVar
+
+    T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True)

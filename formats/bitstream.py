@@ -16,21 +16,25 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats.geometry import CODEBOOK_SIZE, MAX_SIDE
 from dcncodec.formats.sections import Buffer
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     import numpy as np
     from numpy.typing import NDArray
 
     Indices = NDArray[np.uint8]
 
-Mode = Literal["channel", "global"]
-Coding = Literal["fse", "rle", "raw"]
+    Mode = Literal["channel", "global"]
+
+    Coding = Literal["fse", "rle", "raw"]
+
 
 _HEADER = struct.Struct("<BBBH")
 HEADER_BYTES = _HEADER.size

@@ -7,14 +7,15 @@ A coder knows the latents of its model (``geometry.Geometry``), nothing of pixel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
-
 from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream
 from dcncodec.formats.geometry import CODEBOOK_MIN, CODEBOOK_SIZE, Area
 from dcncodec.formats.sections import Buffer
+from dcncodec.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     import numpy as np
     from numpy.typing import NDArray
 

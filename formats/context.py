@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
 
 from dcncodec.errors import FormatError, MissingLibraryError, ModelError
 from dcncodec.formats.context_tensors import PREFIX, TENSORS, checked, digest, parse, sizes_of
 from dcncodec.formats.geometry import MAX_RATE, MAX_SIDE
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any, Literal
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Latents = NDArray[np.int16]
 
-Path = Literal["auto", "plain", "avx2", "vnni"]
+    Path = Literal["auto", "plain", "avx2", "vnni"]
 
 
 @cache

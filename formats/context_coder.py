@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dcncodec.errors import FormatError, ModelError
 from dcncodec.formats.context import ContextModel
 from dcncodec.formats.geometry import Area, Geometry
 from dcncodec.formats.sections import Buffer
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,15 @@ import hashlib
 import sys
 from array import array
 from collections.abc import Mapping
-from typing import Any
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.tensors import Tensor, read_tensors
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dcncodec.formats.sections import Buffer
 
 PREFIX = "context."
 """Of the tensors' names in a weight file, beside those of the networks."""
@@ -126,15 +131,15 @@ def digest(tensors: Mapping[str, Any]) -> bytes:
         tensor = memoryview(tensors[name])
         for size in shape_of(tensor):
             total.update(size.to_bytes(4, "little"))
-        total.update(_little_endian(tensor.tobytes(), tensor.format))
+        total.update(_little_endian(tensor.cast("B"), tensor.format))
     return total.digest()
 
 
-def _little_endian(content: bytes, kind: str) -> bytes:
+def _little_endian(content: memoryview, kind: str) -> Buffer:
     """Elements of this machine as those of weight files, and the other way."""
     if sys.byteorder == "little":
         return content
-    swapped = array(kind, content)
+    swapped = array(kind, content.tobytes())
     swapped.byteswap()
     return swapped.tobytes()
 
@@ -145,10 +150,10 @@ def _view(tensor: Tensor) -> memoryview:
     if kind is None or not tensor.count:
         text: Any = memoryview(b"").cast("c")
         return text  # type: ignore[no-any-return]
-    return _shaped(_little_endian(bytes(tensor.data), kind), kind, tensor.shape)
+    return _shaped(_little_endian(tensor.data, kind), kind, tensor.shape)
 
 
-def _shaped(content: bytes, kind: Any, shape: tuple[int, ...]) -> memoryview:
+def _shaped(content: Buffer, kind: Any, shape: tuple[int, ...]) -> memoryview:
     view: memoryview = memoryview(content).cast("B").cast(kind, shape)
     return view
 

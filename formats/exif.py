@@ -7,10 +7,13 @@ the end with a new first directory, so that addresses inside maker notes hold.
 from __future__ import annotations
 
 import struct
-from typing import Literal
 
 from dcncodec.formats import ifd
 from dcncodec.formats.ifd import Directory, DirectoryError, Entry, Structure
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
 
 ORIENTATION = 0x0112
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005

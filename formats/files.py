@@ -9,12 +9,13 @@ import select
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
 
 from dcncodec.errors import FormatError, OutputError, UsageError
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
 _REMEDIES = {
     errno.ENOSPC: (OutputError, "the disk is full; make room or write elsewhere"),

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream, sections
 from dcncodec.formats.coding import MAX_CODED_BYTES, Coding, parse_coding
 from dcncodec.formats.header import MAX_HEAD_BYTES, Header, check_pixels, parse_header
 from dcncodec.formats.sections import Buffer, Section
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import IO
 
 INDEX_ENTRY = 4
 """Bytes of an index entry; a block section has at most MAX_CODED_BYTES + 9 < 2**32."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from dcncodec.errors import FormatError, LimitError, MissingLibraryError
 from dcncodec.formats.sections import EXIF, ICC, XMP, Buffer, pack_varint, read_varint
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType

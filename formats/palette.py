@@ -8,13 +8,13 @@ is replaced. Importing this module does not import numpy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from dcncodec.errors import FormatError
 from dcncodec.formats.geometry import MAX_SIDE, STRIDE
 from dcncodec.formats.packed import ZSTD_MAGIC, expand, load_zstd
 from dcncodec.formats.sections import Buffer, pack_varint, read_varint
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,10 +16,13 @@ import threading
 import zlib
 from collections.abc import Iterator
 from functools import cache
-from typing import IO, Any
 
 from dcncodec.errors import MissingLibraryError
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import IO, Any
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

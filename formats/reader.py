@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, packed, sections
@@ -16,6 +15,7 @@ from dcncodec.formats.layout import Layout, check_block, in_block
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.palette import Palette, Tiling, exact_pixels, parse_palette, unpack_area
 from dcncodec.formats.sections import Buffer, Section
+from dcncodec.typed import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 from dcncodec.formats.sections import Buffer
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4} | {
     "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1

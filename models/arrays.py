@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.tensors import Tensor, read_tensors
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np

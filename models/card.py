@@ -36,7 +36,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats.coding import Coding
@@ -45,9 +44,11 @@ from dcncodec.formats.geometry import HASH_BYTES, NAME, NAME_RULE, Geometry
 from dcncodec.models.families import find_codec, find_family
 from dcncodec.models.roles import Role
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from dcncodec.formats.coder import ModelCoder
 

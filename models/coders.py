@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dcncodec.errors import about
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcncodec.formats.context_coder import ContextCoder

@@ -12,10 +12,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.records import record
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcncodec.formats.tensors import Tensor

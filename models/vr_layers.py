@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.models.arrays import Weights
 from dcncodec.models.program import COLOURS, KNOTS, LEAK, Program, Transform
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcncodec.formats.tensors import Tensor

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 from dcncodec.bench.datasets import find
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
-from dcncodec.formats.bitstream import Mode
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import STRIDE, Area
+
+if TYPE_CHECKING:
+    from dcncodec.formats.bitstream import Mode
 
 SIDES = (128, 256, 512)
 MODES: tuple[Mode, Mode] = ("channel", "global")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from dcncodec.models.nip import Pipeline
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.runtime.devices import choose_device, choose_precision
-from dcncodec.runtime.engine import Precision
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.engine import Precision
 
 WINDOW = 512
 """Side of a window in pixels of the stack, a multiple of ``ALIGNMENT``."""

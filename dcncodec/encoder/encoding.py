@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import Effort, slope
 from dcncodec.encoder.palette import Drawings, palette_of
-from dcncodec.entropy import Candidates, FileCoder
+from dcncodec.entropy import Candidates
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
@@ -19,6 +20,9 @@ from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.models.card import ModelFolder
 from dcncodec.records import replace
 from dcncodec.runtime.windows import Transforms
+
+if TYPE_CHECKING:
+    from dcncodec.entropy import FileCoder
 
 Latents = NDArray[np.int16]
 

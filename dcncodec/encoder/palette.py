@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.entropy import FileCoder
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.header import Header
 from dcncodec.formats.packed import load_zstd
@@ -30,6 +29,9 @@ from dcncodec.formats.palette import (
 from dcncodec.formats.picture import Picture
 from dcncodec.formats.sections import pack_varint, section_bytes
 from dcncodec.runtime.windows import Transforms
+
+if TYPE_CHECKING:
+    from dcncodec.entropy import FileCoder
 
 Latents = NDArray[np.int16]
 Mask = NDArray[np.bool_]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from dcncodec.errors import UsageError
-from dcncodec.runtime.engine import Precision
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.engine import Precision
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Processor flags (x86, then Arm) that mean bfloat16 is faster than float32."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Literal, Protocol
 
 from dcncodec.errors import MissingLibraryError, UsageError, no_torch
 from dcncodec.models.families import has_programs
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
+from dcncodec.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     import numpy as np
     from numpy.typing import NDArray
 
     from dcncodec.formats.geometry import Area
     from dcncodec.models.card import ModelFolder
 
-Precision = Literal["auto", "bf16", "fp32"]
-Runtime = Literal["native", "onnx", "torch"]
+    Precision = Literal["auto", "bf16", "fp32"]
+
+    Runtime = Literal["native", "onnx", "torch"]
 
 DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")

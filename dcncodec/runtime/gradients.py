@@ -6,6 +6,8 @@ but for rounding.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,9 +20,11 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.context import REACH, bits
 from dcncodec.models.load import load_codec
 from dcncodec.runtime.devices import choose_precision
-from dcncodec.runtime.engine import Precision
 from dcncodec.runtime.torch_engine import TorchEngine
 from dcncodec.runtime.windows import Latents, Pixels, Transforms
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.engine import Precision
 
 WINDOW = 64
 """Side of a window in latents: a gradient keeps what every layer has computed."""

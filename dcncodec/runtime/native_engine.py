@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import mmap
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
 
 from dcncodec.errors import MissingLibraryError, ModelError
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.models.arrays import not_finite
 from dcncodec.models.families import find_codec
 from dcncodec.models.program import COLOURS, KNOTS, Transform
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any, Literal
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.program import Program
 
-Path = Literal["auto", "plain", "avx2", "avx512"]
+    Path = Literal["auto", "plain", "avx2", "avx512"]
 
 FLAGS = ("depthwise", "side", "stride", "padding", "shuffle", "leaky", "wide")
 """What a layer has in Python and in C alike, besides its buffers."""

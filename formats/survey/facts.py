@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from dcncodec.formats.profiles import HDR_CURVES, Colorimetry
-from dcncodec.notices import Kind
+
+if TYPE_CHECKING:
+    from dcncodec.notices import Kind
 
 Density = tuple[float, float, int]
 """Pixels per unit in x and in y, and EXIF's number of the unit: 1 none, 2 inch, 3 centimetre."""

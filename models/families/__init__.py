@@ -11,13 +11,15 @@ import importlib
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import Geometry
 from dcncodec.models.roles import Role
+from dcncodec.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from torch import nn
 
     from dcncodec.formats.coder import ModelCoder
@@ -112,7 +114,9 @@ def find_family(name: str) -> Family:
     # Only what lies in this package: names come from cards, which anybody may have written.
     if name not in names():
         raise ValueError(f"no family of models is called {name!r}")
-    return cast(Family, importlib.import_module(f"{__name__}.{name}"))
+    module: Any = importlib.import_module(f"{__name__}.{name}")
+    family: Family = module
+    return family
 
 
 def find_codec(name: str) -> CodecFamily:
@@ -121,10 +125,11 @@ def find_codec(name: str) -> CodecFamily:
     Raises:
         ValueError: there is none.
     """
-    family = find_family(name)
+    family: Any = find_family(name)
     if family.ROLE is not Role.CODEC:
         raise ValueError(f"models of the family {name!r} are no codecs")
-    return cast(CodecFamily, family)
+    codec: CodecFamily = family
+    return codec
 
 
 def has_programs(name: str) -> bool:

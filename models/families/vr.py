@@ -8,14 +8,16 @@ the integers of the coder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from dcncodec.formats.geometry import MAX_RATE, Geometry
 from dcncodec.models.card import card_text, is_positive, is_whole
 from dcncodec.models.coders import load_context
 from dcncodec.models.roles import Role
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.program import Program, Transform

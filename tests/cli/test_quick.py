@@ -17,12 +17,14 @@ from dcncodec.formats import container
 
 LOADED = """
 import sys
-# An editable installation has loaded it.
-sys.modules.pop("pathlib", None)
+# An editable installation has loaded them.
+for name in ("pathlib", "typing"):
+    sys.modules.pop(name, None)
 from dcncodec.cli.main import main
 sys.argv = ["dcn", "decode", *sys.argv[1:]]
 main()
-names = ("numpy", "PIL", "click", "rich", "torch", "onnxruntime", "inspect", "pathlib", "json.tool")
+names = ("numpy", "PIL", "click", "rich", "torch", "onnxruntime", "inspect", "json.tool")
+names += ("pathlib", "typing")
 print(*(name for name in names if name in sys.modules))
 """
 

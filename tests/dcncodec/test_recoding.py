@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from vr_models import write_vr
 
 import dcncodec
 from dcncodec.codec import Codec
-from dcncodec.entropy import Entropy
 from dcncodec.errors import DcnError, FormatError, LimitError, ModelError, UsageError
 from dcncodec.formats import container, sections
 from dcncodec.formats.coder import ChannelCoder
@@ -27,6 +27,9 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import find_by_prefix, find_model
 from dcncodec.notices import Notice
 from dcncodec.recoding import recode
+
+if TYPE_CHECKING:
+    from dcncodec.entropy import Entropy
 
 MODES: list[Entropy] = ["auto", "channel", "global", "context"]
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"

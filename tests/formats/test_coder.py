@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import container, sections
-from dcncodec.formats.bitstream import Mode, encode_block
+from dcncodec.formats.bitstream import encode_block
 from dcncodec.formats.channels import decode_channels
 from dcncodec.formats.coder import ChannelCoder, from_indices, to_indices
 from dcncodec.formats.coding import Coding, pack_coding, parse_coding
@@ -16,6 +18,9 @@ from dcncodec.formats.container import Container, Header
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.inspect import info
 from dcncodec.formats.sections import Buffer
+
+if TYPE_CHECKING:
+    from dcncodec.formats.bitstream import Mode
 
 DIGEST = bytes(range(8))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,9 @@ from dcncodec.models.program import Program, Transform
 from dcncodec.models.registry import list_models, open_folder
 from dcncodec.runtime import engine, native_engine
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
-from dcncodec.runtime.native_engine import Path as Instructions
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.native_engine import Path as Instructions
 
 PATHS: list[Instructions] = ["plain", "avx2", "avx512"]
 

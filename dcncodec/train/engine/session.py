@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from dcncodec.errors import MissingLibraryError, UsageError
 from dcncodec.models.card import check_export
-from dcncodec.runtime.engine import Precision
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.log import plot_log
 from dcncodec.train.engine.processes import (
@@ -26,6 +25,9 @@ from dcncodec.train.engine.processes import (
 )
 from dcncodec.train.engine.recipes import Recipe
 from dcncodec.train.engine.run import LOG_FILE, Budget, Report, Run
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.engine import Precision
 
 Notify = Callable[[str], None]
 
