@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
 from dcncodec.bench import codecs, speed
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
@@ -18,7 +19,12 @@ from dcncodec.bench.datasets import Pixels
 from dcncodec.entropy import coder_of
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
+from dcncodec.formats.context import ContextModel
+from dcncodec.formats.context_coder import ContextCoder
 from dcncodec.pages import Table
+
+if TYPE_CHECKING:
+    from dcncodec.formats.context import Path
 
 PEER = "x265"
 
@@ -50,6 +56,7 @@ def run(
     *,
     bpp: float,
     rounds: int,
+    instructions: Path = "auto",
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[Row]:
     """Time the coders of models.
@@ -57,9 +64,11 @@ def run(
     Args:
         images: at least one.
         bpp: bits of payload per pixel of models for all rates; others have their own.
+        instructions: that evaluate context models; the peer takes what there is.
         progress: told what comes next.
 
     Raises:
+        ModelError: this processor does not have the instructions.
         UsageError: one of the codecs is none of dcn's.
         MissingLibraryError: PyAV is not installed.
     """
@@ -75,7 +84,7 @@ def run(
             names = [codec.model.name] if isinstance(codec, RatedCodec) else codec.settings
             for name in names:
                 progress(f"coder of {name}")
-                rows.append(_row(name, codec, peer, images, bpp, rounds))
+                rows.append(_row(name, codec, peer, images, bpp, rounds, instructions))
     return rows
 
 
@@ -86,6 +95,7 @@ def _row(
     images: Iterable[Pixels],
     bpp: float,
     rounds: int,
+    instructions: Path,
 ) -> Row:
     rates, turns = [], []
     for pixels in images:
@@ -95,7 +105,8 @@ def _row(
         else:
             data = codec.encode(pixels, name)
         rates.append(codec.payload(data) * 8 / count)
-        actions = [*_coding(codec, name, data), *_peer_coding(peer, pixels, codec.payload(data))]
+        own = _coding(codec, name, data, instructions)
+        actions = [*own, *_peer_coding(peer, pixels, codec.payload(data))]
         turns += list(_times(actions, rounds))
     encode, decode = (median(column) for column in list(zip(*turns, strict=True))[:2])
     shares = [(own[0] / own[2], own[1] / own[3]) for own in turns]
@@ -103,10 +114,12 @@ def _row(
     return Row(name, fmean(rates), encode, decode, encode_share, decode_share)
 
 
-def _coding(codec: DcnCodec, name: str, data: bytes) -> tuple[Action, Action]:
+def _coding(codec: DcnCodec, name: str, data: bytes, instructions: Path) -> tuple[Action, Action]:
     """Encoding and decoding the latents of a file by the coder that it names."""
     file = container.read(data, max_pixels=None)
     coder = coder_of(file, codec.loaded(name).model, 1)
+    if isinstance(coder, ContextCoder):
+        coder = ContextCoder(ContextModel(coder.model.tensors, instructions), coder.geometry)
     numbers = range(file.header.block_count)
     blocks = [file.latents(number, coder) for number in numbers]
     return (

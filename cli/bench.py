@@ -166,6 +166,13 @@ def speed_command(
 @codecs_option
 @rate_option(CODER_BPP, "Rate of models for all rates; others have their own.")
 @rounds_option
+@click.option(
+    "--instructions",
+    type=click.Choice(["auto", "plain", "avx2", "vnni"]),
+    default="auto",
+    show_default=True,
+    help="That evaluate context models; vnni is AVX-512's.",
+)
 def coder_command(
     dataset: str,
     data_dir: Path | None,
@@ -174,6 +181,7 @@ def coder_command(
     codecs: tuple[str, ...],
     bpp: float,
     rounds: int,
+    instructions: Any,
 ) -> None:
     """The coder of latents alone beside x265's encoding and FFmpeg's decoding of the same images.
 
@@ -186,7 +194,9 @@ def coder_command(
     chosen = specs(codecs or CODER_MODELS, device="cpu")
     images = [item.load() for item in items]
     with steps() as progress:
-        rows = coder_speed.run(chosen, images, bpp=bpp, rounds=rounds, progress=progress)
+        rows = coder_speed.run(
+            chosen, images, bpp=bpp, rounds=rounds, instructions=instructions, progress=progress
+        )
     show(coder_speed.table(rows))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dcncodec.bench import coder_speed, datasets
 from dcncodec.bench.codecs import specs
 from dcncodec.errors import UsageError
+from dcncodec.formats.context import ContextModel
 
 pytest.importorskip("av")
 
@@ -31,7 +33,7 @@ def test_what_is_timed(photos: Path, tiny_model: Path) -> None:
     pixels = datasets.find(str(photos))[0].load()
     codec = specs([str(tiny_model)], device="cpu")[0].open()
     data = codec.encode(pixels, "tiny")
-    encode, decode = coder_speed._coding(codec, "tiny", data)
+    encode, decode = coder_speed._coding(codec, "tiny", data, "auto")
     (block,), (latents,) = encode(), decode()
     assert bytes(block) in data
     assert latents.shape[1:] == (-(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8))
@@ -39,6 +41,24 @@ def test_what_is_timed(photos: Path, tiny_model: Path) -> None:
     times = list(coder_speed._times([lambda: turns.append("a"), lambda: turns.append("b")], 3))
     assert turns == ["a", "b"] * 4
     assert [len(turn) for turn in times] == [2, 2, 2]
+
+
+def test_instructions_change_no_bytes(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = datasets.find(str(photos))[0].load()
+    codec = specs(["dcn-16c"], device="cpu")[0].open()
+    data = codec.encode(pixels, "dcn-16c")
+    paths: list[str] = []
+
+    def recorded(tensors: Any, path: Any) -> ContextModel:
+        paths.append(path)
+        return ContextModel(tensors, path)
+
+    monkeypatch.setattr(coder_speed, "ContextModel", recorded)
+    encode, decode = coder_speed._coding(codec, "dcn-16c", data, "plain")
+    (block,), (latents,) = encode(), decode()
+    assert bytes(block) in data
+    assert latents.any()
+    assert paths == ["plain"]
 
 
 def test_other_codecs_have_no_latents(photos: Path) -> None:
