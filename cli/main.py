@@ -16,17 +16,18 @@ from dcncodec.errors import DcnError
 
 def process() -> None:
     """``main`` as all that a process does."""
-    if main():
+    if _run_whole():
         # Python would take apart what was loaded, piece by piece, for a fifth of its start's time.
         os._exit(0)
 
 
-def main() -> bool:
-    """Run the command line; every error that a user can cause ends in one line.
+def main() -> None:
+    """Run the command line; every error that a user can cause ends in one line."""
+    _run_whole()
 
-    Returns:
-        Whether nothing is left to be put in order, such as other threads or processes.
-    """
+
+def _run_whole() -> bool:
+    """``main``; gives whether nothing is left to be put in order, such as other threads."""
     code, at_once = 0, False
     try:
         with ended_by_signals(), standard_streams():
