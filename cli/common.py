@@ -14,6 +14,7 @@ import click
 
 from dcncodec.cli.lines import say_text
 from dcncodec.formats.geometry import MAX_PIXELS
+from dcncodec.runtime.engine import DEVICE_RULE, DEVICES
 
 if TYPE_CHECKING:
     from dcncodec.cli.work import Watch
@@ -48,8 +49,8 @@ class Device(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """As it is."""
-        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
-            self.fail(f"{value}: choose auto, cpu, cuda or cuda:N", param, ctx)
+        if not re.fullmatch(DEVICES, value):
+            self.fail(f"{value}: {DEVICE_RULE}", param, ctx)
         return str(value)
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     Runtime = Literal["native", "onnx", "torch"]
 
-DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+DEVICE_RULE = "choose auto, cpu, cuda or cuda:N"
+DEVICES = r"auto|cpu|cuda(:\d{1,3})?"
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Of the drivers of GPUs: without one of them there is no need to load torch to ask for any."""
 
@@ -102,8 +103,8 @@ def choose_runtime(device: str, precision: Precision) -> Runtime:
         MissingLibraryError: the C core is not built.
         UsageError: there is no such device or precision.
     """
-    if DEVICES.fullmatch(device) is None:
-        raise UsageError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
+    if device != "auto" and not re.fullmatch(DEVICES, device):
+        raise UsageError(f"--device {device}: {DEVICE_RULE}")
     if precision not in {"auto", "bf16", "fp32"}:
         raise UsageError(f"--precision {precision}: choose auto, bf16 or fp32")
     gpu = _runtime_of_gpu(device)
