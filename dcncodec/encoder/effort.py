@@ -58,12 +58,10 @@ class Effort:
         return passes_of(self.level)
 
     def slope(self, rate: int) -> float:
-        """That of the function of that name, as steep as files are at the rate."""
+        """That of the function of that name."""
         weight = slope(self.folder, rate)
         assert weight is not None
-        low, high = TILT
-        tilt: float = low * (high / low) ** (rate / MAX_RATE)
-        return tilt * weight
+        return weight
 
 
 def check_effort(level: int, folder: ModelFolder) -> None:
@@ -88,7 +86,11 @@ def passes_of(level: int) -> int:
 
 
 def slope(folder: ModelFolder, rate: int) -> float | None:
-    """Lambda: bits for a squared error of one level of 255 in one colour of one pixel; None where
-    the model's card does not say."""
+    """Lambda, as steep as files are at the rate: bits for a squared error of one level of 255 in
+    one colour of one pixel; None where the model's card does not say."""
     weight = find_codec(folder.family).slope(folder.card, rate)
-    return None if weight is None else FLATTER * weight / 3
+    if weight is None:
+        return None
+    low, high = TILT
+    tilt: float = low * (high / low) ** (rate / MAX_RATE)
+    return FLATTER * tilt * weight / 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,29 @@ from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.models.card import ModelFolder
-from dcncodec.records import replace
+from dcncodec.records import record, replace
 from dcncodec.runtime.windows import Transforms
 
 if TYPE_CHECKING:
     from dcncodec.entropy import FileCoder
 
 Latents = NDArray[np.int16]
+
+
+@record
+class Words:
+    """What a file holds of a picture.
+
+    Attributes:
+        rate: 0..255.
+        latents: int16 (N, rows, columns), code words of the whole plane.
+        areas: the exact tiles of each block, as ``formats.palette.pack_area`` gives them; or
+            nothing.
+    """
+
+    rate: int
+    latents: Latents
+    areas: list[bytes]
 
 
 class Encoding:
@@ -57,32 +73,56 @@ class Encoding:
             worth = partial(slope, model)
             self._drawings = Drawings(picture, header, coders[0], transforms, worth)
 
-    def file(self, rate: int, latents: Latents | None = None) -> bytes:
-        """The bytes of the file.
+    def file(self, rate: int) -> bytes:
+        """The bytes of the file at a rate, 0..255, which models of one rate ignore."""
+        if self.effort is not None:
+            return self.packed(self.chosen(rate))
+        return self._packed(rate, self._analysed(rate))
+
+    def packed(self, words: Words) -> bytes:
+        """The bytes of a file."""
+        plane = self.header.plane
+        blocks = (words.latents[block.latents_in(plane)] for block in self._blocks)
+        return self._packed(words.rate, zip(blocks, words.areas, strict=True))
+
+    def _packed(self, rate: int, chosen: Iterable[tuple[Latents, bytes]]) -> bytes:
+        """The bytes of a file.
 
         Args:
-            rate: 0..255, ignored by models of one rate.
-            latents: as ``latents`` gives them at that rate, if they are there.
+            rate: of it.
+            chosen: of each block, its code words and exact tiles.
         """
-        header = self.header
         candidates = self._candidates(rate)
         areas: list[bytes] = []
-        if latents is None and self.effort is not None:
-            latents = self.latents(rate)
-        for number in range(header.block_count):
-            area = header.block(number)
-            if latents is None:
-                block = self.transforms.analyse(self.picture.pixels, area, rate)
-            else:
-                block = latents[area.latents_in(header.plane)]
-            block, tiles = self._chosen(number, block, rate)
-            candidates.add(block)
+        for words, tiles in chosen:
+            candidates.add(words)
             areas.append(tiles)
         blocks, coding = candidates.smallest()
         alpha, palette = self.picture.alpha, palette_of(areas)
         return container.write(
-            container.Container(header, self._metadata, alpha, blocks, coding, palette)
+            container.Container(self.header, self._metadata, alpha, blocks, coding, palette)
         )
+
+    def _analysed(self, rate: int) -> Iterator[tuple[Latents, bytes]]:
+        """Code words and exact tiles, block by block, so that none has to wait for others."""
+        for number, block in enumerate(self._blocks):
+            words = self.transforms.analyse(self.picture.pixels, block, rate)
+            yield self._chosen(number, words, rate)
+
+    def chosen(self, rate: int, latents: Latents | None = None) -> Words:
+        """What a file holds at a rate.
+
+        Args:
+            rate: as for ``file``.
+            latents: int16 (N, rows, columns); those of ``latents`` where none are given.
+        """
+        given = self.latents(rate) if latents is None else latents
+        words = given if latents is None else np.empty_like(given)
+        areas = []
+        for place, chosen, tiles in self._all_chosen(given, rate):
+            words[place] = chosen
+            areas.append(tiles)
+        return Words(rate, words, areas)
 
     def latents(self, rate: int) -> Latents:
         """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
@@ -140,26 +180,26 @@ class Encoding:
     def _blocks(self) -> list[Area]:
         return [self.header.block(number) for number in range(self.header.block_count)]
 
-    def decoded(self, latents: Latents, rate: int) -> Picture:
+    def decoded(self, words: Words) -> Picture:
         """The picture that a decoder will show, without alpha and metadata."""
         plane, header = self.header.plane, self.header
-        words, areas = np.empty_like(latents), []
-        for place, chosen, tiles in self._all_chosen(latents, rate):
-            words[place] = chosen
-            areas.append(tiles)
-        pixels = self.transforms.synthesise(words, plane, plane, rate)
+        pixels = self.transforms.synthesise(words.latents, plane, plane, words.rate)
         pixels = pixels[: header.height, : header.width]
-        for number, tiles in enumerate(areas):
+        for number, tiles in enumerate(words.areas):
             if self._drawings is not None:
                 self._drawings.put(number, tiles, pixels)
         return Picture(as_grey(pixels) if header.grey else pixels)
 
-    def bits(self, latents: Latents, rate: int) -> float:
-        """The coder's estimate of the latents' bits, and those of exact tiles."""
-        total = 0.0
-        for _, words, tiles in self._all_chosen(latents, rate):
-            total += float(self.coders[0].bits(words, rate).sum()) + 8 * len(tiles)
-        return total
+    def bits(self, words: Words) -> NDArray[np.float64]:
+        """The coder's estimate of the bits of places, (rows, columns) of the plane; those of exact
+        tiles spread over their block."""
+        plane = self.header.plane
+        bits = np.empty((plane.rows, plane.columns))
+        for block, tiles in zip(self._blocks, words.areas, strict=True):
+            own = self.coders[0].bits(words.latents[block.latents_in(plane)], words.rate)
+            spread = 8 * len(tiles) / (block.rows * block.columns)
+            bits[block.within(plane)] = own.sum(0, dtype=np.float64) + spread
+        return bits
 
     def _all_chosen(
         self, latents: Latents, rate: int

@@ -81,7 +81,7 @@ class Tiles:
         self.tiling, self._pixels, self._colours = tiling, pixels, colours
         step = tiling.side * STRIDE
         heights, widths = (np.diff([*range(0, length, step), length]) for length in same.shape)
-        self.drawn: Mask = _sums(same, step) >= DRAWN * np.outer(heights, widths)
+        self.drawn: Mask = tile_sums(same, step) >= DRAWN * np.outer(heights, widths)
         self._packed: dict[bytes, bytes] = {}
 
     @cached_property
@@ -100,7 +100,7 @@ class Tiles:
         Args:
             cost: (rows, columns), of the block's latents, in bits.
         """
-        spent = _sums(cost, self.tiling.side) / 8
+        spent = tile_sums(cost, self.tiling.side) / 8
         cheap = self.drawn & (self._alone <= spent + ALONE)
         for tiles in (self.drawn, cheap) if (cheap != self.drawn).any() else (cheap,):
             least = max(self._alone[tiles].sum() / SHARED, LEAST_SHARE * spent.sum())
@@ -163,6 +163,9 @@ class Drawings:
         if not whole and not any(True for tiles in candidates for _ in tiles.sets(most)):
             return latents, b""
         bits = self._coder.bits(latents, rate).sum(0, dtype=np.float64)
+        most = bits + self._most_errors(number, rate)
+        if not whole and not any(True for tiles in candidates for _ in tiles.sets(most)):
+            return latents, b""
         if whole and (area := candidates[0].packed(candidates[0].drawn)):
             words = self._words(number, latents, bits, np.ones(bits.shape, bool))
             if 8 * self._size(words, rate, area) <= bits.sum():
@@ -245,10 +248,12 @@ class Drawings:
     def _most(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
         """What the places of a block cost at most, in bits: (rows, columns)."""
         most: NDArray[np.float64] = np.count_nonzero(latents, axis=0) * float(MOST_BITS)
+        return most + self._most_errors(number, rate)
+
+    def _most_errors(self, number: int, rate: int) -> NDArray[np.float64] | float:
+        """What the errors of the places of a block are worth at most, in bits: (rows, columns)."""
         slope = self._slope(rate)
-        if slope is not None:
-            most += MOST_FLAT + slope * self._detail(number)
-        return most
+        return 0.0 if slope is None else MOST_FLAT + slope * self._detail(number)
 
     def _errors(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
         """Lambda D of the places of a block, in bits, where candidates are: (rows, columns)."""
@@ -266,7 +271,7 @@ class Drawings:
         shown = self._transforms.synthesise(latents, whole, area, rate)
         shown = shown[: original.shape[0], : original.shape[1]]
         squared = np.square(shown.astype(np.int32) - original).sum(-1)
-        errors[area.within(whole, 1)] = slope * _sums(squared, STRIDE)
+        errors[area.within(whole, 1)] = slope * tile_sums(squared, STRIDE)
         return errors
 
     def _detail(self, number: int) -> NDArray[np.float64]:
@@ -274,8 +279,8 @@ class Drawings:
         if number not in self._details:
             pixels = self._block(number).astype(np.uint32)
             height, width = pixels.shape[:2]
-            count = _sums(np.ones((height, width)), STRIDE)[..., None]
-            sums, squares = (_sums(values, STRIDE) for values in (pixels, pixels**2))
+            count = tile_sums(np.ones((height, width)), STRIDE)[..., None]
+            sums, squares = (tile_sums(values, STRIDE) for values in (pixels, pixels**2))
             self._details[number] = (squares - sums.astype(np.float64) ** 2 / count).sum(-1)
         return self._details[number]
 
@@ -339,7 +344,7 @@ def palette_of(areas: list[bytes]) -> Palette | None:
     return Palette(areas) if any(areas) else None
 
 
-def _sums(values: NDArray[Any], side: int) -> NDArray[Any]:
+def tile_sums(values: NDArray[Any], side: int) -> NDArray[Any]:
     """Over tiles, of which the last ones may be smaller."""
     rows, columns = (np.arange(0, length, side) for length in values.shape[:2])
     kind = np.uint32 if values.dtype == bool else values.dtype

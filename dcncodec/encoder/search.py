@@ -1,37 +1,35 @@
 """Finds the rate that reaches a size or a likeness.
 
-What a file costs grows smoothly with the rate. A few small parts of the picture give the shape of
-that curve, at four rates; then the whole picture is tried where the curve, moved onto what was
-measured before, meets the target. One to three trials do. Rates are 1% to 2% of the size apart;
-from a rate whose file is a little too large, code words with less bits for their distance (see
-``formats.coder.ModelCoder.quantise``) lead down to a size.
+What a file costs grows smoothly with the rate. A few small parts of the picture (``sample``) tell
+where about that curve lies, at three rates; then the whole picture is tried where the curve, moved
+onto what was measured before, meets the target. One or two trials do. Rates are 1% to 2% of the
+size apart; from a rate whose file is a little too large, code words with less bits for their
+distance (see ``formats.coder.ModelCoder.quantise``) lead down to a size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.encoder.encoding import Encoding, Latents
+from dcncodec.encoder.encoding import Encoding, Words
+from dcncodec.encoder.sample import Sample, in_decibel
 from dcncodec.encoder.target import SIZES, Target
-from dcncodec.formats.geometry import MAX_RATE, Area
-from dcncodec.likeness import decibel, measure_likeness
+from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.likeness import measure_likeness
 
 Exact = NDArray[np.float32]
 
-KNOTS = np.array([0, 85, 170, 255])
-"""Levels at which the parts are tried: a cubic goes through them."""
+KNOTS = 48, 208
+"""Levels at which the parts are tried first."""
+NEAR = 24
+"""Levels from a knot within which the parts are not tried again."""
 GUESSES = 5
 """Trials that follow the curve. Where it leads astray, halving what is left ends the search."""
-PART_SIDE = 24
-"""Latents of a part's side: MS-SSIM needs 161 pixels."""
-PART_SHARE = 1 / 16
-MOST_PARTS = 8
-GOLDEN = (math.sqrt(5) - 1) / 2
 CLOSE = 0.005
 """Of a size, as a logarithm: a next step that the curve puts nearer to the target is tried."""
 TIGHT = 0.01
@@ -42,11 +40,11 @@ THINNEST, FULLEST = 2.0, 200.0
 """Bits for a squared distance of one code word, between which such files lie."""
 THINNING = 0.45
 """What is saved falls with their power of minus one over this, about."""
+LEAD = 1.0
+"""Rates by which trials for a size go beyond it, in the middle of what ends the search."""
 TRIALS = 8
 SMALL_PAYLOAD = 32
 """Bytes that are added to payloads before their logarithm, which else falls for ever."""
-LIKEST = 100.0
-"""dB that stand for pictures without any difference."""
 
 
 def largest_level(
@@ -55,6 +53,9 @@ def largest_level(
     limit: float,
     margin: float,
     enough: Callable[[float], bool] = lambda cost: False,
+    *,
+    spare: int = 0,
+    lead: float = 0.0,
 ) -> int | None:
     """The largest of the levels 0..255 whose cost is within a limit; costs grow with levels.
 
@@ -62,9 +63,11 @@ def largest_level(
         measure: the cost of a level.
         sampled: a cheap estimate of it, which may be far off, but with about the same slope.
         limit: of the cost.
-        margin: by how much the next level is to be beyond the limit, by the curve, for a level to
-            be taken without trying that one.
+        margin: by how much the first level that may not be missed is to be beyond the limit, by the
+            curve, for a level to be taken without trying that one.
         enough: whether a cost ends the search.
+        spare: levels that may be missed.
+        lead: levels by which trials go beyond where the curve meets the limit.
 
     Returns:
         The level, which was the last one within the limit that ``measure`` was called with; None
@@ -72,18 +75,14 @@ def largest_level(
         search before any was within it.
     """
     levels = np.arange(MAX_RATE + 1)
-    cubic = np.polynomial.Polynomial.fit(KNOTS, [sampled(int(knot)) for knot in KNOTS], 3)
-    shape = np.maximum.accumulate(cubic(levels))
+    shape = _shape(sampled, limit)
     known: dict[int, float] = {}
     low, high = -1, len(levels)
     while high - low > 1:
         level = (low + high) // 2
         if len(known) < GUESSES:
-            at = sorted(known)
-            # Between two trials the curve goes through both, beyond them it keeps its slope.
-            off = np.interp(levels, at, [known[i] - shape[i] for i in at]) if at else 0
-            below = int(np.count_nonzero(np.maximum.accumulate(shape + off) <= limit)) - 1
-            level = min(max(below, low + 1), high - 1)
+            level = math.floor(_meeting(_moved(shape, known), limit) + lead)
+            level = min(max(level, low + 1), high - 1)
         known[level] = cost = measure(level)
         if cost > limit:
             high = level
@@ -93,9 +92,47 @@ def largest_level(
             break
         if cost > limit:
             continue
-        if low < MAX_RATE and cost + shape[low + 1] - shape[low] > limit + margin:
+        missed = low + 1 + spare
+        if missed <= MAX_RATE and cost + shape[missed] - shape[low] > limit + margin:
             break
     return low if low >= 0 else None
+
+
+def _shape(sampled: Callable[[int], float], limit: float) -> NDArray[np.float64]:
+    """A curve through three samples, of which one is taken near the limit."""
+    levels = np.arange(MAX_RATE + 1)
+    costs = {knot: sampled(knot) for knot in KNOTS}
+    line = np.interp(levels, KNOTS, list(costs.values()))
+    low, high = KNOTS
+    line += (levels - levels.clip(low, high)) * (costs[high] - costs[low]) / (high - low)
+    meeting = round(_meeting(np.maximum.accumulate(line), limit))
+    meeting = min(max(meeting, 0), MAX_RATE)
+    if min(abs(meeting - knot) for knot in KNOTS) < NEAR:
+        meeting = (low + high) // 2
+    costs[meeting] = sampled(meeting)
+    curve = np.polynomial.Polynomial.fit(list(costs), list(costs.values()), 2)
+    shape: NDArray[np.float64] = np.maximum.accumulate(curve(levels))
+    return shape
+
+
+def _moved(shape: NDArray[np.float64], known: dict[int, float]) -> NDArray[np.float64]:
+    """A curve that goes straight from trial to trial, and beyond them as the samples' does."""
+    if not known:
+        return shape
+    levels, at = np.arange(len(shape)), sorted(known)
+    costs = [known[level] for level in at]
+    beyond = shape - shape[levels.clip(at[0], at[-1])]
+    curve: NDArray[np.float64] = np.maximum.accumulate(np.interp(levels, at, costs) + beyond)
+    return curve
+
+
+def _meeting(curve: NDArray[np.float64], limit: float) -> float:
+    """Where a curve that never falls meets a limit: the last level within it and the part of the
+    way to the next one; -1 where there is none, the last level where all are within."""
+    below = int(np.count_nonzero(curve <= limit)) - 1
+    if not 0 <= below < len(curve) - 1:
+        return float(below)
+    return below + float((limit - curve[below]) / (curve[below + 1] - curve[below]))
 
 
 def reach(target: Target, encoding: Encoding) -> bytes:
@@ -126,8 +163,7 @@ class _Larger:
 def _of_size(target: Target, encoding: Encoding) -> bytes:
     picture = encoding.picture
     most = target.size(picture.width, picture.height)
-    parts = list(_parts(encoding))
-    share = _share(parts, encoding)
+    sample = Sample(encoding)
     fitting: bytes = b""
     least = 0
     above: _Larger | None = None
@@ -138,7 +174,7 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
     def measure(rate: int) -> float:
         nonlocal fitting, least, above
         exact = encoding.unrounded(rate)
-        data = encoding.file(rate, encoding.transforms.rounded(exact))
+        data = encoding.packed(encoding.chosen(rate, encoding.transforms.rounded(exact)))
         least = len(data)
         if least <= most:
             fitting = data
@@ -147,17 +183,16 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
         return cost(least)
 
     def sampled(rate: int) -> float:
-        bits = sum(part.bits(part.latents(rate), rate) for part in parts)
-        return cost(encoding.fixed_bytes + bits / 8 / share)
+        return cost(encoding.fixed_bytes + sample.bits(rate) / 8)
 
     # Below what is there before the blocks, no payload fits.
     limit = cost(most) if most >= encoding.fixed_bytes else -math.inf
-    margin = CLOSE if share < 1 else math.inf
+    margin = math.inf if sample.whole else CLOSE
 
     def enough(found: float) -> bool:
         return limit - TIGHT <= found <= limit + THINNED
 
-    rate = largest_level(measure, sampled, limit, margin, enough)
+    rate = largest_level(measure, sampled, limit, margin, enough, lead=LEAD)
     if len(fitting) >= most * (1 - TIGHT) or rate == MAX_RATE:
         return fitting
     if rate is not None and (above is None or cost(least) < limit):
@@ -184,7 +219,7 @@ def _thinned(
     curvature = 8.0 if encoding.effort else 25.0
     for _ in range(TRIALS):
         words = encoding.thinned(above.exact, above.rate, curvature)
-        data = encoding.file(above.rate, words)
+        data = encoding.packed(encoding.chosen(above.rate, words))
         if len(data) <= most:
             best, low = max(best, data, key=len), curvature
         else:
@@ -200,58 +235,28 @@ def _thinned(
 
 
 def _of_likeness(target: Target, encoding: Encoding) -> bytes:
-    parts = list(_parts(encoding))
-    wanted = _scaled(target, target.value)
-    found: tuple[int, Latents] | None = None
-    most = 0.0
-
-    def likeness(part: Encoding, rate: int, latents: Latents) -> float:
-        value = measure_likeness(target.metric, part.picture, part.decoded(latents, rate))
-        return math.inf if value is None else value
+    sample = Sample(encoding, target)
+    wanted = in_decibel(target, target.value)
+    found: Words | None = None
+    most: float | None = 0.0
 
     # The higher the level, the lower the rate.
     def measure(level: int) -> float:
         nonlocal found, most
-        rate = MAX_RATE - level
-        latents = encoding.latents(rate)
-        most = likeness(encoding, rate, latents)
-        if (value := _scaled(target, most)) >= wanted:
-            found = rate, latents
+        words = encoding.chosen(MAX_RATE - level)
+        most = measure_likeness(target.metric, encoding.picture, encoding.decoded(words))
+        if (value := in_decibel(target, most)) >= wanted:
+            found = words
         return -value
 
     def sampled(level: int) -> float:
-        rate = MAX_RATE - level
-        values = [_scaled(target, likeness(p, rate, p.latents(rate))) for p in parts]
-        return -sum(values) / len(values)
+        return -sample.likeness(MAX_RATE - level)
 
-    margin = 0 if _share(parts, encoding) < 1 else math.inf
-    largest_level(measure, sampled, -wanted, margin)
+    if sample.whole:
+        largest_level(measure, sampled, -wanted, math.inf)
+    else:
+        largest_level(measure, sampled, -wanted, 0, spare=1, lead=-0.5)
     if found is None:
+        assert most is not None
         raise target.too_alike(most)
-    return encoding.file(*found)
-
-
-def _scaled(target: Target, likeness: float) -> float:
-    """A likeness in dB, in which it is smooth in the rate."""
-    return min(likeness, LIKEST) if target.name == "min_psnr" else decibel(likeness)
-
-
-def _share(parts: Sequence[Encoding], encoding: Encoding) -> float:
-    """Of a picture's latents, those in some of its parts; 1 where a small picture is its only part,
-    in which single steps are uneven and trials are cheap: then all are tried that decide."""
-    counts = (e.header.latent_height * e.header.latent_width for e in (*parts, encoding))
-    *of_parts, whole = counts
-    return sum(of_parts) / whole
-
-
-def _parts(encoding: Encoding) -> Iterator[Encoding]:
-    """Small parts of a picture, spread over it."""
-    plane = encoding.header.plane
-    rows, columns = min(plane.rows, PART_SIDE), min(plane.columns, PART_SIDE)
-    count = round(plane.rows * plane.columns * PART_SHARE / (rows * columns))
-    count = min(max(count, 1), MOST_PARTS)
-    for number in range(count):
-        # The fractions of the golden ratio's multiples lie evenly, however many there are.
-        top = round((0.5 + number * GOLDEN) % 1 * (plane.rows - rows))
-        left = round((number + 0.5) / count * (plane.columns - columns))
-        yield encoding.part(Area(top, left, top + rows, left + columns))
+    return encoding.packed(found)

@@ -54,7 +54,7 @@ def cost(codec: Codec, work: Encoding) -> float:
     for number in range(work.header.block_count):
         place = (slice(None), *work.header.block(number).within(work.header.plane))
         bits += float(effort.coder.bits(latents[place], RATE).sum())
-    shown = work.decoded(latents, RATE).pixels.astype(float)
+    shown = work.decoded(work.chosen(RATE, latents)).pixels.astype(float)
     return bits + effort.slope(RATE) * float(((shown - work.picture.pixels) ** 2).sum())
 
 

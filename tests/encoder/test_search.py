@@ -58,6 +58,21 @@ def test_curves_that_the_parts_do_not_tell(sampled: Curve) -> None:
         assert trials <= 13
 
 
+def test_a_level_that_may_be_missed_saves_trials() -> None:
+    """The curve is off by less than half a level: the first trial does, and is not the best."""
+    for level in (40, 127, 200):
+        limit = photo(level) + 0.002
+        tried: list[int] = []
+
+        def measure(at: int, tried: list[int] = tried) -> float:
+            tried.append(at)
+            return photo(at)
+
+        found = largest_level(measure, photo, limit, 0, spare=1, lead=-0.5)
+        assert found in {level - 1, level}
+        assert len(tried) == 1
+
+
 def test_out_of_reach() -> None:
     assert searched(photo, photo, 8.7, CLOSE) == (None, 1)
     assert searched(photo, lambda level: photo(level) - 5, -math.inf, CLOSE)[0] is None

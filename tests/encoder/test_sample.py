@@ -1,0 +1,67 @@
+"""What parts of a picture tell about the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import data as samples
+
+from dcncodec.codec import Codec
+from dcncodec.encoder.encoding import Encoding
+from dcncodec.encoder.sample import FEWEST, Sample, in_decibel
+from dcncodec.encoder.target import Target
+from dcncodec.formats.picture import Picture
+from dcncodec.likeness import measure_likeness
+
+PHOTO = np.ascontiguousarray(samples.astronaut()[:400])
+
+
+def encoding(codec: Codec, picture: Picture) -> Encoding:
+    header, coders = codec.header(picture), codec.coders("auto")
+    return Encoding(codec.model, codec.transforms, coders, header, picture)
+
+
+@pytest.fixture(scope="module")
+def work(codec: Codec) -> Encoding:
+    return encoding(codec, Picture(PHOTO))
+
+
+def test_bits(work: Encoding) -> None:
+    sample = Sample(work)
+    assert not sample.whole
+    for rate in (60, 180):
+        assert sample.bits(rate) == pytest.approx(work.bits(work.chosen(rate)).sum(), rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "off"), [("min_psnr", 1), ("min_ssim", 1), ("min_msssim", 2)])
+def test_likeness(work: Encoding, name: str, off: float) -> None:
+    target = Target(name, 0.9)
+    sample = Sample(work, target)
+    assert not sample.whole
+    words = work.chosen(120)
+    found = measure_likeness(target.metric, work.picture, work.decoded(words))
+    assert sample.likeness(120) == pytest.approx(in_decibel(target, found), abs=off)
+
+
+def test_parts_are_few_and_apart(work: Encoding) -> None:
+    plane = work.header.plane
+    seen = np.zeros((plane.rows, plane.columns), int)
+    areas = Sample(work).areas
+    for area in areas:
+        seen[area.within(plane)] += 1
+    assert seen.max() == 1
+    assert len(areas) == FEWEST
+    # From the calmest to the busiest.
+    parts = [PHOTO[area.within(plane, 8)].astype(int) for area in areas]
+    slopes = [np.abs(np.diff(part, axis=0)).mean() for part in parts]
+    assert slopes[-1] > 1.5 * slopes[0]
+
+
+def test_small_pictures_are_their_own_part(codec: Codec) -> None:
+    small = encoding(codec, Picture(PHOTO[:93, :61]))
+    sample = Sample(small, Target("min_psnr", 30))
+    assert sample.whole
+    words = small.chosen(77)
+    assert sample.bits(77) == small.bits(words).sum()
+    found = measure_likeness("psnr", small.picture, small.decoded(words))
+    assert sample.likeness(77) == found
