@@ -135,7 +135,7 @@ def command(
     from dcncodec.models import card
 
     chosen = [open_forensic(name) for name in names]
-    single = [f.name for f in chosen if f.codec_sha256 is None or "rates" not in f.card]
+    single = [f.name for f in chosen if f.rates is None]
     if rates and single:
         raise UsageError(f"--rate: {single[0]} stands behind one rate only; leave it out")
     runs = [

@@ -24,6 +24,8 @@ def measure(
 ) -> Calibration:
     """Versions of photos under the field protocol, sent through the FAN's channel and scored.
 
+    A codec with rates sends each at one of those that the FAN has seen, drawn at random.
+
     Args:
         folder: the FAN, its classes, ``native`` among them, and its channel.
         photos: that are only ever used to choose by.
@@ -39,14 +41,16 @@ def measure(
     if NATIVE not in folder.classes:
         raise UsageError(f"{folder.name}: does not know the class {NATIVE}; choose another FAN")
     fan, side = folder.load_fan(), int(folder.card["patch"])
-    transmission = transmission_of(folder)
+    transmission, rates = transmission_of(folder), folder.rates
     found: list[tuple[str, Scores]] = []
     for number, taken in enumerate(photos):
         pixels = taken.finished()
         for label, name in enumerate(folder.classes):
             for turn in range(NATIVE_DRAWS if name == NATIVE else 1):
                 draws = np.random.default_rng((number, label, turn))
-                received = transmission.send(version(pixels, name, draws).pixels)
+                changed = version(pixels, name, draws).pixels
+                rate = None if rates is None else int(draws.integers(*rates, endpoint=True))
+                received = transmission.send(changed, rate)
                 scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
                 if scores is not None:
                     found.append((name, scores))

@@ -18,6 +18,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.channel import parse_channel
 from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.forensics.verdict import Calibration, read_calibration
+from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.card import CARD_FILE, ModelFolder
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
@@ -71,6 +72,14 @@ class ForensicFolder:
     def codec_sha256(self) -> str | None:
         """SHA-256 of the weights of a dcn channel's codec, in hexadecimal."""
         return str(self.card["codec"]["sha256"]) if self.card["codec"] else None
+
+    @property
+    def rates(self) -> tuple[int, int] | None:
+        """The lowest and the highest rate that the FAN has seen; None of a codec without rates."""
+        if "rates" not in self.card:
+            return None
+        low, high = self.card["rates"]
+        return int(low), int(high)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -177,6 +186,8 @@ def _checked(model: ModelFolder) -> ForensicFolder:
         parse_channel(folder.channel)
         known = set(folder.classes) <= set(DEFAULTS)
         read_calibration(folder.card)
+        low, high = folder.rates or (0, MAX_RATE)
+        known = known and 0 <= low <= high <= MAX_RATE
     except (UsageError, KeyError, TypeError, ValueError, IndexError):
         known = False
     if not known:

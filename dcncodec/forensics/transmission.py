@@ -55,8 +55,12 @@ class Transmission:
         self.quality = parse_channel(channel)
         self.codec, self.downsample = codec, downsample
 
-    def send(self, pixels: Pixels) -> Received:
-        """Transmit a photo, uint8 (H, W, 3); with down-sampling an odd last line is lost.
+    def send(self, pixels: Pixels, rate: int | None = None) -> Received:
+        """Transmit a photo.
+
+        Args:
+            pixels: uint8 (H, W, 3); with down-sampling an odd last line is lost.
+            rate: as in ``Transmission``, in the place of that one.
 
         Raises:
             ImageError: the photo cannot be encoded.
@@ -65,7 +69,8 @@ class Transmission:
         if self.codec is not None:
             height, width = sent.shape[:2]
             if max(height, width) > BARE_SIDE or not self.codec.geometry.has_codebook:
-                data = self.codec.encode(sent, rate=self.rate)
+                rate = self.rate if rate is None else rate
+                data = self.codec.encode(sent, rate=rate)
                 return Received(sent, self.codec.decode(data).pixels, len(data))
             data = self.codec.encode_bare(sent)
             decoded = self.codec.decode_bare(data).pixels[:height, :width]
