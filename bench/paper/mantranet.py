@@ -1,9 +1,9 @@
 """ManTra-Net's Table 4 and Fig. 4 (Wu et al., CVPR 2019) at a small scale.
 
-    python -m dcncodec.bench.paper.mantranet classes SOURCES... --minutes 10 [--level N ...]
+    python -m dcncodec.bench.paper.mantranet classes SOURCES... --steps 300 [--level N ...]
     python -m dcncodec.bench.paper.mantranet strengths NAME --data photos/ --out out/mantranet
 
-``classes`` trains features on every level of the hierarchy of manipulations, for the same time, and
+``classes`` trains features on every level of the hierarchy of manipulations, by as many steps, and
 prints how well each tells the seven families apart: more classes, better features. ``strengths``
 measures pixel AUC by manipulation and strength (Fig. 4a), and how it decays when photos are scaled
 and compressed as a whole afterwards (Fig. 4b).
@@ -81,7 +81,12 @@ class Decay:
 def families_by_level(
     data: Dataset, levels: Sequence[int], budget: Budget, device: torch.device, loaders: int
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train features for every level; its classes, and the validation's figures."""
+    """Train features for every level; its classes, and the validation's figures.
+
+    Raises:
+        UsageError: there is no such level.
+        TrainingError: the photos show too little, or a loss is no longer finite.
+    """
     precision = choose_precision("auto", device)
     for classes in levels:
         torch.manual_seed(0)
@@ -93,7 +98,7 @@ def families_by_level(
             )
             trainer.run(budget, lambda _: None)
             with trainer.averaged(), torch.no_grad():
-                yield classes, trainer.validate() | {"steps": trainer.progress.step}
+                yield classes, trainer.validate()
 
 
 def chosen(kind: Sequence[Operation]) -> list[Operation]:
@@ -190,22 +195,23 @@ def main() -> None:
 
 @main.command("classes")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--level", "levels", type=int, multiple=True, help="Of these classes alone.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--loaders", type=click.IntRange(0), default=0, help="Processes that make patches.")
 def classes_command(
-    sources: tuple[Path, ...], minutes: float, levels: tuple[int, ...], device: str, loaders: int
+    sources: tuple[Path, ...], steps: int, levels: tuple[int, ...], device: str, loaders: int
 ) -> None:
-    """Train on every level of the hierarchy for the same time."""
+    """Train on every level of the hierarchy alike."""
     try:
         data = load_images(sources, around(TRACE_RECIPES["fast"].patch))
         place = choose_device(device)
-        budget = Budget(None, minutes)
-        click.echo("classes   steps  accuracy  of the families")
-        for classes, figures in families_by_level(data, levels or LEVELS, budget, place, loaders):
+        click.echo("classes  accuracy  of the families")
+        for classes, figures in families_by_level(
+            data, levels or LEVELS, Budget(steps), place, loaders
+        ):
             accuracy, families = (figures[f"validation_{n}"] for n in ("accuracy", "families"))
-            click.echo(f"{classes:7d} {figures['steps']:7.0f} {accuracy:9.3f} {families:16.3f}")
+            click.echo(f"{classes:7d} {accuracy:9.3f} {families:16.3f}")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
 

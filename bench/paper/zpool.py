@@ -1,8 +1,8 @@
 """ManTra-Net's Table 6 at a small scale: what the parts of its anomaly network are good for.
 
-    python -m dcncodec.bench.paper.zpool SOURCES... --init trace-features --minutes 10
+    python -m dcncodec.bench.paper.zpool SOURCES... --init trace-features --steps 300
 
-For the same time and on the same features, which stay as they are, four networks learn to localise:
+On the same features, which stay as they are, four networks learn to localise by as many steps each:
 from differences to the photo's mean (D), the same in deviations (Z), with windows beside that, side
 by side, and with windows one after the other, from near to far (the whole network).
 """
@@ -102,20 +102,20 @@ def compare(
             )
             trainer.run(budget, lambda _: None)
             with trainer.averaged(), torch.no_grad():
-                yield name, trainer.validate() | {"steps": trainer.progress.step}
+                yield name, trainer.validate()
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--init", required=True, metavar="NAME|PATH", help="Features that were trained.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(list(VARIANTS)), help="These alone.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--loaders", type=click.IntRange(0), default=0, help="Processes that make patches.")
 def main(
     sources: tuple[Path, ...],
     init: str,
-    minutes: float,
+    steps: int,
     only: tuple[str, ...],
     device: str,
     loaders: int,
@@ -123,11 +123,11 @@ def main(
     """Train every variant on SOURCES and print the table."""
     try:
         data = load_images(sources, PAPER_PATCH)
-        place, budget, names = choose_device(device), Budget(None, minutes), only or tuple(VARIANTS)
-        click.echo("network                    steps    loss  pixel AUC")
+        place, budget, names = choose_device(device), Budget(steps), only or tuple(VARIANTS)
+        click.echo("network                      loss  pixel AUC")
         for name, figures in compare(init, data, budget, place, loaders, names):
             loss, area = (figures[f"validation_{n}"] for n in ("loss", "auc"))
-            click.echo(f"{name:<25} {figures['steps']:6.0f} {loss:7.4f} {area:10.3f}")
+            click.echo(f"{name:<25} {loss:7.4f} {area:10.3f}")
     except DcnError as error:
         raise click.ClickException(str(error)) from None
 

@@ -54,4 +54,4 @@ def test_variants_are_trained_on_the_same_features(
     names = ("D", "Z, windows in a sequence")
     found = dict(compare(str(init), images, Budget(1), torch.device("cpu"), 0, names))
     assert found.keys() == set(names)
-    assert all(figures["steps"] == 1 for figures in found.values())
+    assert all(0 < figures["validation_loss"] < 10 for figures in found.values())
