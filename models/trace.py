@@ -8,7 +8,8 @@ windows of several sizes and in the whole photo.
 The convolutions of ``Features`` have no padding: a photo is continued by reflection once, which is
 symmetric padding as in the paper, and patches to learn from need none. The paper's batch
 normalisation of adapted features is left out: without scale and shift, in front of deviations that
-are divided by a photo's own, it changes nothing but the floor under that.
+are divided by a photo's own, it changes nothing but the floor under that. The small sizes look for
+anomalies in means over cells of some pixels, for few features say little of a single pixel.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ class Size:
         plain: free filters of the first layer.
         layers: outputs of the 3x3 convolutions behind it; the last are the features.
         adapted: features that anomalies are looked for in.
-        windows: sides in pixels, odd, from near to far.
+        cell: side in pixels of the squares over which these are averaged first; windows, kernels
+            and the map count in cells, which are pixels in the paper.
+        windows: sides in cells, odd, from near to far.
         kernel: side of the recurrent layer's kernels and of the last one.
         averaged: sides of the windows over which the map is averaged at last, odd; the paper has
             none, but few features say little of a single pixel.
@@ -84,6 +87,7 @@ class Size:
     plain: int
     layers: tuple[int, ...]
     adapted: int
+    cell: int
     windows: tuple[int, ...]
     kernel: int
     averaged: tuple[int, ...] = ()
@@ -91,12 +95,12 @@ class Size:
 
 def _reduced(base: int) -> Size:
     widths = (1, *(2,) * 2, *(4,) * 3, *(8,) * 3)
-    windows = (7, 15, 31, 63)
-    return Size(2, tuple(base * width for width in widths), 16, windows, 5, averaged=windows)
+    layers = tuple(base * width for width in widths)
+    return Size(2, layers, 16, 4, (3, 7, 15, 31), 5, averaged=(1, 3, 7, 15))
 
 
 SIZES = {
-    "paper": Size(20, (32, *(64,) * 2, *(128,) * 3, *(256,) * 6), 64, (7, 15, 31), 7),
+    "paper": Size(20, (32, *(64,) * 2, *(128,) * 3, *(256,) * 6), 64, 1, (7, 15, 31), 7),
     "12": _reduced(12),
     "8": _reduced(8),
 }
@@ -161,11 +165,13 @@ class Anomaly(nn.Module):
     """Local anomaly detection network (section 4): 129,769 parameters in the paper's size.
 
     Attributes:
-        reach: pixels around one, beside statistics, that its result depends on.
+        cell: see ``Size``; what is called (h, w) here are cells, those at the end cut off.
+        reach: cells around one, beside statistics, that its result depends on.
     """
 
     def __init__(self, size: Size) -> None:
         super().__init__()
+        self.cell = size.cell
         self.windows, self.averaged, middle = size.windows, size.averaged, size.kernel // 2
         self.adapt = nn.Conv2d(size.layers[-1], size.adapted, 1, bias=False)
         self.floor = nn.Parameter(torch.full((size.adapted,), FLOOR))
@@ -181,16 +187,19 @@ class Anomaly(nn.Module):
             entering[2 * UNITS : 3 * UNITS] = 1
         steps = len(size.windows) + 1
         far = (max(windows, default=0) // 2 for windows in (size.windows, size.averaged))
-        self.reach = sum(far) + middle * (steps + 1)
+        self.reach = sum(far) + middle * (steps + 1) + (self.cell > 1)
 
     def adapted(self, features: Tensor) -> Tensor:
-        """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, H, W)."""
+        """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, h, w)."""
         weight = functional.normalize(self.adapt.weight, dim=1)
-        return functional.conv2d(features, weight).float()
+        adapted = functional.conv2d(features, weight).float()
+        if self.cell > 1:
+            adapted = functional.avg_pool2d(adapted, self.cell, ceil_mode=True)
+        return adapted
 
     @staticmethod
     def statistics(adapted: Tensor) -> Statistics:
-        """Of a whole photo, (B, C, H, W)."""
+        """Of a whole photo, (B, C, h, w)."""
         deviation, mean = torch.std_mean(adapted, (2, 3), correction=0, keepdim=True)
         return Statistics(mean, deviation)
 
@@ -205,7 +214,7 @@ class Anomaly(nn.Module):
         """How far features are from their means over windows, and over the photo (section 4.1).
 
         Args:
-            centred: (B, C, H, W), of the photo's mean 0.
+            centred: (B, C, h, w), of the photo's mean 0.
 
         Yields:
             For every window and then for the photo the shape of ``centred``.
@@ -215,14 +224,14 @@ class Anomaly(nn.Module):
         yield -centred
 
     def forward(self, adapted: Tensor, statistics: Statistics) -> Tensor:
-        """How anomalous every pixel is.
+        """How anomalous every cell is.
 
         Args:
-            adapted: float32 (B, C, H, W), of a photo or of a part of it.
+            adapted: float32 (B, C, h, w), of a photo or of a part of it.
             statistics: of the photo.
 
         Returns:
-            Logits, float32 (B, H, W): above 0 rather manipulated.
+            Logits, float32 (B, h, w): above 0 rather manipulated.
         """
         state = cell = torch.zeros(())
         for step, difference in enumerate(self.differences(self.centred(adapted, statistics))):
@@ -233,11 +242,19 @@ class Anomaly(nn.Module):
         return self.map_of(state)
 
     def map_of(self, state: Tensor) -> Tensor:
-        """Logits, float32 (B, H, W), of what the last layer reads, (B, F, H, W)."""
+        """Logits, float32 (B, h, w), of what the last layer reads, (B, F, h, w)."""
         logits: Tensor = self.decide(state).float()
         if self.averaged:
             logits = torch.stack(list(box_means(logits, self.averaged))).mean(0)
         return logits[:, 0]
+
+    def of_pixels(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Logits of pixels, (B, height, width), from those of their cells, (B, h, w)."""
+        if self.cell > 1:
+            logits = functional.interpolate(
+                logits[:, None], scale_factor=self.cell, mode="bilinear", align_corners=False
+            )[:, 0, :height, :width]
+        return logits
 
 
 class Trace(nn.Module):
@@ -261,8 +278,8 @@ class Trace(nn.Module):
 
     @property
     def halo(self) -> int:
-        """Pixels around one that its anomaly depends on, beside a photo's statistics."""
-        return self.margin + self.anomaly.reach
+        """Cells around one that its anomaly depends on, beside a photo's statistics."""
+        return -(-self.margin // self.anomaly.cell) + self.anomaly.reach
 
     def constrain(self) -> None:
         """Restore the constraint of the residual filters after an optimisation step."""
@@ -281,7 +298,7 @@ class Trace(nn.Module):
         return logits.float().mean((2, 3))
 
     def adapted(self, pixels: Tensor) -> Tensor:
-        """Adapted features of every pixel: (B, 3, H, W) in [0, 1] to float32 (B, C, H, W).
+        """Adapted features of every cell: (B, 3, H, W) in [0, 1] to float32 (B, C, h, w).
 
         The photo goes on beyond its borders by reflection, so H and W are at least ``margin + 1``.
         """
@@ -291,8 +308,8 @@ class Trace(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Where photos were manipulated: (B, 3, H, W) in [0, 1] to logits, float32 (B, H, W)."""
         adapted = self.adapted(pixels)
-        logits: Tensor = self.anomaly(adapted, Anomaly.statistics(adapted))
-        return logits
+        logits = self.anomaly(adapted, Anomaly.statistics(adapted))
+        return self.anomaly.of_pixels(logits, *pixels.shape[2:])
 
 
 def decision_layer(channels: int, kernel: int) -> nn.Conv2d:

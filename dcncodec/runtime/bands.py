@@ -19,9 +19,9 @@ BAND = 2**16
 each time anew."""
 
 
-def bands(height: int, width: int) -> Iterator[slice]:
-    """The rows of a photo's bands, from the top."""
-    rows = max(1, BAND // width)
+def bands(height: int, width: int, cell: int = 1) -> Iterator[slice]:
+    """The rows of a photo's bands, from the top, whole cells but for the last."""
+    rows = max(1, BAND // width // cell) * cell
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
@@ -29,14 +29,14 @@ def bands(height: int, width: int) -> Iterator[slice]:
 def adapted(trace: Trace, pixels: Tensor) -> Tensor:
     """See ``Trace.adapted``."""
     margin = trace.margin
-    batch, _, height, width = pixels.shape
+    height, width = pixels.shape[2:]
     padded = functional.pad(pixels, (margin,) * 4, mode="reflect")
     padded = padded.contiguous(memory_format=torch.channels_last)
-    found = pixels.new_empty((batch, trace.anomaly.adapt.out_channels, height, width))
-    for rows in bands(height, width):
+    found = []
+    for rows in bands(height, width, trace.anomaly.cell):
         around = padded[:, :, rows.start : rows.stop + 2 * margin]
-        found[:, :, rows] = trace.anomaly.adapted(trace.features(around))
-    return found
+        found.append(trace.anomaly.adapted(trace.features(around)))
+    return torch.cat(found, 2)
 
 
 @torch.inference_mode()

@@ -87,25 +87,46 @@ def test_constrain_keeps_residuals(trace: Trace) -> None:
 
 def test_a_part_of_a_photo_gives_what_the_whole_does(trace: Trace) -> None:
     """With a photo's statistics, beyond the halo nothing matters."""
-    pixels = torch.rand(1, 3, 140, 150)
+    cell, halo = trace.anomaly.cell, trace.halo
+    pixels = torch.rand(1, 3, (halo + 6) * cell - 1, (halo + 8) * cell)
     adapted = trace.adapted(pixels)
     statistics = Anomaly.statistics(adapted)
     whole = trace.anomaly(adapted, statistics)
-    torch.testing.assert_close(whole, trace(pixels))
-    part = trace.anomaly(trace.adapted(pixels[..., 10:, 20:]), statistics)
-    halo = trace.halo
+    torch.testing.assert_close(trace.anomaly.of_pixels(whole, *pixels.shape[2:]), trace(pixels))
+    part = trace.anomaly(trace.adapted(pixels[..., 2 * cell :, 5 * cell :]), statistics)
     torch.testing.assert_close(
-        part[:, halo:, halo:], whole[:, 10 + halo :, 20 + halo :], atol=1e-4, rtol=1e-4
+        part[:, halo:, halo:], whole[:, 2 + halo :, 5 + halo :], atol=1e-4, rtol=1e-4
     )
-    assert (part[:, 0, 0] - whole[:, 10, 20]).abs() > 0
+    assert (part[:, 0, 0] - whole[:, 2, 5]).abs() > 0
+
+
+def test_reduced_sizes_count_in_cells(trace: Trace) -> None:
+    """Means over squares, at the end over what there is of them; all pixels get a logit."""
+    features = torch.randn(2, 64, 41, 50)
+    cells = trace.anomaly.adapted(features)
+    assert cells.shape == (2, 16, 11, 13)
+    trace.anomaly.cell = 1
+    pixels = trace.anomaly.adapted(features)
+    torch.testing.assert_close(cells[..., 2, 3], pixels[..., 8:12, 12:16].mean((2, 3)))
+    torch.testing.assert_close(cells[..., 10, 12], pixels[..., 40:, 48:].mean((2, 3)))
+    trace.anomaly.cell = 4
+    logits = torch.zeros(2, 11, 13)
+    logits[:, 5] = 1
+    found = trace.anomaly.of_pixels(logits, 41, 50)
+    assert found.shape == (2, 41, 50)
+    assert (found[:, 20:24] > 0.5).all()
+    assert found[:, :18].eq(0).all()
+    assert found[:, 26:].eq(0).all()
+    assert SIZES["paper"].cell == 1
 
 
 def test_reduced_sizes_average_their_maps(trace: Trace) -> None:
     """The mean of the map's means over all windows; what lies outside does not count."""
-    pixels = torch.rand(1, 3, 64, 64)
-    found = trace(pixels)
+    adapted = trace.adapted(torch.rand(1, 3, 64, 64))
+    statistics = Anomaly.statistics(adapted)
+    found = trace.anomaly(adapted, statistics)
     trace.anomaly.averaged = ()
-    plain = trace(pixels)
+    plain = trace.anomaly(adapted, statistics)
     means = [
         functional.avg_pool2d(plain, window, 1, window // 2, count_include_pad=False)
         for window in SIZES[TINY].averaged

@@ -14,7 +14,9 @@ PLAIN = replace(SIZES["8"], averaged=())
 
 
 @pytest.mark.parametrize("band", [1, 700, 2**16])
-@pytest.mark.parametrize("size", [SIZES["8"], PLAIN, replace(PLAIN, windows=(7,), kernel=7)])
+@pytest.mark.parametrize(
+    "size", [SIZES["8"], PLAIN, replace(PLAIN, cell=1, windows=(7,), kernel=7)]
+)
 def test_bands_give_what_the_whole_does(
     monkeypatch: pytest.MonkeyPatch, size: Size, band: int
 ) -> None:
@@ -27,12 +29,15 @@ def test_bands_give_what_the_whole_does(
     pixels[:, :, 20:40, 30:50] *= 0.5
     adapted = bands.adapted(trace, pixels)
     torch.testing.assert_close(adapted, trace.adapted(pixels), atol=1e-5, rtol=0)
-    found = bands.logits(trace.anomaly, adapted, Anomaly.statistics(adapted))
-    plain = trace(pixels)
+    statistics = Anomaly.statistics(adapted)
+    found = bands.logits(trace.anomaly, adapted, statistics)
+    plain = trace.anomaly(adapted, statistics)
     assert plain.std() > 0.1
     torch.testing.assert_close(found, plain, atol=1e-4, rtol=0)
 
 
 def test_bands_cover_every_row_once() -> None:
-    rows = [row for band in bands.bands(300, 1000) for row in range(300)[band]]
-    assert rows == list(range(300))
+    found = list(bands.bands(301, 1000, 4))
+    assert [row for band in found for row in range(301)[band]] == list(range(301))
+    assert len(found) == 5
+    assert all(band.start % 4 == 0 for band in found)

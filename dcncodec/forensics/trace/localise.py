@@ -34,7 +34,7 @@ from dcncodec.runtime import bands
 
 SMALLEST = 64
 """Pixels along a side of the smallest photo."""
-WINDOW, SMALLEST_WINDOW = 640, 128
+WINDOW, SMALLEST_WINDOW = 1024, 128
 """Sides in pixels; the larger takes about 0.6 GB with the smallest network."""
 LIKELY = 0.5
 """Probability from which a pixel counts as manipulated."""
@@ -135,6 +135,7 @@ class Localiser:
         self.folder, self.device, self.precision = folder, device, precision
         network = load_trace(folder).to(device)
         self.network: Trace = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.cell = network.anomaly.cell
         self.window = WINDOW
 
     @property
@@ -174,20 +175,22 @@ class Localiser:
             self.window //= 2
 
     def _map(self, pixels: Pixels, progress: Progress) -> Floats:
-        plane = Area(0, 0, *pixels.shape[:2])
-        windows = list(plane.windows(self.window))
+        plane = Area(0, 0, *(-(-side // self.cell) for side in pixels.shape[:2]))
+        windows = list(plane.windows(self.window // self.cell))
         found = np.empty(pixels.shape[:2], np.float32)
         if len(windows) == 1:
             adapted = self._adapted(pixels, plane)
-            found[:] = self._probabilities(adapted, Anomaly.statistics(adapted))
+            found[:] = self._probabilities(pixels, plane, adapted, Anomaly.statistics(adapted))
             progress(found.size)
             return found
         statistics = self._statistics(pixels, plane, windows, progress)
         for window in windows:
             outer = window.grown(self.network.halo, plane)
-            values = self._probabilities(self._adapted(pixels, outer), statistics)
-            found[window.within(plane)] = values[window.within(outer)]
-            progress(window.rows * window.columns // 2)
+            adapted = self._adapted(pixels, outer)
+            values = self._probabilities(pixels, outer, adapted, statistics)
+            here = window.within(plane, self.cell)
+            found[here] = values[window.within(outer, self.cell)]
+            progress(found[here].size // 2)
         return found
 
     def _statistics(
@@ -195,27 +198,37 @@ class Localiser:
     ) -> Statistics:
         """Of a photo's adapted features, which are never all in memory."""
         total = squares = torch.zeros((), dtype=torch.float64, device=self.device)
+        margin = -(-self.network.margin // self.cell)
         for window in windows:
-            outer = window.grown(self.network.margin, plane)
+            outer = window.grown(margin, plane)
             adapted = self._adapted(pixels, outer)[(..., *window.within(outer))].double()
             total = total + adapted.sum((2, 3), keepdim=True)
             squares = squares + adapted.square().sum((2, 3), keepdim=True)
-            progress(window.rows * window.columns // 2)
+            progress(self._cut(pixels, window)[..., 0].size // 2)
         mean = total / (plane.rows * plane.columns)
         variance = squares / (plane.rows * plane.columns) - mean.square()
         return Statistics(mean.float(), variance.clamp_min(0).sqrt().float())
 
+    def _cut(self, pixels: Pixels, part: Area) -> Pixels:
+        """The pixels of some cells."""
+        return pixels[part.within(Area(0, 0, 0, 0), self.cell)]
+
     def _adapted(self, pixels: Pixels, part: Area) -> Tensor:
-        """Adapted features of a part of the photo."""
+        """Adapted features of some cells."""
         # A copy: torch refuses read-only arrays, such as those of Pillow.
-        cut = np.array(pixels[part.top : part.bottom, part.left : part.right])
+        cut = np.array(self._cut(pixels, part))
         batch = to_unit(torch.from_numpy(cut).to(self.device))[None]
         with self._mixed():
             return bands.adapted(self.network, batch)
 
-    def _probabilities(self, adapted: Tensor, statistics: Statistics) -> Floats:
+    def _probabilities(
+        self, pixels: Pixels, part: Area, adapted: Tensor, statistics: Statistics
+    ) -> Floats:
+        """Of the pixels of some cells."""
+        anomaly = self.network.anomaly
         with self._mixed():
-            logits = bands.logits(self.network.anomaly, adapted, statistics)
+            logits = bands.logits(anomaly, adapted, statistics)
+        logits = anomaly.of_pixels(logits, *self._cut(pixels, part).shape[:2])
         probabilities: Floats = logits[0].sigmoid().cpu().numpy()
         return probabilities
 

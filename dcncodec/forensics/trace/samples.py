@@ -9,12 +9,14 @@ from dcncodec.forensics.history import History
 from dcncodec.forensics.operations.hierarchy import LEAVES
 from dcncodec.forensics.operations.operation import Pixels
 from dcncodec.forensics.trace.shapes import Generator
-from dcncodec.forensics.trace.synthesis import KINDS, forge
+from dcncodec.forensics.trace.synthesis import COPY_MOVE, ENHANCE, REMOVAL, SPLICE, forge
 
 SAVED = History(70, 100)
 """As programs save photos after they were manipulated."""
 CLEAN_SHARE = 0.15
 """Of the samples for maps: photos without a manipulated part."""
+KIND_SHARES = {COPY_MOVE: 0.2, ENHANCE: 0.5, REMOVAL: 0.1, SPLICE: 0.2}
+"""Of the forgeries: enhancement is 25 kinds by itself, removal is learned at once."""
 
 
 def around(patch: int) -> int:
@@ -65,7 +67,7 @@ def forged(
     for i, (photo, donor) in enumerate(zip(photos, donors, strict=True)):
         changed = photo
         if generator.uniform() >= CLEAN_SHARE:
-            kind = KINDS[generator.integers(len(KINDS))]
+            kind = str(generator.choice(list(KIND_SHARES), p=list(KIND_SHARES.values())))
             forgery = forge(kind, photo, donor, generator)
             changed, masks[i] = forgery.pixels, forgery.mask
         history = generator.uniform()

@@ -84,6 +84,7 @@ class MapLoss(nn.Module):
                 features = self.trace.features(padded)
             adapted = self.trace.anomaly.adapted(features)
             logits = self.trace.anomaly(adapted, Anomaly.statistics(adapted))
+            logits = self.trace.anomaly.of_pixels(logits, *masks.shape[1:])
         shares = masks.float().mean((1, 2), keepdim=True)
         inside, outside = USUAL_SHARE / shares, (1 - USUAL_SHARE) / (1 - shares)
         weights = torch.where(masks, inside, outside)

@@ -35,6 +35,8 @@ from dcncodec.runtime import bands
 Pixels = NDArray[np.uint8]
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:200, 100:330])
+WIDE = np.tile(PHOTO, (1, 3, 1))
+"""Wider than what a window of it depends on."""
 CPU = torch.device("cpu")
 
 
@@ -57,12 +59,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_windows_give_what_the_whole_does(judge: Localiser) -> None:
-    whole = judge.judge(PHOTO).probabilities
+    photo = WIDE[:198, :685]
+    judge.window = 700
+    whole = judge.judge(photo).probabilities
     assert whole.dtype == np.float32
     assert whole.std() > 0.02
-    judge.window = 70
+    judge.window = 150
     finished: list[int] = []
-    parts = judge.judge(PHOTO, finished.append).probabilities
+    parts = judge.judge(photo, finished.append).probabilities
     assert np.abs(parts - whole).max() < 2e-3
     assert abs(sum(finished) - whole.size) < 2 * len(finished)
 
@@ -79,12 +83,12 @@ def test_windows_shrink_when_memory_runs_out(
 
     monkeypatch.setattr(bands, "adapted", limited)
     monkeypatch.setattr(localise, "SMALLEST_WINDOW", 80)
-    judge.window, room = 320, 225
-    assert judge.judge(PHOTO).probabilities.shape == PHOTO.shape[:2]
+    judge.window, room = 320, 500
+    assert judge.judge(WIDE).probabilities.shape == WIDE.shape[:2]
     assert judge.window == 160
     room = 10
     with pytest.raises(LimitError, match="even for windows of 80 pixels"):
-        judge.judge(PHOTO)
+        judge.judge(WIDE)
 
 
 def test_small_photos_are_refused(judge: Localiser) -> None:

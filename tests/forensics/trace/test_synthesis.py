@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from dcncodec.forensics.operations.operation import Pixels
+from dcncodec.forensics.trace import samples
 from dcncodec.forensics.trace.samples import around, forged, manipulated
 from dcncodec.forensics.trace.scores import auc, best_f1, f1
 from dcncodec.forensics.trace.shapes import SHARES, random_mask
@@ -15,6 +17,7 @@ from dcncodec.forensics.trace.synthesis import (
     FEATHER,
     KINDS,
     REMOVAL,
+    Forgery,
     balanced_leaf,
     forge,
 )
@@ -94,6 +97,23 @@ def test_patches_to_localise() -> None:
     assert 1 <= (~masks.any((1, 2))).sum() <= 15
     _, _, none = forged(photos, donors, rng(), 0)
     assert set(none.tolist()) == {-1}
+
+
+def test_half_of_the_forgeries_to_learn_from_are_enhancements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+
+    def spy(kind: str, photo: Pixels, *_: object) -> Forgery:
+        made.append(kind)
+        return Forgery(photo, np.zeros(photo.shape[:2], bool), kind, "")
+
+    monkeypatch.setattr(samples, "forge", spy)
+    photos = np.zeros((300, 16, 16, 3), np.uint8)
+    forged(photos, photos, rng(), 1)
+    shares = {kind: made.count(kind) / len(made) for kind in KINDS}
+    assert shares == pytest.approx(samples.KIND_SHARES, abs=0.08)
+    assert 1 - len(made) / len(photos) == pytest.approx(samples.CLEAN_SHARE, abs=0.06)
 
 
 def test_auc_counts_wins() -> None:
