@@ -108,7 +108,9 @@ class Transforms:
 
         self.each_window(area, run)
 
-    def synthesise(self, latents: Latents, plane: Area, area: Area, rate: int = 0) -> Pixels:
+    def synthesise(
+        self, latents: Latents, plane: Area, area: Area, rate: int = 0, *, passes: int = 1
+    ) -> Pixels:
         """Pixels of an area of the latent plane.
 
         Args:
@@ -117,6 +119,7 @@ class Transforms:
                 image, the ``halo`` latents at that edge only serve as the halo.
             area: the latents whose pixels are wanted.
             rate: as the latents were encoded.
+            passes: what they count for in ``progress``.
 
         Returns:
             (stride * rows, stride * columns, 3) uint8.
@@ -133,7 +136,7 @@ class Transforms:
             restored = self.engine.synthesis(part, rate, window.seen_from(outer))
             pixels[window.within(area, stride)] = restored
 
-        self.each_window(area, run)
+        self.each_window(area, run, passes=passes)
         return pixels
 
     def each_window(

@@ -144,6 +144,18 @@ def test_mixed_pictures(codec: Codec) -> None:
         np.testing.assert_array_equal(ours[far], plain[far])
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_progress_counts_what_is_announced(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    """Looking at candidates is not announced."""
+    counts: list[int] = []
+    monkeypatch.setattr(codec.transforms, "progress", counts.append)
+    pixels = mixed()[:150, :250]
+    assert share(codec.encode(pixels, rate=60, effort=level)) > 0
+    assert sum(counts) == (1 + effort.passes_of(level)) * 19 * 32
+
+
 def test_regions(codec: Codec) -> None:
     pixels = mixed()
     data = codec.encode(pixels, rate=120)
