@@ -35,7 +35,7 @@ from dcncodec.runtime import bands
 SMALLEST = 64
 """Pixels along a side of the smallest photo."""
 WINDOW, SMALLEST_WINDOW = 1024, 128
-"""Sides in pixels; the larger takes about 0.6 GB with the smallest network."""
+"""Sides in pixels; with the larger the smallest network takes about 0.5 GB."""
 LIKELY = 0.5
 """Probability from which a pixel counts as manipulated."""
 CELL = 16
