@@ -90,6 +90,6 @@ ffibuilder.set_source(
         )
     ],
     libraries=["m"],
-    extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+    extra_compile_args=["-std=c11", "-O3", "-g0", "-fno-tree-slp-vectorize"],
     extra_link_args=["-pthread"],
 )

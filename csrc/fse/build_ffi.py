@@ -33,6 +33,6 @@ ffibuilder.set_source(
     include_dirs=[FOLDER],
     # The structs' sizes are compiled in: a changed header must rebuild everything.
     depends=[f"{FOLDER}/fse.h", f"{FOLDER}/fse_common.h"],
-    extra_compile_args=["-std=c11", "-O3"],
+    extra_compile_args=["-std=c11", "-O3", "-g0"],
     extra_link_args=["-pthread"],
 )

@@ -25,5 +25,5 @@ ffibuilder.set_source(
     sources=[f"{FOLDER}/{name}" for name in SOURCES],
     include_dirs=[FOLDER],
     depends=[f"{FOLDER}/{name}.h" for name in ("jpeg_walk", "jpeg_scan", "jpeg_bits")],
-    extra_compile_args=["-std=c11", "-O3"],
+    extra_compile_args=["-std=c11", "-O3", "-g0"],
 )

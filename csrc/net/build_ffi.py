@@ -65,6 +65,6 @@ ffibuilder.set_source(
         f"{FOLDER}/net{name}.h" for name in ("", "_common", "_kernels", "_model", "_run", "_tensor")
     ],
     libraries=["m"],
-    extra_compile_args=["-std=c11", "-O3", "-fno-tree-slp-vectorize"],
+    extra_compile_args=["-std=c11", "-O3", "-g0", "-fno-tree-slp-vectorize"],
     extra_link_args=["-pthread"],
 )

@@ -19,5 +19,5 @@ ffibuilder.set_source(
     sources=[f"{FOLDER}/png_filter.c", f"{FOLDER}/png_deflate.c"],
     include_dirs=[FOLDER],
     depends=[f"{FOLDER}/png.h"],
-    extra_compile_args=["-std=c11", "-O3"],
+    extra_compile_args=["-std=c11", "-O3", "-g0"],
 )

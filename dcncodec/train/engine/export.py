@@ -165,21 +165,18 @@ def half_precision(weights: Mapping[str, Tensor], kind: str) -> bytes:
     return save(halves, {"format": kind})
 
 
-def shortened(
-    weights: Mapping[str, Tensor], bits: int, parts: str | tuple[str, ...] = ""
-) -> dict[str, Tensor]:
+def shortened(weights: Mapping[str, Tensor], bits: int, part: str = "") -> dict[str, Tensor]:
     """Weights with fewer significant bits, so that files of them pack better.
 
-    A product in bfloat16 takes 8 of a weight's, so they are enough for networks that are trained
-    with such products; a float16 has 11.
+    A float16 has 11, of which a product in bfloat16 takes 8; trainings compute with such products.
 
     Args:
         weights: by name.
         bits: how many are left.
-        parts: prefixes of the names of those that are shortened; the others stay as they are.
+        part: prefix of the names of those that are shortened; the others stay as they are.
     """
     return {
-        name: _rounded(tensor, bits) if name.startswith(parts) else tensor
+        name: _rounded(tensor, bits) if name.startswith(part) else tensor
         for name, tensor in weights.items()
     }
 

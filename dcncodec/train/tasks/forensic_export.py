@@ -31,10 +31,11 @@ from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
 from dcncodec.train.tasks.forensic_sensor import trainer_of
-from dcncodec.train.tasks.vr import NETWORKS, as_read
+from dcncodec.train.tasks.vr import as_read
 
 FORMAT = "dcn-fan-1"
-FAN_BITS, CODEC_BITS = 7, 8
+FAN_BITS = 6
+CODEC_BITS = {"analysis_net": 7, "synthesis_net": 8}
 """Significant bits that are kept of the weights of a FAN, and of the networks of a codec for all
 rates. Its linear parts keep theirs: at high rates their rounding would show."""
 
@@ -139,6 +140,7 @@ def _write_tuned(
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)
     shape = header.origins[LEARNS_CODEC]["architecture"]
-    weights = shortened(weights, CODEC_BITS, NETWORKS)
+    for network, bits in CODEC_BITS.items():
+        weights = shortened(weights, bits, network)
     parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
     return write_model(folder, weights, shape, description, parts=parts)

@@ -134,7 +134,7 @@ def test_bad_folders(tmp_path: Path, run_folder: Path) -> None:
 
 def test_fewer_significant_bits() -> None:
     weights = {"net.a": torch.randn(1000), "net.zero": torch.zeros(3), "linear": torch.randn(1000)}
-    left = shortened(weights, 8, ("net",))
+    left = shortened(weights, 8, "net")
     assert torch.equal(left["linear"], weights["linear"])
     assert torch.equal(left["net.zero"], weights["net.zero"])
     assert torch.equal(left["net.a"], weights["net.a"].bfloat16().float())
