@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 300
+# Tests of one file run in one process, files beside each other.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lean wheel soak lint asan tsan fuzz clean
 
@@ -17,11 +19,11 @@ demo: $(VENV)/ready
 	$(BIN)/dcn info out/photo.dcn
 
 test: $(VENV)/ready lint asan tsan fuzz lean
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # What works without the extras, with torch kept away.
 lean: $(VENV)/ready
-	DCN_TESTS_WITHOUT_TORCH=1 $(BIN)/python -m pytest tests/cli tests/dcncodec tests/formats
+	DCN_TESTS_WITHOUT_TORCH=1 $(PYTEST) tests/cli tests/dcncodec tests/formats
 
 # What `pip install` installs, and what it builds the C cores from.
 wheel: $(VENV)/ready

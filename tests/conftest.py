@@ -54,6 +54,9 @@ def pytest_configure() -> None:
     """Under nohup or in a script's background, tests would hand on that signals are ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Beside other busy processes, threads that wait for each other do nothing else.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if os.environ.get(WITHOUT_TORCH):
         sys.modules["torch"] = None  # type: ignore[assignment]
 
