@@ -198,9 +198,17 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
     if rate is not None and (above is None or cost(least) < limit):
         # The next one, which the curve says to be too large.
         measure(rate + 1)
-    if above is None or (above.rate == 0 and not fitting):
+    if above is None:
+        return fitting
+    if above.rate > 0 or fitting:
+        thinned = _thinned(encoding, above, most, lambda size: cost(size) - limit)
+        fitting = max(fitting, thinned, key=len)
+        if not fitting:
+            # What is stored exactly is not thinned: the search goes on.
+            largest_level(measure, sampled, limit, margin, lead=LEAD)
+    if not fitting:
         raise target.too_small(least, picture.width, picture.height)
-    return max(fitting, _thinned(encoding, above, most, lambda size: cost(size) - limit), key=len)
+    return fitting
 
 
 def _thinned(

@@ -15,7 +15,7 @@ from skimage import data as samples
 from dcncodec import oneline
 from dcncodec.codec import Codec
 from dcncodec.encoder import effort, palette
-from dcncodec.errors import FormatError, ModelError
+from dcncodec.errors import FormatError, ModelError, TargetError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.container import Container, Header
 from dcncodec.formats.palette import Palette, Tiling, pack_area, to_colours
@@ -193,6 +193,13 @@ def test_targets(codec: Codec) -> None:
     exact = codec.encode(DRAWINGS["whole"], rate=255)
     assert share(codec.encode(DRAWINGS["whole"], target_size=len(exact))) == 1
     assert len(codec.encode(DRAWINGS["whole"], min_psnr=99)) <= len(exact)
+    least = min(len(codec.encode(DRAWINGS["whole"], rate=rate)) for rate in range(0, 256, 5))
+    for wanted in range(least - 8, len(exact), 3):
+        if wanted >= least:
+            assert 0 < len(codec.encode(DRAWINGS["whole"], target_size=wanted)) <= wanted
+        else:
+            with pytest.raises(TargetError, match="out of reach"):
+                codec.encode(DRAWINGS["whole"], target_size=wanted)
 
     def psnr(data: bytes) -> float:
         error = squared(codec.decode(data).pixels, picture.pixels).mean()
