@@ -18,7 +18,9 @@ demo: $(VENV)/ready
 	$(BIN)/dcn decode --force out/photo.dcn out/photo-decoded.png
 	$(BIN)/dcn info out/photo.dcn
 
-test: $(VENV)/ready lint asan tsan fuzz lean
+test: $(VENV)/ready
+	$(MAKE) --jobs 2 --output-sync=target lint asan tsan fuzz
+	$(MAKE) lean
 	$(PYTEST)
 
 # What works without the extras, with torch kept away.
