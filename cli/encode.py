@@ -25,7 +25,7 @@ from dcncodec.cli.plan import Job, Kind, make_plan
 from dcncodec.cli.work import Watch, choose_jobs, default_jobs, share_of
 from dcncodec.encoder.effort import MAX_EFFORT, check_effort, passes_of
 from dcncodec.encoder.quality import DEFAULT_NAME, NAMED, aim_of, only, parse_quality
-from dcncodec.encoder.target import PASSES, TARGETS, TRIALS
+from dcncodec.encoder.target import PASSES, RATES_TRIED, TARGETS
 from dcncodec.errors import ImageError, UsageError
 from dcncodec.formats.container import read
 from dcncodec.formats.sections import SIGNATURE
@@ -157,7 +157,7 @@ def command(
         model=folder,
         options={"quality": quality, "effort": effort, "palette": palette} | targets,
         passes=(PASSES if searching else 1)
-        + (TRIALS if searching else 1) * passes_of(effort)
+        + (RATES_TRIED if searching else 1) * passes_of(effort)
         + metrics,
         entropy=entropy or "auto",
         bare=bare,

@@ -16,7 +16,7 @@ METRICS: dict[str, Metric] = {"min_psnr": "psnr", "min_ssim": "ssim", "min_msssi
 SMALLEST_SIDE = {"min_psnr": 1, "min_ssim": 7, "min_msssim": 161}
 """Of pictures that have such a likeness, in pixels."""
 MAX_PSNR = 100.0
-TRIALS = 2
+RATES_TRIED = 2
 """Rates, about, at which the whole picture is tried until a target is reached."""
 PASSES = 4
 """So many times, about, the pixels pass the networks until a target is reached."""
