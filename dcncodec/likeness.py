@@ -91,19 +91,24 @@ def _similarities(
 ) -> tuple[Image, Image]:
     """Contrast with structure, and luminance, of every window inside the images.
 
+    Both as what they lack of 1, and second moments about the level of the images: variances of
+    flat areas are differences of nearly equal numbers, of which single precision leaves little.
+
     Args:
         x, y: the images.
         window: weights along a side of it.
         sample: factor of variances and covariances.
     """
     c1, c2 = SSIM_K1**2, SSIM_K2**2
+    level_x, level_y = x.mean(), y.mean()
+    x, y = x - level_x, y - level_y
     mean_x, mean_y = _blur(x, window), _blur(y, window)
-    var_x = sample * (_blur(x * x, window) - mean_x * mean_x)
-    var_y = sample * (_blur(y * y, window) - mean_y * mean_y)
-    cov = sample * (_blur(x * y, window) - mean_x * mean_y)
-    contrast = (2 * cov + c2) / (var_x + var_y + c2)
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    return contrast, luminance
+    variances = sample * (_blur(x * x + y * y, window) - mean_x * mean_x - mean_y * mean_y)
+    variance = sample * (_blur(np.square(x - y), window) - np.square(mean_x - mean_y))
+    mean_x, mean_y = mean_x + level_x, mean_y + level_y
+    apart = np.square(mean_x - mean_y)
+    squares = mean_x * mean_x + mean_y * mean_y
+    return 1 - variance / (variances + c2), 1 - apart / (squares + c1)
 
 
 def _blur(image: Image, window: Sequence[float]) -> Image:
@@ -197,7 +202,7 @@ def measure_likeness(
     """One metric of a decoded picture of the same size: dB, or a similarity of at most 1.
 
     Similarities are computed in single precision, which takes half the time or less
-    and is off by 1e-5 at most.
+    and is off by 1e-5 at most where they are 0.9 and more.
     None stands for a PSNR without any error, and for a similarity of pictures that are too small.
     """
     if metric == "psnr":

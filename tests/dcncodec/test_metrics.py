@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -81,6 +82,34 @@ def test_ms_ssim_needs_a_coarsest_window() -> None:
     assert found == pytest.approx(ms_ssim(clean.numpy() / 255, noisy.numpy() / 255), abs=1e-5)
     small = Picture(clean.numpy()[:160])
     assert measure_likeness("msssim", small, small) is None
+
+
+def flat(colour: tuple[int, int, int]) -> np.ndarray:
+    return np.full((176, 176, 3), colour, np.uint8)
+
+
+GRADIENT = np.linspace(225, 254, 176).astype(np.uint8)[:, None] + flat((0, 0, 0))
+BRIGHT_AND_DARK = np.concatenate((flat((254, 254, 254))[:88], flat((3, 3, 3))[:88]))
+
+
+@pytest.mark.parametrize(
+    "picture", [flat((250, 250, 250)), flat((250, 3, 3)), GRADIENT, BRIGHT_AND_DARK]
+)
+@pytest.mark.parametrize("metric", ["ssim", "msssim"])
+def test_single_precision_does_for_calm_and_bright_pictures(
+    metric: Literal["ssim", "msssim"], picture: np.ndarray
+) -> None:
+    noise = np.random.default_rng(2).integers(-1, 2, picture.shape)
+    for change in (1, noise):
+        before, after = Picture(picture), Picture((picture + change).astype(np.uint8))
+        if metric == "ssim":
+            exact = quality_of(before, after)["ssim"]
+        else:
+            exact = ms_ssim(before.pixels / 255, after.pixels / 255)
+        found = measure_likeness(metric, before, after)
+        assert found is not None
+        assert found <= 1
+        assert found == pytest.approx(exact, abs=1e-5)
 
 
 def test_ssim_needs_a_window() -> None:
