@@ -30,7 +30,7 @@ Map = NDArray[np.float64]
 """(rows, columns) of places of the latent plane."""
 
 SIDE = 12
-"""Latents of a part's side."""
+"""Latents of a part's side, where the picture has as many."""
 LARGE_SIDE = -(-MS_SSIM_SIDE // STRIDE) + 1
 """The same for MS-SSIM, which has no values of single places."""
 SHARE = 0.11
@@ -42,12 +42,14 @@ MOST_SHARE = 0.5
 APART = 4
 """Latents between places where parts may begin."""
 EDGE = 1
-"""Latents at a part's edges that are unlike those amid a picture, but for those below."""
+"""Latents at a part's edges that are unlike those amid a picture: left out where it spans less."""
 RIDGE = 1e-3
 """Of the features' variance."""
 LIKEST = 100.0
 """dB that stand for pictures without any difference."""
-BAND = 64
+FEATURES = 7
+"""Of a place."""
+BAND = 16
 """Rows of places whose features are computed at a time."""
 
 
@@ -68,15 +70,15 @@ class Sample:
         plane = encoding.header.plane
         self._places = plane.rows * plane.columns
         side = LARGE_SIDE if target is not None and target.name == "min_msssim" else SIDE
-        count = round(self._places * SHARE / side**2)
+        height, width = min(side, plane.rows), min(side, plane.columns)
+        count = round(self._places * SHARE / (height * width))
         count = min(max(count, FEWEST if side == SIDE else 2), MOST)
-        most = MOST_SHARE * self._places
-        self.whole = count * side**2 > most or min(plane.rows, plane.columns) < side
+        self.whole = count * height * width > MOST_SHARE * self._places
         if self.whole:
             self.areas, self._parts = [plane], [encoding]
             return
         features = _features(encoding.picture.pixels)
-        self.areas = list(_varied(features, side, count))
+        self.areas = list(_varied(features, height, width, count))
         self._parts = [encoding.part(area) for area in self.areas]
         self._model = _Model(features, [features[area.within(plane)] for area in self.areas])
 
@@ -112,14 +114,16 @@ class _Model:
     def __init__(
         self, features: NDArray[np.float32], measured: Sequence[NDArray[np.float32]]
     ) -> None:
-        inner = np.concatenate([_inner(part).reshape(-1, part.shape[-1]) for part in measured])
-        mean, deviation = inner.mean(0), inner.std(0) + np.float32(1e-6)
+        self._features = features
+        inner = np.concatenate([self._inner(part) for part in measured])
+        mean, deviation = inner.mean(0, np.float64), inner.std(0, np.float64) + 1e-6
         mean[0], deviation[0] = 0, 1
-        known = ((inner - mean) / deviation).astype(np.float64)
+        known = (inner - mean) / deviation
         ridge = np.full(known.shape[1], RIDGE * len(known))
         ridge[0] = 0
         self._fit = np.linalg.solve(known.T @ known + np.diag(ridge), known.T)
-        self._all = ((features - mean) / deviation).reshape(-1, known.shape[1])
+        self._fit /= deviation[:, None]
+        self._fit[0] -= mean @ self._fit
 
     def total(self, maps: Sequence[Map]) -> float:
         """Over all places, of what is at least 0.
@@ -127,8 +131,17 @@ class _Model:
         Args:
             maps: what is measured in each part.
         """
-        values = np.concatenate([_inner(part).ravel() for part in maps])
-        return float((self._all @ (self._fit @ values)).clip(min=0).sum())
+        weights = self._fit @ np.concatenate([self._inner(part[..., None])[:, 0] for part in maps])
+        # Row by row, or double precision would take more than the features.
+        return sum(float((row @ weights).clip(min=0).sum()) for row in self._features)
+
+    def _inner(self, part: NDArray[Any]) -> NDArray[Any]:
+        """(places, values) of a part's (rows, columns, values), but for its edges."""
+        rows, columns = (
+            slice(None) if length == whole else slice(EDGE, -EDGE)
+            for length, whole in zip(part.shape[:2], self._features.shape[:2], strict=True)
+        )
+        return part[rows, columns].reshape(-1, part.shape[-1])
 
 
 def in_decibel(target: Target, likeness: float | None) -> float:
@@ -136,10 +149,6 @@ def in_decibel(target: Target, likeness: float | None) -> float:
     if likeness is None:
         return LIKEST
     return min(likeness, LIKEST) if target.name == "min_psnr" else decibel(likeness)
-
-
-def _inner(part: NDArray[Any]) -> NDArray[Any]:
-    return part[EDGE:-1, EDGE:-EDGE]
 
 
 def _squares(original: Pixels, shown: Pixels) -> Map:
@@ -161,15 +170,18 @@ def _means(values: Map) -> Map:
 
 def _features(pixels: Pixels) -> NDArray[np.float32]:
     """What tells how busy places are: (rows, columns, features), the first of them 1."""
-    step = BAND * STRIDE
-    bands = [_busy(pixels[top : top + step]) for top in range(0, len(pixels), step)]
-    variance, slope, mean = np.concatenate(bands, 1)
-    across, down = (np.abs(np.diff(mean, axis=axis, append=0)) for axis in (0, 1))
-    across[-1], down[:, -1] = 0, 0
-    smooth = np.log1p(across + down)
-    first = np.ones_like(mean)
-    products = variance**2, slope**2, variance * slope
-    return np.stack((first, variance, slope, smooth, *products), -1)
+    rows, columns = (-(-side // STRIDE) for side in pixels.shape[:2])
+    features = np.ones((rows, columns, FEATURES), np.float32)
+    for top in range(0, rows, BAND):
+        own = features[top : top + BAND]
+        bottom = top + BAND + 1  # With the row of places below, for the step down to it.
+        variance, slope, mean = _busy(pixels[top * STRIDE : bottom * STRIDE])
+        down = np.abs(np.diff(mean, axis=0, append=mean[-1:]))
+        across = np.abs(np.diff(mean, axis=1, append=mean[:, -1:]))
+        products = variance**2, slope**2, variance * slope
+        found = np.stack((variance, slope, np.log1p(down + across), *products), -1)
+        own[..., 1:] = found[: len(own)]
+    return features
 
 
 def _busy(pixels: Pixels) -> NDArray[np.float32]:
@@ -184,25 +196,25 @@ def _busy(pixels: Pixels) -> NDArray[np.float32]:
     return np.stack((np.log1p(variance), np.log1p(sum(slopes)), places.mean((1, 3)).sum(-1)))
 
 
-def _varied(features: NDArray[np.float32], side: int, count: int) -> Iterator[Area]:
+def _varied(features: NDArray[np.float32], height: int, width: int, count: int) -> Iterator[Area]:
     """Places of parts: of the possible ones, from the calmest to the busiest, each is the one that
     lies nearest to the mean of a group of equal size.
 
     Args:
         features: as ``_features`` gives them.
-        side: of a part.
+        height, width: of a part.
         count: of parts.
     """
-    values = features[..., 1:]
-    scaled = (values - values.mean((0, 1))) / (values.std((0, 1)) + 1e-6)
-    corner = np.pad(scaled, ((1, 0), (1, 0), (0, 0))).cumsum(0, np.float64).cumsum(1)
-    tops, lefts = (
-        range(0, length - side + 1, APART) for length in (len(features), features.shape[1])
-    )
-    begins = np.array([(top, left) for top in tops for left in lefts])
-    top, left = begins.T
-    bottom, right = top + side, left + side
-    totals = corner[bottom, right] - corner[top, right] - corner[bottom, left] + corner[top, left]
+    rows, columns = features.shape[:2]
+    tops, lefts = np.arange(0, rows - height + 1, APART), np.arange(0, columns - width + 1, APART)
+    begins = np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2)
+    sums = []
+    for top in tops:
+        until = np.zeros((columns + 1, FEATURES))
+        features[top : top + height].sum(0, np.float64).cumsum(0, out=until[1:])
+        sums.append(until[lefts + width] - until[lefts])
+    deviations = [features[..., number].std() + 1e-6 for number in range(1, FEATURES)]
+    totals = np.concatenate(sums)[:, 1:] / deviations
     free = np.ones(len(begins), bool)
     for group in np.array_split(np.argsort(totals[:, 0], kind="stable"), count):
         open_to = group[free[group]]
@@ -210,5 +222,5 @@ def _varied(features: NDArray[np.float32], side: int, count: int) -> Iterator[Ar
             continue
         distance = np.square(totals[open_to] - totals[group].mean(0)).sum(1)
         top, left = begins[open_to[distance.argmin()]].tolist()
-        free &= (np.abs(begins - (top, left)) >= side).any(1)
-        yield Area(top, left, top + side, left + side)
+        free &= (np.abs(begins - (top, left)) >= (height, width)).any(1)
+        yield Area(top, left, top + height, left + width)

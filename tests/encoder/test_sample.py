@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from skimage import data as samples
@@ -16,9 +18,12 @@ from dcncodec.likeness import measure_likeness
 PHOTO = np.ascontiguousarray(samples.astronaut()[:400])
 
 
-def encoding(codec: Codec, picture: Picture) -> Encoding:
+STRIP = np.concatenate([PHOTO[top : top + 28] for top in range(0, 392, 28)], 1)
+
+
+def encoding(codec: Codec, picture: Picture, palette: bool = True) -> Encoding:
     header, coders = codec.header(picture), codec.coders("auto")
-    return Encoding(codec.model, codec.transforms, coders, header, picture)
+    return Encoding(codec.model, codec.transforms, coders, header, picture, palette=palette)
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +70,28 @@ def test_small_pictures_are_their_own_part(codec: Codec) -> None:
     assert sample.bits(77) == small.bits(words).sum()
     found = measure_likeness("psnr", small.picture, small.decoded(words))
     assert sample.likeness(77) == found
+
+
+@pytest.mark.parametrize("strip", [STRIP, STRIP.swapaxes(0, 1), STRIP[:7]])
+def test_strips_have_parts_as_high(codec: Codec, strip: np.ndarray) -> None:
+    work = encoding(codec, Picture(np.ascontiguousarray(strip)))
+    plane, target = work.header.plane, Target("min_ssim", 0.9)
+    sample = Sample(work, target)
+    assert sum(area.rows * area.columns for area in sample.areas) < 0.2 * plane.rows * plane.columns
+    assert all(
+        min(area.rows, area.columns) == -(-min(strip.shape[:2]) // 8) for area in sample.areas
+    )
+    words = work.chosen(120)
+    assert sample.bits(120) == pytest.approx(work.bits(words).sum(), rel=0.15)
+    found = measure_likeness("ssim", work.picture, work.decoded(words))
+    assert sample.likeness(120) == pytest.approx(in_decibel(target, found), abs=1)
+
+
+def test_large_pictures_take_little_memory(codec: Codec) -> None:
+    large = encoding(codec, Picture(np.tile(PHOTO, (64, 1, 1))), palette=False)
+    tracemalloc.start()
+    sample = Sample(large)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not sample.whole
+    assert most < 0.4 * large.picture.pixels.nbytes
