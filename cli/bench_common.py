@@ -16,6 +16,7 @@ from dcncodec.cli.lines import complain, escaped, tell
 from dcncodec.cli.streams import on_terminal
 from dcncodec.errors import DcnError
 from dcncodec.formats.geometry import MAX_DIMENSION
+from dcncodec.runtime.engine import DEVICE_NAMES
 
 if TYPE_CHECKING:
     from dcncodec.bench.codecs import Spec
@@ -84,7 +85,7 @@ def codec_options(command: Command) -> Command:
             type=Device(),
             default="auto",
             show_default=True,
-            help="auto, cpu or cuda:N.",
+            help=f"{DEVICE_NAMES}.",
         ),
         codecs_option,
     ):

@@ -14,7 +14,7 @@ import click
 
 from dcncodec.cli.lines import say_text
 from dcncodec.formats.geometry import MAX_PIXELS
-from dcncodec.runtime.engine import DEVICE_RULE, DEVICES
+from dcncodec.runtime.engine import DEVICE_NAMES, DEVICE_RULE, DEVICES
 
 if TYPE_CHECKING:
     from dcncodec.cli.work import Watch
@@ -90,7 +90,7 @@ def machine_options(command: Command) -> Command:
             default="auto",
             show_default=True,
             metavar="DEVICE",
-            help="auto, cpu, cuda or cuda:N.",
+            help=f"{DEVICE_NAMES}.",
         ),
     ):
         command = option(command)

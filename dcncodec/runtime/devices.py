@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dcncodec.errors import UsageError
+from dcncodec.runtime.engine import DEVICE_RULE
 
 if TYPE_CHECKING:
     from dcncodec.runtime.engine import Precision
@@ -30,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in {"cpu", "cuda"}:
-        raise UsageError(f"--device {name}: choose auto, cpu, cuda or cuda:N")
+        raise UsageError(f"--device {name}: {DEVICE_RULE}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; "

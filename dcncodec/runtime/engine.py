@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     Runtime = Literal["native", "onnx", "torch"]
 
-DEVICE_RULE = "choose auto, cpu, cuda or cuda:N"
+DEVICE_NAMES = "auto, cpu, cuda or cuda:N"
+DEVICE_RULE = f"choose {DEVICE_NAMES}"
 DEVICES = r"auto|cpu|cuda(:\d{1,3})?"
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Of the drivers of GPUs: without one of them there is no need to load torch to ask for any."""

@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 from dcncodec.bench import codecs, datasets
+from dcncodec.runtime.engine import DEVICE_NAMES
 
 
 @pytest.fixture
@@ -135,8 +136,8 @@ def test_figures(bench: Runner, photos: Path, tiny_model: Path) -> None:
     assert names == {"figure5.svg", "figure5.png", "figure6.svg", "figure6.png"}
 
 
-def test_help_names_every_codec(bench: Runner) -> None:
+def test_help_names_every_codec_and_device(bench: Runner) -> None:
     result = bench("--help")
     assert result.code == 0
-    for name in (*codecs.BASELINES, "dcn", "kodak", "clic", "raw"):
+    for name in (*codecs.BASELINES, "dcn", "kodak", "clic", "raw", f" {DEVICE_NAMES}."):
         assert name in result.out
