@@ -21,14 +21,16 @@ RUN = {
 }
 
 
-def write_trace(folder: Path, stage: str = "joint", threshold: float | None = None) -> Path:
-    """A weight folder of the smallest size; its map is far from flat."""
+def write_trace(
+    folder: Path, stage: str = "joint", threshold: float | None = None, size: str = "8"
+) -> Path:
+    """A weight folder, of the smallest size unless told; its map is far from flat."""
     torch.manual_seed(0)
-    network = Trace(SIZES["8"], 25)
+    network = Trace(SIZES[size], 25)
     with torch.no_grad():
         network.anomaly.decide.weight.mul_(20)
         network.anomaly.decide.bias.zero_()
     known = {"threshold": threshold, "false_alarm": None if threshold is None else 0.05}
-    architecture = {"family": "trace", "size": "8", "classes": 25}
+    architecture = {"family": "trace", "size": size, "classes": 25}
     write_model(folder, network.state_dict(), architecture, {"stage": stage, **known, **RUN})
     return folder

@@ -36,6 +36,8 @@ SMALLEST = 64
 """Pixels along a side of the smallest photo."""
 WINDOW, SMALLEST_WINDOW = 1024, 128
 """Sides in pixels; with the larger the smallest network takes about 0.5 GB."""
+FINE_WINDOW = 640
+"""Side of the largest where every pixel is a cell: memory grows with the cells."""
 LIKELY = 0.5
 """Probability from which a pixel counts as manipulated."""
 CELL = 16
@@ -136,7 +138,7 @@ class Localiser:
         network = load_trace(folder).to(device)
         self.network: Trace = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.cell = network.anomaly.cell
-        self.window = WINDOW
+        self.window = WINDOW if self.cell > 1 else FINE_WINDOW
 
     @property
     def name(self) -> str:

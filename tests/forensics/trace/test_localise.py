@@ -91,6 +91,12 @@ def test_windows_shrink_when_memory_runs_out(
         judge.judge(WIDE)
 
 
+@pytest.mark.parametrize(("size", "window"), [("8", 1024), ("paper", 640)])
+def test_windows_are_smaller_where_pixels_are_cells(tmp_path: Path, size: str, window: int) -> None:
+    folder = open_folder(write_trace(tmp_path / "m", size=size), Role.LOCALISER)
+    assert Localiser(folder, CPU).window == window
+
+
 def test_small_photos_are_refused(judge: Localiser) -> None:
     with pytest.raises(ImageError, match="80 x 63 pixels: a map needs 64"):
         judge.judge(PHOTO[:63, :80])
