@@ -27,7 +27,13 @@ class Trainings(LazyGroup):
         """The training, and its arguments."""
         if args[0] not in self.lazy:
             end = args.index("--") if "--" in args else len(args)
-            found = FINETUNE.make_context(ctx.command_path, args[:end], parent=ctx)
+            # Where a shell completes, a line is unfinished rather than wrong.
+            found = FINETUNE.make_context(
+                ctx.command_path,
+                args[:end],
+                parent=ctx,
+                resilient_parsing=ctx.resilient_parsing,
+            )
             args = [found.params["finetune"] or DEFAULT, *found.args, *args[end:]]
         return super().resolve_command(ctx, args)
 

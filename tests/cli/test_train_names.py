@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
+from dcncodec.cli.group import group
 from dcncodec.cli.train import COMMANDS, PASSED_ON, Trainings, command
 
 
@@ -71,3 +73,17 @@ def test_without_arguments_there_is_help() -> None:
     result = CliRunner().invoke(command, [])
     assert "--help" in result.output
     assert set(COMMANDS) <= set(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("spelled", "begun", "expected"),
+    [
+        ("train a --finetune", "", set()),
+        ("train a", "--chan", {"--channels"}),
+        ("train --finetune forensic a", "--lambda", {"--lambda-c"}),
+        ("train", "for", {"forensic"}),
+    ],
+)
+def test_a_shell_completes(spelled: str, begun: str, expected: set[str]) -> None:
+    found = ShellComplete(group, {}, "dcn", "_DCN_COMPLETE").get_completions(spelled.split(), begun)
+    assert expected <= {item.value for item in found}
