@@ -12,7 +12,7 @@ from dcncodec.bench.results import Results, csv_text, write_text
 from dcncodec.bench.viewer import Scene
 from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.pages import Table
-from dcncodec.plotting import save_figure
+from dcncodec.plotting import render_all, save_rendered
 
 
 def all_tables(results: Results) -> list[Table]:
@@ -61,16 +61,16 @@ def write(results: Results, scenes: Sequence[Scene], folder: Path) -> None:
         OutputError: the folder cannot be written.
     """
     metrics = tables.measured_metrics(results.points)
-    drawn = {
-        name: save_figure(figure, folder / "plots", name)
-        for name, figure in plots.all_plots(results, metrics).items()
-    }
+    drawn = {name: render_all(figure) for name, figure in plots.all_plots(results, metrics).items()}
+    html = page(results, {name: files["svg"] for name, files in drawn.items()}, scenes)
+    for name, files in drawn.items():
+        save_rendered(files, folder / "plots", name)
     parameters = csv_text(
         {"codec": codec, "image": image, **asdict(fit)}
         for (codec, image), fit in fits.fits(results.points).items()
     )
     write_text(folder / "plots" / "fits.csv", parameters)
-    pages.write(folder / "report.html", page(results, drawn, scenes))
+    pages.write(folder / "report.html", html)
 
 
 def page(results: Results, drawn: Mapping[str, bytes], scenes: Sequence[Scene]) -> str:

@@ -81,12 +81,14 @@ def command(
     if context.invoked_subcommand is not None:
         return
     items = find_items(dataset, data_dir, crop, limit, codecs)
+    from dcncodec import pages
     from dcncodec.bench import cards, report, results, viewer
     from dcncodec.bench.codecs import DcnCodec, specs
 
     chosen = specs(codecs, device=device, precision=precision)
-    # A wrong name is told before minutes of work.
+    # A wrong name, or what is missing, is told before minutes of work.
     results.choose_anchor(anchor, [spec.name for spec in chosen])
+    pages.check()
     outcome = measure(chosen, items, workers, cache_dir, perceptual)
     measured = list(dict.fromkeys(point.codec for point in outcome.points))
     run = results.Results(

@@ -129,11 +129,13 @@ def command(
         for name, folder in named_folders(folders).items()
     }
     load_torch(threads)
+    from dcncodec import pages
     from dcncodec.forensics import report
     from dcncodec.forensics.folder import open_forensic
     from dcncodec.formats.files import make_folder
     from dcncodec.models import card
 
+    pages.check()
     chosen = [open_forensic(name) for name in names]
     single = [f.name for f in chosen if f.rates is None]
     if rates and single:

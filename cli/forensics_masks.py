@@ -134,6 +134,7 @@ def evaluate_command(
     chosen = pairs(folder, masks or folder / "masks")[:limit]
     others = photos_in(clean)[:limit] if clean is not None else []
     load_torch(threads)
+    from dcncodec import pages
     from dcncodec.forensics.trace.localise import open_judge
     from dcncodec.forensics.trace.report import write_masks
     from dcncodec.models.card import update_card as add_results
@@ -141,6 +142,8 @@ def evaluate_command(
     from dcncodec.models.roles import Role
     from dcncodec.runtime.devices import choose_device, choose_precision
 
+    if report is not None:
+        pages.check()
     place = choose_device(device)
     judges = [open_judge(name, place, choose_precision(precision, place)) for name in names]
     found = []

@@ -98,13 +98,14 @@ def command(
     if not models and not qualities:
         raise UsageError("nothing to train: give --model or --jpeg")
     load_torch(threads)
+    from dcncodec import pages
     from dcncodec.bench.forensic_sweep import Sweep, points_of, trade_offs
     from dcncodec.forensics.photos import Photos
     from dcncodec.forensics.report import write_page
     from dcncodec.forensics.tables import percent
-    from dcncodec.pages import Table
     from dcncodec.train.tasks.forensic_setup import PLAIN, ForensicSettings
 
+    pages.check()
     overrides: dict[str, Any] = {"batch": batch, "patch": patch}
     if protocol == "paper":
         overrides |= {**PLAIN, "vary_strengths": False, "resave": False}
@@ -133,7 +134,7 @@ def command(
             ]
             for result in results
         ]
-        write_page("Forensic sweep", [Table("", head, rows)], trade_offs(results), output)
+        write_page("Forensic sweep", [pages.Table("", head, rows)], trade_offs(results), output)
         say(f"{output / 'report.html'}: tables and plots")
     if number:
         sys.exit(128 + number)

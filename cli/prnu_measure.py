@@ -115,8 +115,10 @@ def transfer_command(
 
     check_pipelines([exposed(name)[0] for name in pipelines.split(",")], LIBRAW)
     split, camera = split_pictures(folder), Camera(sensor, strength)
+    from dcncodec import pages
     from dcncodec.forensics.prnu.report import write_transfer
 
+    pages.check()
     make_folder(report)
     total = steps(split, camera)
     with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
@@ -169,8 +171,10 @@ def survive_command(
 
     channels = parse_codecs(codecs)
     split, camera = split_pictures(folder), Camera(sensor, strength)
+    from dcncodec import pages
     from dcncodec.forensics.prnu.report import survival_cells, write_survival
 
+    pages.check()
     make_folder(report)
     total = len(split.fingerprint) + len(split.evaluation)
     with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
@@ -187,7 +191,7 @@ def survive_command(
 
 
 def _finish(found: Survival | Transfer, report: Path, as_json: bool) -> None:
-    """Write the results before the plots, for which a library may be missing."""
+    """Write the results before the plots, whose drawing may fail."""
     facts = found.as_dict()
     write_output(str(report / "results.json"), (json_line(facts) + "\n").encode(), force=True)
     if as_json:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcncodec import plotting
 from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.files import atomic_write
 
@@ -30,6 +31,16 @@ class Table:
     note: str = ""
 
 
+def check() -> None:
+    """Complain of what pages with plots lack, before the long work whose results they show.
+
+    Raises:
+        MissingLibraryError: Jinja or matplotlib is not installed.
+    """
+    plotting.check()
+    _check_jinja()
+
+
 def render(template: str, package: str = "dcncodec", **values: Any) -> str:
     """A page, in which nothing of a text is taken for HTML.
 
@@ -42,10 +53,9 @@ def render(template: str, package: str = "dcncodec", **values: Any) -> str:
     Raises:
         MissingLibraryError: Jinja is not installed.
     """
-    try:
-        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise MissingLibraryError("reports need Jinja2", extras=("bench", "forensics")) from None
+    _check_jinja()
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in (package, "dcncodec")]),
         autoescape=True,
@@ -55,6 +65,13 @@ def render(template: str, package: str = "dcncodec", **values: Any) -> str:
     )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment.get_template(template).render(values)
+
+
+def _check_jinja() -> None:
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        raise MissingLibraryError("reports need Jinja2", extras=("bench", "forensics")) from None
 
 
 def write(path: Path, page: str) -> None:

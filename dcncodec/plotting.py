@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,23 @@ DPI = 150
 """Of PNG files."""
 
 
+def check() -> None:
+    """MissingLibraryError where matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise MissingLibraryError("plots need matplotlib", extras=("bench", *TOOLBOX)) from None
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches.
 
     Raises:
         MissingLibraryError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingLibraryError("plots need matplotlib", extras=("bench", *TOOLBOX)) from None
+    check()
+    from matplotlib.figure import Figure
+
     # Without pyplot, which would ask for a display and keep every figure.
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -45,18 +53,23 @@ def render(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> bytes:
-    """Write a figure as ``name.svg`` and ``name.png`` into a folder, replacing older ones.
+def render_all(figure: Figure) -> dict[str, bytes]:
+    """The files of a figure, ``svg`` and ``png``."""
+    return {kind: render(figure, kind) for kind in ("svg", "png")}
 
-    Returns:
-        The SVG.
+
+def save_rendered(rendered: Mapping[str, bytes], folder: Path, name: str) -> None:
+    """Write what ``render_all`` gave, as ``save_figure``."""
+    make_folder(folder)
+    for kind, content in rendered.items():
+        with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
+            file.write(content)
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as ``name.svg`` and ``name.png`` into a folder, replacing older ones.
 
     Raises:
         OutputError: they cannot be written.
     """
-    make_folder(folder)
-    rendered = {kind: render(figure, kind) for kind in ("svg", "png")}
-    for kind, content in rendered.items():
-        with atomic_write(folder / f"{name}.{kind}", overwrite=True) as file:
-            file.write(content)
-    return rendered["svg"]
+    save_rendered(render_all(figure), folder, name)

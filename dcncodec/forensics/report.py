@@ -291,9 +291,9 @@ def write_page(
         OutputError: it cannot be written.
     """
     plots = {name: render(figure, "svg") for name, figure in figures.items()}
+    page = pages.render("page.html", title=title, parts=parts, plots=plots)
     for name, svg in plots.items():
         slug = name.lower().replace(",", "").replace(" ", "-")
         with atomic_write(folder / f"{slug}.svg", overwrite=True) as target:
             target.write(svg)
-    page = pages.render("page.html", title=title, parts=parts, plots=plots)
     pages.write(folder / "report.html", page)

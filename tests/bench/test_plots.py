@@ -26,8 +26,8 @@ def test_names_and_order(results: Results) -> None:
 
 
 def test_files_are_reproducible(results: Results, tmp_path: Path) -> None:
-    svg = save_figure(plots.rate_distortion(results, "ssim"), tmp_path / "new", "plot")
-    assert svg == (tmp_path / "new/plot.svg").read_bytes()
+    save_figure(plots.rate_distortion(results, "ssim"), tmp_path / "new", "plot")
+    svg = (tmp_path / "new/plot.svg").read_bytes()
     assert svg == render(plots.rate_distortion(results, "ssim"), "svg")
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     with Image.open(tmp_path / "new/plot.png") as image:

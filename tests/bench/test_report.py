@@ -6,18 +6,19 @@ import csv
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dcncodec.bench import cards, datasets, report, runner, tables
+from dcncodec.bench import cards, datasets, plots, report, runner, tables
 from dcncodec.bench import results as run_results
 from dcncodec.bench.codecs import DcnCodec, specs
 from dcncodec.bench.points import Failure
 from dcncodec.bench.results import Results, choose_anchor, read
 from dcncodec.bench.viewer import Scene, Version
-from dcncodec.errors import FormatError, OutputError, UsageError
+from dcncodec.errors import FormatError, MissingLibraryError, OutputError, UsageError
 
 
 def test_results_come_back(results: Results, tmp_path: Path) -> None:
@@ -122,6 +123,17 @@ def test_a_report_needs_nothing_else(results: Results, tmp_path: Path) -> None:
         (codec, image) for codec in ("bpg", "jpeg") for image in ("a", "b")
     ]
     assert {"a", "b", "g", "d", "low", "high", "error"} <= set(rows[0])
+
+
+def test_without_jinja_no_file_is_written(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = plots.rate_distortion(results, "psnr")
+    monkeypatch.setattr(plots, "all_plots", lambda *_: {"rd_psnr": figure})
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingLibraryError, match=r"Jinja2: pip install 'dcncodec\[bench\]'"):
+        report.write(results, [], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_cards(photos: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -50,3 +50,12 @@ def test_without_jinja(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingLibraryError, match="reports need Jinja2"):
         pages.render("page.html", title="", parts=[], plots={})
+
+
+@pytest.mark.parametrize(("library", "lack"), [("jinja2", "Jinja2"), ("matplotlib", "matplotlib")])
+def test_what_pages_lack(monkeypatch: pytest.MonkeyPatch, library: str, lack: str) -> None:
+    pages.check()
+    for module in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingLibraryError, match=rf"{lack}: pip install 'dcncodec\[bench\]'"):
+        pages.check()
