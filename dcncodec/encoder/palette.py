@@ -158,13 +158,14 @@ class Drawings:
         candidates = self._candidates(number)
         if not candidates:
             return latents, b""
-        most = self._most(number, latents, rate)
         whole = candidates[0].drawn.all()
-        if not whole and not any(True for tiles in candidates for _ in tiles.sets(most)):
+        errors_most = self._most_errors(number, rate)
+        # First by a bound that asks no coder: most photos get no further.
+        bits_most = np.count_nonzero(latents, axis=0) * float(MOST_BITS)
+        if not whole and not _may_pay(candidates, bits_most + errors_most):
             return latents, b""
         bits = self._coder.bits(latents, rate).sum(0, dtype=np.float64)
-        most = bits + self._most_errors(number, rate)
-        if not whole and not any(True for tiles in candidates for _ in tiles.sets(most)):
+        if not whole and not _may_pay(candidates, bits + errors_most):
             return latents, b""
         if whole and (area := candidates[0].packed(candidates[0].drawn)):
             words = self._words(number, latents, bits, np.ones(bits.shape, bool))
@@ -244,11 +245,6 @@ class Drawings:
             found = (Tiles(pixels, colours, same, tiling) for tiling in tilings)
             self._tiles[number] = [tiles for tiles in found if tiles.drawn.any()]
         return self._tiles[number]
-
-    def _most(self, number: int, latents: Latents, rate: int) -> NDArray[np.float64]:
-        """What the places of a block cost at most, in bits: (rows, columns)."""
-        most: NDArray[np.float64] = np.count_nonzero(latents, axis=0) * float(MOST_BITS)
-        return most + self._most_errors(number, rate)
 
     def _most_errors(self, number: int, rate: int) -> NDArray[np.float64] | float:
         """What the errors of the places of a block are worth at most, in bits: (rows, columns)."""
@@ -343,6 +339,11 @@ def _framed(area: bytes) -> int:
 def palette_of(areas: list[bytes]) -> Palette | None:
     """The section that holds the areas of all blocks; None where all are empty."""
     return Palette(areas) if any(areas) else None
+
+
+def _may_pay(candidates: list[Tiles], cost: NDArray[np.float64]) -> bool:
+    """Whether any exact tiles may cost less than latents of such a cost (see ``Tiles.sets``)."""
+    return any(True for tiles in candidates for _ in tiles.sets(cost))
 
 
 def tile_sums(values: NDArray[Any], side: int) -> NDArray[Any]:

@@ -104,6 +104,7 @@ def choose_runtime(device: str, precision: Precision) -> Runtime:
         MissingLibraryError: the C core is not built.
         UsageError: there is no such device or precision.
     """
+    # The default is known without compiling the expression.
     if device != "auto" and not re.fullmatch(DEVICES, device):
         raise UsageError(f"--device {device}: {DEVICE_RULE}")
     if precision not in {"auto", "bf16", "fp32"}:
