@@ -24,6 +24,7 @@ def measure(
 ) -> Calibration:
     """Versions of photos under the field protocol, sent through the FAN's channel and scored.
 
+    A FAN behind a camera pipeline gets what that makes of them, of simulated RAW frames.
     A codec with rates sends each at one of those that the FAN has seen, drawn at random.
 
     Args:
@@ -42,9 +43,10 @@ def measure(
         raise UsageError(f"{folder.name}: does not know the class {NATIVE}; choose another FAN")
     fan, side = folder.load_fan(), int(folder.card["patch"])
     transmission, rates = transmission_of(folder), folder.rates
+    developer = folder.developer()
     found: list[tuple[str, Scores]] = []
     for number, taken in enumerate(photos):
-        pixels = taken.finished()
+        pixels, _ = taken.developed(developer, number)
         for label, name in enumerate(folder.classes):
             for turn in range(NATIVE_DRAWS if name == NATIVE else 1):
                 draws = np.random.default_rng((number, label, turn))

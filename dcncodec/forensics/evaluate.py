@@ -129,11 +129,7 @@ def evaluate(
     developer = folder.developer()
     nip_psnrs: list[float] = []
     for number, taken in enumerate(photos):
-        nip_psnr = None
-        if developer is None:
-            pixels = taken.finished()
-        else:
-            pixels, nip_psnr = taken.developed(developer, number)
+        pixels, nip_psnr = taken.developed(developer, number)
         if nip_psnr is not None:
             nip_psnrs.append(nip_psnr)
         generator = torch.Generator().manual_seed(number)

@@ -161,7 +161,8 @@ def evaluate_field(
 
     Args:
         folder: the FAN, its classes and its channel.
-        photos: that no training has seen.
+        photos: that no training has seen. For a FAN behind a camera pipeline RAW frames are
+            simulated from finished ones.
         data: a name for them.
         progress: called after each photo.
         draws: versions of each photo and class.
@@ -179,10 +180,10 @@ def evaluate_field(
         ImageError: a photo cannot be encoded, or is smaller than a patch.
     """
     court = _Court(folder, outsider)
-    transmission = transmission_of(folder, rate)
+    transmission, developer = transmission_of(folder, rate), folder.developer()
     found: dict[str, list[Row]] = {how: [] for how in resaves}
     for number, taken in enumerate(photos):
-        pixels = taken.finished()
+        pixels, _ = taken.developed(developer, number)
         for label, name in enumerate(folder.classes):
             for turn in range(draws):
                 sent = version(pixels, name, np.random.default_rng((number, label, turn)))

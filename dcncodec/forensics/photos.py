@@ -45,16 +45,18 @@ class Photo:
             return Developer(STANDARD).develop(self.content)
         return self.content
 
-    def developed(self, developer: Developer, seed: int) -> tuple[Pixels, float | None]:
+    def developed(self, developer: Developer | None, seed: int) -> tuple[Pixels, float | None]:
         """What a camera pipeline makes of it.
 
         Args:
-            developer: the pipeline.
+            developer: the pipeline; None for the finished photo.
             seed: of the camera that is simulated where the photo is finished.
 
         Returns:
             uint8 (H, W, 3), and of a neural pipeline its PSNR in dB against the standard one.
         """
+        if developer is None:
+            return self.finished(), None
         frame = self.content
         if not isinstance(frame, Frame):
             frame = acquire(frame, seed, developer.to_srgb)

@@ -92,7 +92,8 @@ def evaluate_wifs(
 
     Args:
         folder: the FAN, its classes, ``jpeg`` among them, and its channel.
-        photos: that no training has seen.
+        photos: that no training has seen. For a FAN behind a camera pipeline RAW frames are
+            simulated from finished ones.
         data: a name for them.
         progress: called after each photo.
         rate: of a codec that has several; None for its default.
@@ -106,13 +107,13 @@ def evaluate_wifs(
     if JPEG not in folder.classes:
         raise UsageError(f"{folder.name}: does not know the class {JPEG}; choose another FAN")
     fan, side = folder.load_fan(), int(folder.card["patch"])
-    transmission = transmission_of(folder, rate)
+    transmission, developer = transmission_of(folder, rate), folder.developer()
     told = {name: np.zeros((len(folder.classes), 2)) for name in CUTS}
     jpegs = {name: np.zeros((len(QUALITIES), 2)) for name in CUTS}
     for number, taken in enumerate(photos):
         draws = np.random.default_rng(number)
         noise = torch.Generator().manual_seed(number)
-        pixels = taken.finished()
+        pixels, _ = taken.developed(developer, number)
         saved = jpeg(pixels, draws, 100, "4:4:4")
         photo = to_unit(torch.from_numpy(saved)).unsqueeze(0)
         for label, name in enumerate(folder.classes):

@@ -17,12 +17,16 @@ from dcncodec.codec import Codec
 from dcncodec.errors import ImageError, TrainingError, UsageError
 from dcncodec.forensics import evaluate as module
 from dcncodec.forensics.analysis import SPECTRUM_SIDE, attenuation, ssim_changes
+from dcncodec.forensics.calibration import measure
 from dcncodec.forensics.evaluate import Evaluation, evaluate
-from dcncodec.forensics.folder import open_forensic
+from dcncodec.forensics.field_evaluation import evaluate_field
+from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo, Photos
 from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.wifs import evaluate_wifs
 from dcncodec.formats.dng import write_dng
+from dcncodec.formats.raw import Frame
 from dcncodec.metrics import psnr, to_unit
 from dcncodec.models.fan import FAN
 
@@ -142,6 +146,30 @@ def test_native_photos(
     assert native.nip_psnr is None
     finished, _ = Photo("a", photo).developed(Developer("standard"), 0)
     assert 0 < np.abs(finished.astype(int) - photo).mean() < 20
+
+
+def test_every_protocol_judges_what_a_camera_pipeline_gives(
+    photo: Pixels,
+    forensic_folder: module.Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that gives flat pictures leaves nothing to judge."""
+
+    class Flat:
+        network = to_srgb = None
+
+        def develop(self, frame: Frame) -> Pixels:
+            return np.full_like(photo, 128)
+
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    folder = open_forensic(forensic_folder("fan", classes=["native", "jpeg", "median"]))
+    for measured in (evaluate, evaluate_field, evaluate_wifs, measure):
+        measured(folder, Photos(tmp_path), "finished")
+    monkeypatch.setattr(ForensicFolder, "developer", lambda self: Flat())
+    for measured in (evaluate, evaluate_field, evaluate_wifs, measure):
+        with pytest.raises(TrainingError, match="developed: "):
+            measured(folder, Photos(tmp_path), "developed")
 
 
 def test_folders_without_photos(tmp_path: Path) -> None:
