@@ -2,8 +2,9 @@
 
 A sweep trains FANs behind JPEG of several qualities and behind codecs as they are, and tunes the
 codecs at several lambda_c and seeds, each for the same time. Every one is measured under both
-protocols as soon as it is trained. What is done is kept: the same sweep goes on after a break, and
-goes further when there is more in it.
+protocols as soon as it is trained, and so are forensic folders that exist already; one behind a
+codec with rates at several of them. What is done is kept: the same sweep goes on after a break,
+and goes further when there is more in it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcncodec.errors import TrainingError
-from dcncodec.forensics.channel import DCN_FILE
-from dcncodec.forensics.evaluate import evaluate
+from dcncodec.errors import TrainingError, UsageError
+from dcncodec.forensics.channel import DCN_FILE, NONE
+from dcncodec.forensics.evaluate import at_rate, evaluate
 from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.photos import Photos
@@ -35,8 +36,8 @@ Results = list[dict[str, Any]]
 
 PROTOCOLS = ("paper", "field")
 RESULTS = "results.json"
-RATES = (64, 128, 192)
-"""At which codecs with rates are measured."""
+JPEG = "JPEG"
+"""The series of which each training is one point of a single curve."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Point:
         model: of a dcn channel.
         lambda_c: weight of distortion and rate; None where only the FAN learns.
         seed: of the training.
+        trained: the forensic folder, where there is nothing left to train.
     """
 
     name: str
@@ -58,20 +60,30 @@ class Point:
     model: str | None = None
     lambda_c: float | None = None
     seed: int = 0
+    trained: ForensicFolder | None = None
 
 
 def points_of(
-    models: Sequence[str], lambdas: Sequence[float], qualities: Sequence[int], seeds: int
+    models: Sequence[str],
+    lambdas: Sequence[float],
+    qualities: Sequence[int],
+    seeds: int,
+    beside: Sequence[ForensicFolder] = (),
 ) -> list[Point]:
-    """All trainings of a sweep, the cheap ones first.
+    """All that a sweep measures, the cheap ones first.
 
     Args:
         models: codecs by name or path.
         lambdas: values of lambda_c.
         qualities: of JPEG.
         seeds: trainings of every codec at every lambda_c.
+        beside: what is trained already.
+
+    Raises:
+        UsageError: one of those has no channel, or the name of another.
     """
-    found = [Point(f"jpeg-{quality}", "JPEG", f"jpeg:{quality}") for quality in qualities]
+    found = [_as_it_is(folder) for folder in beside]
+    found += [Point(f"jpeg-{quality}", JPEG, f"jpeg:{quality}") for quality in qualities]
     names = {model: Path(model).name for model in models}
     found += [Point(f"{n}-fixed", "as it is", DCN_FILE, model) for model, n in names.items()]
     found += [
@@ -80,7 +92,21 @@ def points_of(
         for model, n in names.items()
         for value in lambdas
     ]
+    known: set[str] = set()
+    for point in found:
+        if point.name in known:
+            raise UsageError(f"{point.name}: two of the sweep would have this name; rename one")
+        known.add(point.name)
     return found
+
+
+def _as_it_is(folder: ForensicFolder) -> Point:
+    """A forensic folder that is only measured."""
+    if folder.channel == NONE:
+        raise UsageError(f"--beside {folder.name}: has no channel; name one that has")
+    learned = LEARNS_CODEC in folder.card["trainable"]
+    lambda_c = float(folder.card["lambda_c"]) if learned else None
+    return Point(folder.name, folder.name, folder.channel, lambda_c=lambda_c, trained=folder)
 
 
 @dataclass(frozen=True)
@@ -93,6 +119,8 @@ class Sweep:
         photos: to measure with.
         data: a name for them.
         settings: of every training, but for what a ``Point`` says.
+        rates: at which codecs with rates are measured; they learn between the lowest and the
+            highest. Empty for all rates, and three of them in equal steps.
     """
 
     folder: Path
@@ -100,12 +128,13 @@ class Sweep:
     photos: Photos
     data: str
     settings: ForensicSettings
+    rates: tuple[int, ...] = ()
 
     def run(self, points: Iterable[Point], notify: Notify) -> int:
         """Do what is left of some trainings and measurements.
 
         Args:
-            points: the trainings.
+            points: what to train and measure.
             notify: called with lines worth showing.
 
         Returns:
@@ -117,33 +146,31 @@ class Sweep:
         make_folder(self.folder)
         for point in points:
             trained = self.folder / "models" / point.name
-            if not (trained / FAN_CARD).exists():
+            if point.trained is None and not (trained / FAN_CARD).exists():
                 notify(f"{point.name}: training")
-                number = train_forensic(self._settings(point, trained), notify, unseen)
+                number = train_forensic(self.settings_of(point, trained), notify, unseen)
                 if number:
                     return number
-            results = self.results()
-            if point.name not in {result["name"] for result in results}:
-                notify(f"{point.name}: measuring on {len(self.photos)} photos")
-                self._save(results + self._measure(point, open_forensic(trained)))
+            folder = point.trained or open_forensic(trained)
+            for rate in rates_of(folder, self.rates):
+                if (point.name, rate) in {(r["name"], r["rate"]) for r in self.results()}:
+                    continue
+                title = " ".join([point.name, *at_rate(rate)])
+                notify(f"{title}: measuring on {len(self.photos)} photos")
+                self._save(self._read() + self._measure(point, folder, rate))
         return 0
 
     def results(self) -> Results:
-        """What has been measured so far.
+        """What has been measured so far on these photos.
 
         Raises:
             TrainingError: the file is damaged.
         """
-        path = self.folder / RESULTS
-        try:
-            found: Results = json.loads(path.read_text())
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError):
-            raise TrainingError("damaged; remove it to measure again", path) from None
-        return found
+        photos = self._described()
+        return [result for result in self._read() if photos.items() <= result.items()]
 
-    def _settings(self, point: Point, trained: Path) -> ForensicSettings:
+    def settings_of(self, point: Point, trained: Path) -> ForensicSettings:
+        """Of a training whose result becomes a folder."""
         tuned = point.lambda_c is not None
         chosen: dict[str, Any] = {
             "channel": point.channel,
@@ -151,6 +178,8 @@ class Sweep:
         }
         if tuned:
             chosen["lambda_c"] = point.lambda_c
+        if self.rates and point.model is not None and find_model(point.model).geometry.rates:
+            chosen |= {"rate_low": min(self.rates), "rate_high": max(self.rates)}
         return replace(
             self.settings,
             sources=self.sources,
@@ -161,31 +190,50 @@ class Sweep:
             model=point.model,
         )
 
-    def _measure(self, point: Point, folder: ForensicFolder) -> Results:
-        rated = point.model is not None and find_model(point.model).geometry.rates
-        found = []
-        for rate in RATES if rated else (None,):
-            paper = evaluate(folder, self.photos, self.data, rate=rate).figures()
-            field = evaluate_field(folder, self.photos, self.data, rate=rate)[0].figures()
-            for protocol, figures in zip(PROTOCOLS, (paper, field), strict=True):
-                kept = {n: figures[n] for n in ("accuracy", "false_alarms", "bpp", "ssim")}
-                found.append(
-                    {
-                        "name": point.name,
-                        "series": point.series,
-                        "protocol": protocol,
-                        "lambda_c": point.lambda_c,
-                        "seed": point.seed,
-                        "rate": rate,
-                        **kept,
-                        **self.photos.described(),
-                    }
-                )
+    def _read(self) -> Results:
+        """What has been measured so far on any."""
+        path = self.folder / RESULTS
+        try:
+            found: Results = json.loads(path.read_text())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError):
+            raise TrainingError("damaged; remove it to measure again", path) from None
         return found
+
+    def _described(self) -> dict[str, Any]:
+        """The photos, for results."""
+        return {"data": self.data, **self.photos.described()}
+
+    def _measure(self, point: Point, folder: ForensicFolder, rate: int | None) -> Results:
+        paper = evaluate(folder, self.photos, self.data, rate=rate).figures()
+        field = evaluate_field(folder, self.photos, self.data, rate=rate)[0].figures()
+        return [
+            {
+                "name": point.name,
+                "series": point.series,
+                "protocol": protocol,
+                "lambda_c": point.lambda_c,
+                "seed": point.seed,
+                "rate": rate,
+                **{n: figures.get(n) for n in ("accuracy", "false_alarms", "bpp", "ssim")},
+                **self._described(),
+            }
+            for protocol, figures in zip(PROTOCOLS, (paper, field), strict=True)
+        ]
 
     def _save(self, results: Results) -> None:
         with atomic_write(self.folder / RESULTS, overwrite=True) as file:
             file.write((json.dumps(results, indent=2) + "\n").encode())
+
+
+def rates_of(folder: ForensicFolder, chosen: Sequence[int]) -> Sequence[int | None]:
+    """At which a channel is measured: None for the only one; where none is chosen, three of those
+    that the FAN has seen."""
+    if folder.rates is None:
+        return (None,)
+    low, high = folder.rates
+    return chosen or [round(low + (high - low) * part / 4) for part in (1, 2, 3)]
 
 
 def trade_offs(results: Results) -> dict[str, Figure]:
@@ -201,17 +249,18 @@ def trade_offs(results: Results) -> dict[str, Figure]:
 def _trade_off(results: Results) -> Figure:
     figure = new_figure(10, 4.2)
     left, right = figure.subplots(1, 2, sharey=True)
-    for place, series in enumerate(dict.fromkeys(result["series"] for result in results)):
-        chosen = [result for result in results if result["series"] == series]
+    colours: dict[str, str] = {}
+    for series, curve in curves_of(results):
+        label = series if series not in colours else None
+        colour = colours.setdefault(series, f"C{len(colours) % 10}")
         for axes, name in ((left, "bpp"), (right, "ssim")):
-            chosen.sort(key=_by(name))
-            line = "o-" if series == "JPEG" else "o"
-            values = [result[name] for result in chosen]
-            accuracies = [100 * result["accuracy"] for result in chosen]
-            axes.plot(values, accuracies, f"C{place % 10}{line}", label=series)
-            for x, y, result in zip(values, accuracies, chosen, strict=True):
-                if result["lambda_c"] is not None:
-                    axes.annotate(f"{result['lambda_c']:g}", (x, y), fontsize=7)
+            curve.sort(key=_by(name))
+            values = [result[name] for result in curve]
+            accuracies = [100 * result["accuracy"] for result in curve]
+            axes.plot(values, accuracies, "o-", color=colour, label=label)
+            if curve[0]["lambda_c"] is not None:
+                place = values[0], accuracies[0]
+                axes.annotate(f"{curve[0]['lambda_c']:g}", place, fontsize=7)
     left.set_xlabel("bits per pixel")
     right.set_xlabel("SSIM")
     left.set_ylabel("accuracy, %")
@@ -219,6 +268,15 @@ def _trade_off(results: Results) -> Figure:
     for axes in (left, right):
         axes.grid(alpha=0.3)
     return figure
+
+
+def curves_of(results: Results) -> list[tuple[str, Results]]:
+    """Series and points of each line: all of JPEG, and each training at all of its rates."""
+    curves: dict[tuple[str, str], Results] = {}
+    for result in results:
+        name = JPEG if result["series"] == JPEG else result["name"]
+        curves.setdefault((result["series"], name), []).append(result)
+    return [(series, curve) for (series, _), curve in curves.items()]
 
 
 def _by(name: str) -> Callable[[dict[str, Any]], float]:

@@ -8,15 +8,18 @@ from typing import Any
 
 import click
 
+from dcncodec.cli.checks import check_model
 from dcncodec.cli.common import MAX_SEED, Finite, load_torch, threads_option
 from dcncodec.cli.lines import say, tell
 from dcncodec.cli.training import MAX_BATCH, MAX_PATCH
 from dcncodec.errors import UsageError
 from dcncodec.forensics.parts import PARTS, Part
+from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.models.roles import Role
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--data",
     required=True,
@@ -43,13 +46,24 @@ from dcncodec.forensics.parts import PARTS, Part
     "--jpeg", "qualities", multiple=True, type=click.IntRange(1, 100), help="A quality of JPEG."
 )
 @click.option(
+    "--beside",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="A forensic folder that is trained already, to measure; repeat for several.",
+)
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    type=click.IntRange(0, MAX_RATE),
+    help="Of a codec that has rates: to measure at; it learns between the lowest and the highest. "
+    "Repeat for several.  [default: all, measured at three]",
+)
+@click.option(
     "--seeds", type=click.IntRange(1, MAX_SEED), default=1, show_default=True, help="Repetitions."
 )
 @click.option(
-    "--minutes",
-    required=True,
-    type=Finite(0, min_open=True),
-    help="Of every training.",
+    "--minutes", type=Finite(0, min_open=True), help="Of every training; required for any."
 )
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
 @click.option(
@@ -58,6 +72,9 @@ from dcncodec.forensics.parts import PARTS, Part
     default="field",
     show_default=True,
     help="Of the training; both are measured.",
+)
+@click.option(
+    "--learning-rate", type=Finite(0, min_open=True), help="The highest of every training."
 )
 @click.option("--batch", type=click.IntRange(1, MAX_BATCH), help="Photos a step.")
 @click.option("--patch", type=click.IntRange(8, MAX_PATCH), help="Side of a crop in pixels.")
@@ -77,10 +94,13 @@ def command(
     models: tuple[str, ...],
     lambdas: tuple[float, ...],
     qualities: tuple[int, ...],
+    beside: tuple[str, ...],
+    rates: tuple[int, ...],
     seeds: int,
-    minutes: float,
+    minutes: float | None,
     fan: str | None,
     protocol: str,
+    learning_rate: float | None,
     batch: int | None,
     patch: int | None,
     output: Path,
@@ -95,18 +115,32 @@ def command(
       dcn forensics sweep pristine/train --data pristine --model dcn-16c --lambda-c 0.001 \\
           --lambda-c 0.01 --jpeg 20 --jpeg 50 --jpeg 80 --minutes 15 -o out/sweep
     """
-    if not models and not qualities:
-        raise UsageError("nothing to train: give --model or --jpeg")
+    if not models and not qualities and not beside:
+        raise UsageError("nothing to measure: give --model, --jpeg or --beside")
+    if models or qualities:
+        if not sources:
+            raise UsageError("nothing to train on: give SOURCES")
+        if minutes is None:
+            raise UsageError("--model and --jpeg are trained: give --minutes")
+    for name in beside:
+        check_model(name, Role.FAN)
     load_torch(threads)
     from dcncodec import pages
     from dcncodec.bench.forensic_sweep import Sweep, points_of, trade_offs
+    from dcncodec.forensics.folder import open_forensic
     from dcncodec.forensics.photos import Photos
     from dcncodec.forensics.report import write_page
     from dcncodec.forensics.tables import percent
+    from dcncodec.models.registry import find_model
     from dcncodec.train.tasks.forensic_setup import PLAIN, ForensicSettings
 
     pages.check()
-    overrides: dict[str, Any] = {"batch": batch, "patch": patch}
+    trained = [open_forensic(name) for name in dict.fromkeys(beside)]
+    points = points_of(models, lambdas, qualities, seeds, trained)
+    rated = [*(fan.rates for fan in trained), *(find_model(m).geometry.rates for m in models)]
+    if rates and not any(rated):
+        raise UsageError("--rate: none of the codecs has several; leave it out")
+    overrides: dict[str, Any] = {"batch": batch, "patch": patch, "learning_rate": learning_rate}
     if protocol == "paper":
         overrides |= {**PLAIN, "vary_strengths": False, "resave": False}
     settings = ForensicSettings(
@@ -117,8 +151,8 @@ def command(
         fan=fan,
     )
     photos = Photos(data, limit, part)
-    sweep = Sweep(output, sources, photos, f"{data.resolve().name} ({part})", settings)
-    number = sweep.run(points_of(models, lambdas, qualities, seeds), tell)
+    sweep = Sweep(output, sources, photos, f"{data.resolve().name} ({part})", settings, rates)
+    number = sweep.run(points, tell)
     results = sweep.results()
     if results:
         head = ["training", "protocol", "rate", "accuracy, %", "false alarms, %", "bpp", "SSIM"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from commands import Runner, one_line
 from PIL import Image
 from skimage import data
 
-from dcncodec.bench.forensic_sweep import points_of
+from dcncodec.bench.forensic_sweep import Sweep, curves_of, points_of, rates_of
+from dcncodec.forensics.folder import ForensicFolder, open_forensic
+from dcncodec.forensics.photos import Photos
+from dcncodec.models.registry import open_folder
 from dcncodec.train.tasks import forensic
+from dcncodec.train.tasks.forensic_setup import ForensicSettings
 
 
 @pytest.fixture
@@ -38,6 +43,7 @@ def test_a_sweep_goes_on(
     photos: Path,
     dcn: Runner,
     tiny_model: Path,
+    rated: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
@@ -64,10 +70,88 @@ def test_a_sweep_goes_on(
     assert all(0 <= r["accuracy"] <= 1 and r["bpp"] > 0 for r in results)
     page = (out / "report.html").read_text()
     assert "<h2>Trade-off, field protocol</h2>" in page
+    assert "tiny-0.01-0" not in dcn(*arguments, "--part", "report").err
+    parts = [r["part"] for r in json.loads((out / "results.json").read_text())]
+    assert parts == ["tune"] * 6 + ["report"] * 2
+    page = (out / "report.html").read_text()
+    assert "jpeg-30" in page
+    assert "tiny-fixed" not in page
+    _beside(out, rated, photos, dcn)
     (out / "results.json").write_text("[")
     one_line(dcn(*arguments), "results.json: damaged")
 
 
-def test_nothing_to_train(tmp_path: Path, photos: Path, dcn: Runner) -> None:
-    found = dcn("forensics", "sweep", photos, "--data", photos, "--minutes", "1", "-o", tmp_path)
-    one_line(found, "give --model or --jpeg", code=2)
+def _beside(out: Path, rated: Path, photos: Path, dcn: Runner) -> None:
+    """What is trained already is measured at the rates of its codec, without a training."""
+    folder = out.parent / "known"
+    shutil.copytree(rated, folder)
+    for file in (out / "models" / "jpeg-30").iterdir():
+        shutil.copy(file, folder)
+    card = json.loads((folder / "forensic.json").read_text())
+    codec = {"name": "known", "sha256": open_folder(folder).sha256}
+    tuned = {"channel": "dcn", "codec": codec, "trainable": ["dcn"], "rates": [60, 100]}
+    (folder / "forensic.json").write_text(json.dumps(card | tuned | {"name": "known"}))
+    arguments = ("forensics", "sweep", "--data", photos, "-o", out / "other", "--beside", folder)
+    for rates in (["--rate", 65], ["--rate", 65, "--rate", 100]):
+        found = dcn(*arguments, *rates)
+        assert found.code == 0, found.err
+    results = json.loads((out / "other" / "results.json").read_text())
+    assert [r["rate"] for r in results[::2]] == [65, 100]
+    assert {r["lambda_c"] for r in results} == {card["lambda_c"]}
+    assert results[0]["bpp"] < results[2]["bpp"]
+    jpeg = out / "models" / "jpeg-30"
+    one_line(dcn(*arguments, "--beside", jpeg, "--jpeg", 30), "give SOURCES", code=2)
+    again = dcn(*arguments, photos, "--beside", jpeg, "--jpeg", 30, "--minutes", 1)
+    one_line(again, "jpeg-30: two of the sweep", code=2)
+
+
+def test_rates_that_a_codec_learns_and_is_measured_at(tmp_path: Path, photos: Path) -> None:
+    point = points_of(["dcn-vr"], [0.1], [], 1)[1]
+    for rates, learned in (((80, 100, 90), (80, 100)), ((), (None, None))):
+        chosen = Sweep(
+            *(
+                tmp_path,
+                (photos,),
+                Photos(photos, None, "tune"),
+                "",
+                ForensicSettings((), tmp_path),
+            ),
+            rates,
+        ).settings_of(point, tmp_path)
+        found = tuple(chosen.overrides.get(name) for name in ("rate_low", "rate_high"))
+        assert found == learned
+
+
+def test_rates_to_measure_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_forensic("dcn-16c-fan")
+    assert rates_of(folder, (70,)) == (None,)
+    monkeypatch.setattr(ForensicFolder, "rates", (60, 100))
+    assert rates_of(folder, ()) == [70, 80, 90]
+    assert rates_of(folder, (70,)) == (70,)
+
+
+def test_curves() -> None:
+    """JPEG of all qualities is one line, every other training one over its rates."""
+    ways = [("jpeg-20", "JPEG"), ("jpeg-50", "JPEG"), ("a-0.1-0", "a"), ("a-0.1-0", "a")]
+    ways += [("a-0.1-1", "a")]
+    results = [{"name": name, "series": series} for name, series in ways]
+    curves = curves_of(results)
+    assert [(series, len(curve)) for series, curve in curves] == [("JPEG", 2), ("a", 2), ("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "give --model, --jpeg or --beside"),
+        (["--jpeg", 30], "give --minutes"),
+        (["--beside", "fan-none"], "fan-none: has no channel"),
+        (["--jpeg", 30, "--minutes", 1, "--rate", 30], "--rate: none of the codecs"),
+    ],
+)
+def test_choices_that_make_no_sense(
+    tmp_path: Path, photos: Path, dcn: Runner, arguments: list[object], complaint: str
+) -> None:
+    out = tmp_path / "out"
+    found = dcn("forensics", "sweep", photos, "--data", photos, "-o", out, *arguments)
+    one_line(found, complaint, code=2)
+    assert not out.exists()
