@@ -1,7 +1,8 @@
 """How well manipulations are told after a channel, and what the channel costs (section 4.3).
 
 Every held-out photo is manipulated as a whole in every way, sent through the channel as a real
-file, and cut into patches that the FAN classifies.
+file, and cut into patches that the FAN classifies. Where the FAN is calibrated, there is a verdict
+on the whole photo, too.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from torch import Tensor
 
 from dcncodec.errors import TrainingError, about
 from dcncodec.forensics.channel import NONE
+from dcncodec.forensics.dense import cells_of
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.history import AS_IS, Condition
 from dcncodec.forensics.manipulations import NATIVE, manipulate
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
 from dcncodec.forensics.transmission import Received, transmission_of
+from dcncodec.forensics.verdict import Judged, photo_figures, scores_of
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.fan import FAN
 
@@ -49,6 +52,7 @@ class Evaluation:
             None without a pipeline.
         condition: under which the photos were judged.
         rate: of the codec; None for its only one, or its default.
+        judged: the photos' verdicts; empty without a calibration.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Evaluation:
     nip_psnr: float | None = None
     condition: Condition = AS_IS
     rate: int | None = None
+    judged: tuple[Judged, ...] = ()
 
     @property
     def title(self) -> str:
@@ -85,6 +90,7 @@ class Evaluation:
             native = self.classes.index(NATIVE)
             told = self.confusion[native, native] / self.confusion[native].sum()
             values["false_alarms"] = round(1 - float(told), 4)
+        values |= photo_figures(self.judged)
         for name, found in (("bpp", self.bpp), ("psnr", self.psnr), ("ssim", self.ssim)):
             if found is not None:
                 values[name] = round(fmean(found.values()), 4)
@@ -126,8 +132,9 @@ def evaluate(
     count, side = len(folder.classes), int(folder.card["patch"])
     confusion = np.zeros((count, count), np.int64)
     lost: dict[str, list[Losses]] = {name: [] for name in folder.classes}
-    developer = folder.developer()
+    developer, calibration = folder.developer(), folder.calibration
     nip_psnrs: list[float] = []
+    judged: list[Judged] = []
     for number, taken in enumerate(photos):
         pixels, nip_psnr = taken.developed(developer, number)
         if nip_psnr is not None:
@@ -148,6 +155,9 @@ def evaluate(
             answers = classify(fan, cut(received.pixels, side)[0][chosen]).argmax(1)
             confusion[label] += np.bincount(answers.numpy(), minlength=count)
             lost[name].append(losses(received))
+            if calibration is not None:
+                scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
+                judged.append((name, calibration.verdicts(scores)))
         if progress is not None:
             progress()
     if not confusion.any():
@@ -170,6 +180,7 @@ def evaluate(
         fmean(nip_psnrs) if nip_psnrs else None,
         condition,
         rate,
+        tuple(judged),
     )
 
 

@@ -25,7 +25,7 @@ from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo
 from dcncodec.forensics.transmission import Received, transmission_of
-from dcncodec.forensics.verdict import FALSE_ALARMS, Verdict, scores_of
+from dcncodec.forensics.verdict import Verdict, photo_figures, scores_of
 from dcncodec.metrics import to_unit
 from dcncodec.models.fan import FAN
 
@@ -113,14 +113,11 @@ class FieldEvaluation:
             "accuracy": round(self.accuracy, 4),
         }
         native = [row for row in self.rows if row.name == NATIVE]
-        others = [row for row in self.rows if row.name != NATIVE]
         if native:
             label = self.classes.index(NATIVE)
             answers = np.sum([row.answers for row in native], axis=0)
             values["false_alarms"] = round(1 - float(answers[label] / answers.sum()), 4)
-        for rate in FALSE_ALARMS:
-            if native and native[0].verdicts:
-                values[f"photos_{rate:g}"] = _photos(native, others, rate)
+        values |= photo_figures((row.name, row.verdicts) for row in self.rows)
         lossy = any(row.losses[2] is not None for row in self.rows)
         for index, name in enumerate(("psnr", "ssim", "bpp")):
             if lossy:
@@ -232,8 +229,7 @@ class _Court:
         verdicts = {}
         if self.calibration is not None:
             scores = scores_of(cells_of(self.fan, arrived, self.side), self.classes)
-            if scores is not None:
-                verdicts = {r: self.calibration.verdict(scores, r) for r in FALSE_ALARMS}
+            verdicts = self.calibration.verdicts(scores)
         alarms = None
         if self.stranger is not None and sent.name == NATIVE:
             alarms = _alarms(*self.stranger, patches)
@@ -259,23 +255,6 @@ def _accuracy(rows: Iterable[Row], classes: Sequence[str]) -> float:
     confusion = _confusion(rows, classes)
     there = confusion.sum(1) > 0
     return float((confusion.diagonal()[there] / confusion.sum(1)[there]).mean())
-
-
-def _photos(native: Sequence[Row], others: Sequence[Row], rate: float) -> dict[str, float]:
-    """Verdicts on whole photos at a rate of false alarms."""
-
-    def share(rows: Sequence[Row], count: Callable[[Row, Verdict], bool]) -> float:
-        return round(fmean(count(row, row.verdicts[rate]) for row in rows if row.verdicts), 4)
-
-    found = {
-        "false_alarms": share(native, lambda _, v: v.answer == "manipulated"),
-        "cleared": share(native, lambda _, v: v.answer == NATIVE),
-    }
-    if others:
-        found["detected"] = share(others, lambda _, v: v.answer == "manipulated")
-        found["told"] = share(others, lambda row, v: v.manipulation == row.name)
-        found["missed"] = share(others, lambda _, v: v.answer == NATIVE)
-    return found
 
 
 def _alarms(fan: FAN, classes: Sequence[str], patches: Tensor) -> tuple[int, int]:

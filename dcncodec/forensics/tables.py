@@ -12,12 +12,19 @@ from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.pages import Table
 
 NOTHING = "–"
+PHOTO_COLUMNS = tuple(
+    column
+    for rate in FALSE_ALARMS
+    for column in (f"photos at {rate:.0%}: false alarms, %", "detected, %", "told, %")
+)
+"""Verdicts on whole photos (``verdict.photo_figures``)."""
 
 
 def paper_table(evaluations: Sequence[Evaluation]) -> Table:
     """One row for every evaluation under the paper's protocol."""
     head = ["FAN", "photos", "patches a class", "accuracy, %", "false alarms, %"]
-    head += ["bpp", "PSNR, dB", "SSIM"]
+    judged = any(found.judged for found in evaluations)
+    head += [*(PHOTO_COLUMNS if judged else ()), "bpp", "PSNR, dB", "SSIM"]
     columns = [("bpp", ".3f"), ("psnr", ".2f"), ("ssim", ".4f")]
     if any(found.nip_psnr is not None for found in evaluations):
         head.append("camera pipeline, dB")
@@ -27,6 +34,7 @@ def paper_table(evaluations: Sequence[Evaluation]) -> Table:
         figures = found.figures()
         cells = [found.name, found.title, str(found.patches), percent(found.accuracy)]
         cells.append(percent(figures.get("false_alarms")))
+        cells += _photo_cells(figures) if judged else []
         cells += [format(figures[n], form) if n in figures else NOTHING for n, form in columns]
         rows.append(cells)
     return Table("", head, rows)
@@ -35,17 +43,13 @@ def paper_table(evaluations: Sequence[Evaluation]) -> Table:
 def field_tables(evaluations: Sequence[FieldEvaluation]) -> list[Table]:
     """One row for every evaluation in the field, and a table for each way to divide the photos."""
     head = ["FAN", "photos", "versions", "accuracy, %", "false alarms by patch, %"]
-    for rate in FALSE_ALARMS:
-        head += [f"photos at {rate:.0%}: false alarms, %", "detected, %", "told, %"]
-    head += ["a stranger's false alarms, %", "bpp", "SSIM"]
+    head += [*PHOTO_COLUMNS, "a stranger's false alarms, %", "bpp", "SSIM"]
     figures = [found.figures() for found in evaluations]
     rows = []
     for found, values in zip(evaluations, figures, strict=True):
         cells = [found.name, found.title, str(values["versions"]), percent(found.accuracy)]
         cells.append(percent(values.get("false_alarms")))
-        for rate in FALSE_ALARMS:
-            photos = values.get(f"photos_{rate:g}", {})
-            cells += [percent(photos.get(n)) for n in ("false_alarms", "detected", "told")]
+        cells += _photo_cells(values)
         cells.append(percent(values.get("outsider", {}).get("false_alarms")))
         cells += [format(values[n], ".4g") if n in values else NOTHING for n in ("bpp", "ssim")]
         rows.append(cells)
@@ -56,6 +60,12 @@ def field_tables(evaluations: Sequence[FieldEvaluation]) -> list[Table]:
         _divided("The class jpeg by lattice", evaluations, figures, "jpeg_by_grid"),
         _divided("Histories", evaluations, figures, "by_history"),
     ]
+
+
+def _photo_cells(figures: Mapping[str, Any]) -> list[str]:
+    """What is in ``PHOTO_COLUMNS``."""
+    rates = [figures.get(f"photos_{rate:g}", {}) for rate in FALSE_ALARMS]
+    return [percent(r.get(name)) for r in rates for name in ("false_alarms", "detected", "told")]
 
 
 def _divided(

@@ -15,8 +15,9 @@ the false alarms is given to either score.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +103,12 @@ class Calibration:
             return Verdict("native")
         return Verdict("undecided")
 
+    def verdicts(self, scores: Scores | None) -> dict[float, Verdict]:
+        """The answers by rate of false alarms; none for a photo that cannot be judged."""
+        if scores is None:
+            return {}
+        return {rate: self.verdict(scores, rate) for rate in FALSE_ALARMS}
+
     def probabilities(self, scores: Scores) -> Tensor:
         """(K,) of the classes."""
         return (scores.pooled / self.temperature).softmax(0)
@@ -161,6 +168,42 @@ def scores_of(cells: Cells, classes: Sequence[str]) -> Scores | None:
         classes[others[int(pooled[others].argmax())]],
         classes[others[int(suspect.argmax())]],
     )
+
+
+Judged = tuple[str, Mapping[float, Verdict]]
+"""Class of a photo, and what is said of it by rate of false alarms: nothing without a calibration,
+or where it cannot be judged."""
+
+
+def photo_figures(judged: Iterable[Judged]) -> dict[str, dict[str, float]]:
+    """How often verdicts on whole photos are right and wrong, for JSON and cards.
+
+    Args:
+        judged: photos of known classes.
+
+    Returns:
+        By rate of false alarms, as ``photos_0.01``: of the native ones the share that is called
+        manipulated (``false_alarms``) and native (``cleared``), of others the share that is called
+        manipulated (``detected``), with the right class (``told``), and native (``missed``).
+        Empty without a native one.
+    """
+    known = [(name, verdicts) for name, verdicts in judged if verdicts]
+    found: dict[str, dict[str, float]] = {}
+    for rate in FALSE_ALARMS:
+        native = [verdicts[rate] for name, verdicts in known if name == NATIVE]
+        others = [(name, verdicts[rate]) for name, verdicts in known if name != NATIVE]
+        if not native:
+            continue
+        shares = {
+            "false_alarms": fmean(v.answer == "manipulated" for v in native),
+            "cleared": fmean(v.answer == NATIVE for v in native),
+        }
+        if others:
+            shares["detected"] = fmean(v.answer == "manipulated" for _, v in others)
+            shares["told"] = fmean(v.manipulation == name for name, v in others)
+            shares["missed"] = fmean(v.answer == NATIVE for _, v in others)
+        found[f"photos_{rate:g}"] = {name: round(share, 4) for name, share in shares.items()}
+    return found
 
 
 def calibrate(

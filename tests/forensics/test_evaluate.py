@@ -23,7 +23,9 @@ from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo, Photos
+from dcncodec.forensics.tables import paper_table
 from dcncodec.forensics.transmission import Transmission
+from dcncodec.forensics.verdict import Calibration
 from dcncodec.forensics.wifs import evaluate_wifs
 from dcncodec.formats.dng import write_dng
 from dcncodec.formats.raw import Frame
@@ -102,6 +104,23 @@ def test_confusion_and_figures(
     assert figures["bpp"] == pytest.approx(np.mean(list(found.bpp.values())), abs=1e-4)
     assert figures["native_bpp"] == pytest.approx(found.bpp["native"], abs=1e-4)
     assert figures["patches"] == 35
+
+
+def test_photos_as_a_whole(photo: Pixels, forensic_folder: module.Callable[..., Path]) -> None:
+    """Verdicts of a calibrated FAN; the other figures are those without."""
+    entry = Calibration({0.01: (99, 99), 0.05: (-99, 99)}, -99, 1, {}).entry()
+    known = evaluate(
+        open_forensic(forensic_folder("known", verdict=entry)), [Photo("a", photo)], "one"
+    )
+    plain = evaluate(open_forensic(forensic_folder("plain")), [Photo("a", photo)], "one")
+    figures = known.figures()
+    strict, lenient = figures.pop("photos_0.01"), figures.pop("photos_0.05")
+    assert (strict["false_alarms"], strict["detected"]) == (0, 0)
+    assert (lenient["false_alarms"], lenient["detected"]) == (1, 1)
+    assert figures == plain.figures()
+    head = paper_table([plain, known]).head
+    assert head.index("detected, %") < head.index("bpp")
+    assert "detected, %" not in paper_table([plain]).head
 
 
 def test_flat_patches_do_not_count(

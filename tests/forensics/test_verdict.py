@@ -16,6 +16,7 @@ from dcncodec.forensics.verdict import (
     Verdict,
     calibrate,
     passed_by,
+    photo_figures,
     read_calibration,
     scores_of,
 )
@@ -125,3 +126,28 @@ def test_calibration_and_its_entry() -> None:
 def test_damaged_entries(change: dict[str, object]) -> None:
     with pytest.raises((KeyError, ValueError)):
         read_calibration({ENTRY: KNOWN.entry() | change})
+
+
+def test_how_often_verdicts_are_right() -> None:
+    """Photos that cannot be judged do not count; without a native one there are no rates."""
+    native, unsure = Verdict("native"), Verdict("undecided")
+    jpeg = Verdict("manipulated", "jpeg", "whole")
+    judged = [
+        ("native", {0.01: native, 0.05: jpeg}),
+        ("native", {0.01: unsure, 0.05: unsure}),
+        ("native", {}),
+        ("jpeg", {0.01: unsure, 0.05: jpeg}),
+        ("median", {0.01: native, 0.05: jpeg}),
+    ]
+    figures = photo_figures(judged)
+    assert list(figures) == ["photos_0.01", "photos_0.05"]
+    assert figures["photos_0.01"] == {
+        **{"false_alarms": 0, "cleared": 0.5},
+        **{"detected": 0, "told": 0, "missed": 0.5},
+    }
+    assert figures["photos_0.05"] == {
+        **{"false_alarms": 0.5, "cleared": 0},
+        **{"detected": 1, "told": 0.5, "missed": 0},
+    }
+    assert set(photo_figures(judged[:2])["photos_0.05"]) == {"false_alarms", "cleared"}
+    assert photo_figures(judged[2:]) == {}
