@@ -293,12 +293,14 @@ def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
         ModelError: it lacks something; neither file is touched.
         OutputError: a file cannot be written.
     """
+    content = json.dumps(card, indent=2)
     try:
         family = "fan" if path.name == FAN_CARD else card["architecture"]["family"]
-        readable = find_family(family).text(card)
+        # Of what is read again: JSON knows no tuples.
+        readable = find_family(family).text(json.loads(content))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ModelError("damaged card; export the model again", path) from None
-    write_file(path, (json.dumps(card, indent=2) + "\n").encode())
+    write_file(path, (content + "\n").encode())
     write_file(path.with_suffix(".md"), readable.encode())
 
 
