@@ -49,7 +49,11 @@ command.add_command(forensics_masks.evaluate_command, "evaluate-masks")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model: its card.")
 @quiet_option
 def list_command(as_json: bool, quiet: bool) -> None:
-    """One line for every installed forensic model: what its FAN looks through, and its classes."""
+    """One line for every installed forensic model: what its FAN looks through, and its classes.
+
+    A FAN that is not calibrated leaves all undecided. Gauges are side information that the codec
+    writes about a photo's history, no traces that survive it.
+    """
     from dcncodec.forensics.folder import list_forensic
 
     for folder in list_forensic():
@@ -59,7 +63,10 @@ def list_command(as_json: bool, quiet: bool) -> None:
             codec = f" ({folder.card['codec']['name']})" if folder.card["codec"] else ""
             half = ", halved" if folder.downsample else ""
             channel = f"{folder.channel}{codec}{half}"
-            say(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}")
+            remarks = ["gauges"] if folder.has_gauges else []
+            remarks += ["not calibrated"] if folder.calibration is None else []
+            remark = f" ({', '.join(remarks)})" if remarks else ""
+            say(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}{remark}")
 
 
 @command.command("show")

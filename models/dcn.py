@@ -37,6 +37,8 @@ class ResidualBlock(nn.Module):
 class DCN(Network):
     """Analysis and synthesis transforms around a latent of ``latent_channels`` features.
 
+    What goes into the residual blocks has passed a leaky ReLU, unlike in the authors' code.
+
     Args:
         latent_channels: N, 16 / 32 / 64 for the low, medium and high quality models (1..255,
             the bit-stream's limit).

@@ -90,6 +90,11 @@ def text(card: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def has_gauges(card: Mapping[str, Any]) -> bool:
+    """Whether the FAN's codec writes side information about a photo's history."""
+    return LEARNS_CODEC in card["trainable"] and bool(card.get("recipe", {}).get("gauges"))
+
+
 NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
 """What lambda_n weighs in the NIP paper's units, 255^2 times the mean squared error."""
 
@@ -103,7 +108,7 @@ def _weight_lines(card: Mapping[str, Any]) -> list[str]:
             "128 pixels (over the 140 that the paper's code sums, fidelity would weigh 2.8 times "
             "as much)"
         )
-        if card["recipe"].get("gauges"):
+        if has_gauges(card):
             lines.append(
                 "- The codec has gauges: four of its latent channels hold side information about "
                 "the photo's history, written by hand-made filters. That is no trace that survived"

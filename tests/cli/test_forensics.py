@@ -73,11 +73,22 @@ def test_list(fan: Path, dcn: Runner) -> None:
     code, text, error = dcn("list")
     assert code == 0, error
     line = next(line for line in text.splitlines() if line.startswith("tiny-fan "))
-    assert line.split() == ["tiny-fan", "dcn", "(tiny)", "native,median"]
+    assert line.split() == ["tiny-fan", "dcn", "(tiny)", "native,median", "(not", "calibrated)"]
     _, text, _ = dcn("list", "--json")
     cards = {card["name"]: card for card in map(json.loads, text.splitlines())}
     card = json.loads((fan / "forensic.json").read_text())
     assert cards["tiny-fan"] == card | {"warnings": []}
+
+
+def test_list_tells_of_side_information(fan: Path, dcn: Runner) -> None:
+    card = json.loads((fan / "forensic.json").read_text())
+    for changed, remark in (
+        ({"trainable": ["dcn"], "recipe": {"fan": "", "gauges": True}}, "(gauges, not calibrated)"),
+        ({"trainable": [], "recipe": {"fan": "", "gauges": True}}, "median (not calibrated)"),
+    ):
+        (fan / "forensic.json").write_text(json.dumps(card | changed))
+        lines = dcn("list")[1].splitlines()
+        assert next(line for line in lines if line.startswith("tiny-fan ")).endswith(remark)
 
 
 def test_show(fan: Path, dcn: Runner) -> None:
