@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     "rates",
     multiple=True,
     type=click.IntRange(0, MAX_RATE),
-    help="Of a codec that has rates; repeat for several.  [default: its own default]",
+    help="Of codecs that have rates; repeat for several.  [default: their own defaults]",
 )
 @click.option(
     "-o",
@@ -137,18 +137,16 @@ def command(
 
     pages.check()
     chosen = [open_forensic(name) for name in names]
-    single = [f.name for f in chosen if f.rates is None]
-    if rates and single:
-        raise UsageError(f"--rate: {single[0]} stands behind one rate only; leave it out")
-    runs = [
-        partial(run, rate=rate) for rate in rates or (None,) for run in _runs(protocol, options)
-    ]
+    if rates and not any(folder.rates for folder in chosen):
+        raise UsageError(f"--rate: {chosen[0].name} stands behind one rate only; leave it out")
+    runs = _runs(protocol, options)
     make_folder(output)
     found: list[Found] = []
     results: list[dict[str, Any]] = []
     for data, photos in sets.items():
         for folder in chosen:
-            for run in runs:
+            asked = rates if folder.rates else ()
+            for run in [partial(run, rate=rate) for rate in asked or (None,) for run in runs]:
                 title = f"{folder.name} on {data}"
                 with click.progressbar(
                     length=len(photos), label=title, hidden=quiet, file=sys.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ def _paper_figures(
         figures["Attenuation of frequencies"] = spectra(
             {folder.name: attenuation(photos, transmission_of(folder)) for folder in lossy}
         )
-    if len({evaluation.title for evaluation in found}) > 1:
+    if len({(evaluation.data, evaluation.condition) for evaluation in found}) > 1:
         figures["Transfer"] = transfer(found)
     for folder in chosen:
         if LEARNS_CODEC in folder.card["trainable"]:
@@ -184,22 +185,29 @@ def by_quality(evaluations: Sequence[WifsEvaluation]) -> Figure:
 
 
 def trade_off(evaluations: Sequence[Evaluation]) -> Figure:
-    """Accuracy over rate and over SSIM (Figs. 8 and B.1)."""
+    """Accuracy over rate and over SSIM (Figs. 8 and B.1); a line over the rates of one codec."""
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2, sharey=True)
+    curves: dict[tuple[str, str, str], list[tuple[float, float, float, str]]] = {}
     for found in evaluations:
         if found.bpp is None or found.ssim is None:
             continue
-        label = f"{found.name} ({found.title})"
-        for axes, values in ((left, found.bpp), (right, found.ssim)):
-            place = (np.mean(list(values.values())), found.accuracy * 100)
-            axes.plot(*place, "o", label=label)
-            axes.annotate(found.name, place, (4, 4), textcoords="offset points", fontsize=7)
+        label = found.name if found.rate is None else str(found.rate)
+        bpp, ssim = (fmean(values.values()) for values in (found.bpp, found.ssim))
+        curve = curves.setdefault((found.name, found.data, str(found.condition)), [])
+        curve.append((bpp, ssim, found.accuracy * 100, label))
+    for (name, _, _), curve in curves.items():
+        bpps, ssims, accuracies, labels = zip(*sorted(curve), strict=True)
+        for axes, values in ((left, bpps), (right, ssims)):
+            axes.plot(values, accuracies, "o-", label=name)
+            for x, y, label in zip(values, accuracies, labels, strict=True):
+                axes.annotate(label, (x, y), (4, 4), textcoords="offset points", fontsize=7)
     for axes, name in ((left, "effective bits per pixel"), (right, "SSIM")):
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)
         axes.margins(0.2)
     left.set_ylabel("accuracy, %")
+    left.legend(fontsize=7)
     return figure
 
 

@@ -168,6 +168,33 @@ def test_folders_of_the_same_name(tmp_path: Path, photos: Path, fan: Path, dcn: 
     assert "no SSIM change of tiny-fan drawn: it began with an earlier tiny-fan" in error
 
 
+def test_rates_beside_a_codec_that_has_none(
+    tmp_path: Path, photos: Path, fan: Path, rated: Path, dcn: Runner
+) -> None:
+    arguments = ("--data", photos, "--limit", "1", "--rate", "60", "--rate", "90")
+    arguments += ("--json", "-o", tmp_path / "out")
+    code, _, error = dcn("evaluate", fan, *arguments)
+    assert code == 2
+    assert "--rate: tiny-fan stands behind one rate only" in error
+    many = tmp_path / "many"
+    shutil.copytree(rated, many)
+    shutil.copy(fan / "fan.safetensors", many)
+    card = json.loads((fan / "forensic.json").read_text())
+    codec = {"name": "many", "sha256": open_folder(many).sha256}
+    changes = {"name": "many", "codec": codec, "rates": [50, 100]}
+    (many / "forensic.json").write_text(json.dumps(card | changes))
+    code, text, error = dcn("evaluate", fan, many, *arguments)
+    assert code == 0, error
+    names = [(found["name"], found["data"]) for found in json.loads(text)]
+    assert names == [
+        ("tiny-fan", "photos"),
+        ("many", "photos, rate 60"),
+        ("many", "photos, rate 90"),
+    ]
+    assert not (tmp_path / "out" / "transfer.svg").exists()
+    assert (tmp_path / "out" / "trade-off.svg").exists()
+
+
 def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: Runner) -> None:
     pixels = data.astronaut()[:144, :160]
     photo = tmp_path / "photo.dcn"
