@@ -161,6 +161,8 @@ def detect_command(
 
 def _verdict(record: dict[str, Any]) -> str:
     photo, fan = record["photo"], record["fan"]
+    if record["gauges"]:
+        fan += ", from side information"
     if not record["judged"]:
         return f"{photo}: cannot be judged, it is flat (by {fan})"
     answer, probabilities = record["verdict"], record["probabilities"]

@@ -50,6 +50,7 @@ class Detection:
         false_alarm: the rate that it was given at; None without a calibration.
         probabilities: of the photo by class; empty where it cannot be judged.
         trained: what photos the FAN has seen (``ForensicRecipe``), as far as its card says.
+        gauges: whether its codec tells it of a photo's history by side information.
     """
 
     fan: str
@@ -60,6 +61,7 @@ class Detection:
     false_alarm: float | None
     probabilities: dict[str, float]
     trained: dict[str, str]
+    gauges: bool
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -100,6 +102,7 @@ class Detection:
         return {
             "fan": self.fan,
             "trained": self.trained,
+            "gauges": self.gauges,
             "judged": verdict is not None,
             "verdict": verdict and verdict.answer,
             "class": verdict and verdict.manipulation,
@@ -201,7 +204,8 @@ def detect(
             verdict = calibration.verdict(scores, false_alarm)
             probabilities = calibration.probabilities(scores)
         by_class = dict(zip(folder.classes, probabilities.tolist(), strict=True))
-    return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, trained)
+    seen = (trained, folder.has_gauges)
+    return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, *seen)
 
 
 @dataclass(frozen=True, eq=False)

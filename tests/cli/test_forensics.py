@@ -211,6 +211,7 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert record["photo"] == str(photo)
     assert record["verdict"] == "undecided"
     assert record["judged"] is True
+    assert record["gauges"] is False
     assert len(record["map"]["answers"]) == 9
     for name in ("map.jpg", "photo.dcn"):
         code, _, error = dcn("detect", photo, "--heatmap", tmp_path / name, "-f")
@@ -223,6 +224,10 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert code == 2
     assert error.startswith("dcn: ")
     assert len(error.splitlines()) == 1
+    card = json.loads((fan / "forensic.json").read_text())
+    tuned = {"trainable": ["dcn"], "recipe": {"fan": "", "gauges": True}}
+    (fan / "forensic.json").write_text(json.dumps(card | tuned))
+    assert "(by tiny-fan, from side information); places: " in dcn("detect", photo)[1]
 
 
 def test_detect_in_several_photos(
