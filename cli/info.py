@@ -75,6 +75,8 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
     if (palette := facts["palette"]) is not None:
         exact = f"{palette['share']:.1%} of the picture is exact"
         say(f"  palette   {palette['bytes']:,} bytes, {exact}")
+    if (means := facts["means"]) is not None:
+        say(f"  means     {means['bytes']:,} bytes")
     for number, block in enumerate(facts["blocks"]):
         _show_block(number, block)
     if verify:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.assembly import Region, assembled, decode_exact, put_exact
-from dcncodec.entropy import check_channels, check_model, coder_of, coders_for
+from dcncodec.entropy import check_channels, check_model, coder_of, coders_for, means_of
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
 from dcncodec.formats.coder import ChannelCoder, from_indices
@@ -277,7 +277,8 @@ class Codec:
         area = header.region(*region)
         outer = area.grown(self.geometry.halo, header.plane)
         latents = self.latents(file, outer)
-        pixels = self.transforms.synthesise(latents, outer, area, file.rate)
+        means = means_of(file, self.model)
+        pixels = self.transforms.synthesise(latents, outer, area, file.rate, means)
         put_exact(file, pixels, area)
         return assembled(file, pixels, area, region, self._notify)
 

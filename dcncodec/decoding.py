@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from threading import Thread
 
-from dcncodec.entropy import check_model, coder_of
+from dcncodec.entropy import check_model, coder_of, means_of
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.models.coders import CONTEXT
 from dcncodec.models.program import Transform
@@ -70,7 +70,8 @@ def decode(file: Reader, model: ModelFolder, threads: int | None = None) -> Samp
     latents = coder.decode_view(file.block(0), plane, file.rate)
     pitch = plane.columns * STRIDE * 3
     pixels = bytearray(plane.rows * STRIDE * pitch)
-    engine.ready().synthesise(latents, file.rate, plane, pixels)
+    means = means_of(file, model)
+    engine.ready().synthesise(latents, file.rate, plane, pixels, means)
     return Samples(pixels, header.width, header.height, 3, pitch)
 
 

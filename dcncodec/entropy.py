@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dcncodec.formats.coder import Latents
     from dcncodec.formats.header import Header
+    from dcncodec.formats.means import Means
     from dcncodec.formats.reader import Reader
     from dcncodec.models.card import ModelFolder
 
@@ -78,6 +79,17 @@ def check_channels(channels: int, model: ModelFolder) -> None:
             f"holds {channels} latent channels, but model {model.name} has "
             f"{model.geometry.channels}"
         )
+
+
+def means_of(file: Reader, model: ModelFolder) -> Means | None:
+    """What regions have beside their latents; None without any.
+
+    Raises:
+        FormatError: they are damaged, or the model has none.
+    """
+    if file.means is not None and not model.geometry.means:
+        raise FormatError(f"holds means, which model {model.name} does not have")
+    return file.means
 
 
 def check_model(header: Header, model: ModelFolder) -> None:

@@ -85,7 +85,9 @@ def recode(
             block = header.block(number)
             progress(block.rows * block.columns * STRIDE**2)
     blocks, coding = candidates.smallest()
-    return container.write(container.Container(header, kept, alpha, blocks, coding, file.palette))
+    return container.write(
+        container.Container(header, kept, alpha, blocks, coding, file.palette, file.means)
+    )
 
 
 def _coders(

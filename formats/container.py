@@ -38,6 +38,7 @@ from dcncodec.formats.header import (
     pack_header,
 )
 from dcncodec.formats.layout import INDEX_ENTRY, check_block, read_header
+from dcncodec.formats.means import Means, pack_means, regions
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.palette import Palette, pack_palette
 from dcncodec.formats.reader import Reader, read
@@ -59,6 +60,7 @@ __all__ = [
     "Coding",
     "Container",
     "Header",
+    "Means",
     "Metadata",
     "Palette",
     "Reader",
@@ -83,6 +85,7 @@ class Container:
         blocks: coded blocks (`bitstream.encode_block`) in the order of `header.block_areas`.
         coding: how they are coded, if not as the bit-stream says.
         palette: tiles of the blocks that are stored exactly.
+        means: what regions have beside their latents, with a coding only.
     """
 
     header: Header
@@ -91,6 +94,7 @@ class Container:
     blocks: Sequence[Buffer] = ()
     coding: Coding | None = None
     palette: Palette | None = None
+    means: Means | None = None
 
 
 class Writer:
@@ -100,11 +104,11 @@ class Writer:
 
     Args:
         file: a binary file, at its beginning.
-        header, metadata, alpha, coding, palette: as for `Container`.
+        header, metadata, alpha, coding, palette, means: as for `Container`.
 
     Raises:
         LimitError: a metadata block is empty or too long.
-        ValueError: alpha or palette do not fit the header.
+        ValueError: alpha, palette or means do not fit the header.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Writer:
         alpha: Plane | memoryview | None = None,
         coding: Coding | None = None,
         palette: Palette | None = None,
+        means: Means | None = None,
     ) -> None:
         if (alpha is not None) != header.alpha:
             raise ValueError("the header and the alpha plane contradict each other")
@@ -123,6 +128,10 @@ class Writer:
             raise ValueError(f"alpha plane of shape {plane.shape} for another size of image")
         if palette is not None and len(palette.areas) != header.block_count:
             raise ValueError(f"{len(palette.areas)} palette areas, not {header.block_count}")
+        if means is not None and (
+            coding is None or (means.rows, means.columns) != regions(header.plane)
+        ):
+            raise ValueError("means of other regions, or of blocks that have no coding")
         self._file, self._header, self._coding = file, header, coding
         self._sizes: list[int] = []
         self._channels = 0
@@ -140,6 +149,8 @@ class Writer:
             self._section(sections.ALPHA, packed.pack_alpha(alpha))
         if palette is not None:
             self._section(sections.PALETTE, pack_palette(palette))
+        if means is not None:
+            self._section(sections.MEANS, pack_means(means))
 
     def _section(self, kind: int, payload: Buffer) -> int:
         section = sections.pack_section(kind, payload)
@@ -193,10 +204,10 @@ def write(container: Container) -> bytes:
     Raises:
         FormatError: the blocks do not fit the header.
         LimitError: a metadata block is empty or too long.
-        ValueError: alpha or palette do not fit the header.
+        ValueError: alpha, palette or means do not fit the header.
     """
     file, c = io.BytesIO(), container
-    with Writer(file, c.header, c.metadata, c.alpha, c.coding, c.palette) as writer:
+    with Writer(file, c.header, c.metadata, c.alpha, c.coding, c.palette, c.means) as writer:
         for block in container.blocks:
             writer.add(block)
     return file.getvalue()

@@ -7,11 +7,13 @@ many symbols it holds. Neither torch nor, at import, NumPy is needed.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import FormatError, MissingLibraryError
+from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy as np
     from numpy.typing import NDArray
 

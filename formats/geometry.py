@@ -51,6 +51,7 @@ class Geometry:
         words: number of code words.
         stride: pixels per latent in each direction.
         rates: whether the model has one rate for each of 0..255, or a single one.
+        means: whether the first channels tell the mean colours (``formats.means``).
     """
 
     channels: int
@@ -59,6 +60,7 @@ class Geometry:
     words: int = CODEBOOK_SIZE
     stride: int = STRIDE
     rates: bool = False
+    means: bool = False
 
     @property
     def last(self) -> int:

@@ -12,6 +12,7 @@ from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.header import VERSION
+from dcncodec.formats.means import pack_means
 from dcncodec.formats.reader import Reader, read
 from dcncodec.formats.sections import Buffer
 
@@ -37,7 +38,8 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
         `bytes`, `bpp` (bits per pixel of the whole file), `latent` (height, width, channels),
         `rate` (0..255, None without a coding section),
         `palette` (`bytes` of exact tiles and their `share` of the picture's pixels; None without
-        any), `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
+        any), `means` (bytes of what regions have beside their latents; None without any),
+        `metadata` (bytes before compression), `sections` (type, offset, bytes) and `blocks`
         (position and shape in latents, offset, bytes, mode, with `channels` their table: see
         `channel_table`; those of mode `context` have one if their coder is given).
 
@@ -66,6 +68,7 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
         },
         "rate": None if reader.coding is None else reader.coding.rate,
         "palette": _palette(reader),
+        "means": None if reader.means is None else {"bytes": len(pack_means(reader.means))},
         "metadata": reader.metadata_lengths(),
         "sections": [
             {"type": s.name, "offset": s.start, "bytes": s.end - s.start} for s in reader.sections

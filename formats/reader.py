@@ -12,6 +12,7 @@ from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, packed, sections
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.layout import Layout, check_block, in_block
+from dcncodec.formats.means import Means, parse_means
 from dcncodec.formats.packed import METADATA, Metadata
 from dcncodec.formats.palette import Palette, Tiling, exact_pixels, parse_palette, unpack_area
 from dcncodec.formats.sections import Buffer, Section
@@ -263,6 +264,20 @@ class Reader:
     def _area(self, number: int) -> memoryview:
         return memoryview(b"" if self.palette is None else self.palette.areas[number])
 
+    @cached_property
+    def means(self) -> Means | None:
+        """What regions have beside their latents; None without any.
+
+        Raises:
+            FormatError: the section is damaged, or blocks have no coding.
+        """
+        payload = self._layout.payload(sections.MEANS)
+        if payload is None:
+            return None
+        if self.coding is None:
+            raise FormatError("MEAN section without a CODR section")
+        return parse_means(payload, self.header.plane)
+
     @property
     def packed_alpha(self) -> memoryview | None:
         """The alpha plane as it lies in the file, found intact; None without one.
@@ -275,8 +290,8 @@ class Reader:
         return self._layout.payload(sections.ALPHA)
 
     def verify(self, coder: Coder | None = None) -> None:
-        """Check all checksums, decompress metadata and alpha, and decode every block and its exact
-        tiles.
+        """Check all checksums, decompress metadata and alpha, and decode means and every block
+        with its exact tiles.
 
         Args:
             coder: of blocks with a `coding`; the bit-stream's needs none.
@@ -291,6 +306,7 @@ class Reader:
         if (orientation := self.wrong_orientation) is not None:
             raise FormatError(f"orientation {orientation} in metadata: pixels are stored upright")
         self.alpha_rows(self.header.height, self.header.height)
+        _ = self.means
         for number in range(self.header.block_count):
             self.exact(number)
             if coder is None:

@@ -18,7 +18,8 @@ Buffer = bytes | bytearray | memoryview
 SIGNATURE = b"\x89DCN\r\n\x1a\n"
 """As PNG's: a byte with the high bit set, the name, and line ends that text transfers damage."""
 
-END, HEAD, BLOCK, INDEX, ALPHA, CODING, PALETTE = 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+END, HEAD, BLOCK, INDEX, ALPHA, CODING = 0x00, 0x01, 0x02, 0x03, 0x04, 0x05
+PALETTE, MEANS = 0x06, 0x07
 ICC, EXIF, XMP = 0x81, 0x82, 0x83
 OPTIONAL = 0x80
 """Set in types that a reader may skip."""
@@ -28,6 +29,7 @@ NAMES = {HEAD: "HEAD", BLOCK: "BLCK", INDEX: "INDX", ALPHA: "ALPH", ICC: "ICC"} 
     XMP: "XMP",
     CODING: "CODR",
     PALETTE: "PALT",
+    MEANS: "MEAN",
     END: "END",
 }
 

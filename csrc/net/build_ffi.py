@@ -47,10 +47,15 @@ ffibuilder.cdef(
     size_t dcn_net_workspace_size(const dcn_net *net, size_t rows, size_t columns,
                                   unsigned threads);
     typedef struct { size_t top, left, rows, columns; } dcn_net_part;
+    typedef struct {
+        const int8_t *values;
+        size_t rows, columns, top, left;
+    } dcn_net_means;
     size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch,
                               dcn_net_part part, const int16_t *latents, size_t channel_step,
-                              size_t row_step, size_t rows, size_t columns, unsigned rate,
-                              unsigned threads, void *workspace, size_t workspace_size);
+                              size_t row_step, size_t rows, size_t columns, dcn_net_means means,
+                              unsigned rate, unsigned threads, void *workspace,
+                              size_t workspace_size);
     size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels,
                            size_t pitch, size_t rows, size_t columns, unsigned rate,
                            unsigned threads, void *workspace, size_t workspace_size);

@@ -196,6 +196,7 @@ typedef struct {
     size_t rows, columns;
     unsigned rate;
     int16_t *latents;
+    dcn_net_means means;
     uint8_t *pixels;
 } window;
 
@@ -225,8 +226,8 @@ static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_p
         *size = part.rows * part.columns * 64 * 3;
         result = allocate(*size);
         done = dcn_net_synthesise(net, result, part.columns * 24, part, w->latents,
-                                  w->rows * w->columns, w->columns, w->rows, w->columns, w->rate,
-                                  threads, work, work_size);
+                                  w->rows * w->columns, w->columns, w->rows, w->columns, w->means,
+                                  w->rate, threads, work, work_size);
     } else {
         *size = w->rows * w->columns * p->channels * sizeof(float);
         result = allocate(*size);
@@ -237,6 +238,57 @@ static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_p
     free(work);
     free(memory);
     return result;
+}
+
+/* Regions that some of a plane's latents have means in, and no more. */
+static size_t regions_of(size_t latents)
+{
+    return (latents + DCN_NET_MEANS_SIDE - 1) / DCN_NET_MEANS_SIDE;
+}
+
+/* Whole code words, so that sums stay exact. */
+static void add_means(window *w)
+{
+    dcn_net_means *const m = &w->means;
+    m->top = scatter(20);
+    m->left = scatter(20);
+    m->rows = regions_of(m->top + w->rows);
+    m->columns = regions_of(m->left + w->columns);
+    const size_t count = DCN_NET_MEANS * m->rows * m->columns;
+    int8_t *const values = allocate(count);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (int8_t)(DCN_NET_MEANS_PARTS * ((int)scatter(3) - 1));
+    }
+    m->values = values;
+}
+
+/* The window with its means as a part of its latents. */
+static window shifted(const window *w, size_t channels)
+{
+    window s = *w;
+    const size_t places = w->rows * w->columns;
+    s.latents = allocate(places * channels * sizeof *s.latents);
+    memcpy(s.latents, w->latents, places * channels * sizeof *s.latents);
+    const dcn_net_means *const m = &w->means;
+    for (size_t i = 0; i < DCN_NET_MEANS * places; i++) {
+        const size_t row = (m->top + i % places / w->columns) / DCN_NET_MEANS_SIDE;
+        const size_t column = (m->left + i % w->columns) / DCN_NET_MEANS_SIDE;
+        const int8_t parts = m->values[(i / places * m->rows + row) * m->columns + column];
+        s.latents[i] = (int16_t)(s.latents[i] + parts / DCN_NET_MEANS_PARTS);
+    }
+    s.means.values = NULL;
+    return s;
+}
+
+static void check_means(const network *n, const window *w, const uint8_t *whole)
+{
+    const window other = shifted(w, n->parameters.channels);
+    const dcn_net_part all = {0, 0, w->rows, w->columns};
+    size_t size;
+    uint8_t *const found = run(n, &other, DCN_NET_PLAIN, all, 1, &size);
+    require(memcmp(found, whole, size) == 0, "means differ from latents");
+    free(found);
+    free(other.latents);
 }
 
 static void check_part(const network *n, const window *w, const uint8_t *whole)
@@ -273,6 +325,9 @@ static void check(const network *n, const window *w)
     accepted += plain != NULL;
     if (plain != NULL && n->parameters.synthesis) {
         check_part(n, w, plain);
+        if (w->means.values != NULL) {
+            check_means(n, w, plain);
+        }
     }
     free(plain);
 }
@@ -296,8 +351,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < places * 64 * 3; i++) {
         w.pixels[i] = scatter(2) ? 255 : 0; /* 1 and -1 */
     }
+    if (n.parameters.synthesis && n.parameters.channels >= DCN_NET_MEANS && scatter(2)) {
+        add_means(&w);
+    }
     check(&n, &w);
     free(w.latents);
+    free((void *)(uintptr_t)w.means.values);
     free(w.pixels);
     release(&n);
     return 0;

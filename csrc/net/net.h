@@ -23,6 +23,9 @@
 #define DCN_NET_MAX_SIDE     16 /* of a kernel */
 #define DCN_NET_MAX_KNOTS    256
 #define DCN_NET_MAX_WINDOW   512 /* latents along a side */
+#define DCN_NET_MEANS        3   /* channels */
+#define DCN_NET_MEANS_SIDE   8   /* latents along a side of a region */
+#define DCN_NET_MEANS_PARTS  8   /* of a code word */
 #define DCN_NET_NONE         UINT32_MAX
 
 typedef enum {
@@ -34,7 +37,7 @@ typedef enum {
     DCN_NET_NOT_FINITE = 4, /* a weight is infinite or no number */
     DCN_NET_MEMORY_TOO_SMALL = 5,
     DCN_NET_PATH_MISSING = 6, /* the processor lacks the instructions asked for */
-    DCN_NET_WINDOW_WRONG = 7  /* rows, columns, the part that is wanted or the rate out of range */
+    DCN_NET_WINDOW_WRONG = 7  /* rows, columns, the part, means or rate are out of range */
 } dcn_net_error;
 
 /* Errors are returned as the largest values of size_t. */
@@ -134,6 +137,15 @@ typedef struct {
     size_t top, left, rows, columns;
 } dcn_net_part;
 
+/* What is added to the first DCN_NET_MEANS channels of latents, by channel and region of a plane.
+ */
+typedef struct {
+    const int8_t
+        *values; /* (DCN_NET_MEANS, rows, columns), in parts of a code word; NULL for none */
+    size_t rows, columns; /* of regions */
+    size_t top, left;     /* of the window in the plane, in latents */
+} dcn_net_means;
+
 /* Pixels of a window of latents.
  *
  * pixels    uint8, three for each pixel, of the part alone; its rows begin `pitch` bytes apart
@@ -141,8 +153,8 @@ typedef struct {
  * rate      0..255 */
 size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn_net_part part,
                           const int16_t *latents, size_t channel_step, size_t row_step, size_t rows,
-                          size_t columns, unsigned rate, unsigned threads, void *workspace,
-                          size_t workspace_size);
+                          size_t columns, dcn_net_means means, unsigned rate, unsigned threads,
+                          void *workspace, size_t workspace_size);
 
 /* Latents of a window of pixels, float (channels, rows, columns), not rounded.
  *

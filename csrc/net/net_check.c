@@ -25,7 +25,7 @@ const char *dcn_net_error_name(dcn_net_error code)
     case DCN_NET_NOT_FINITE: return "a weight is not finite";
     case DCN_NET_MEMORY_TOO_SMALL: return "too little memory was given";
     case DCN_NET_PATH_MISSING: return "the processor lacks these instructions";
-    case DCN_NET_WINDOW_WRONG: return "rows, columns, part or rate out of range";
+    case DCN_NET_WINDOW_WRONG: return "rows, columns, part, means or rate out of range";
     }
     return "unknown error";
 }

@@ -55,6 +55,17 @@ static void keep(const view *v, size_t at, float value)
     }
 }
 
+/* What a channel has beside its latents at (y, x), in code words. */
+static float mean_at(const dcn_net_means *m, size_t channel, size_t y, size_t x)
+{
+    if (m->values == NULL || channel >= DCN_NET_MEANS) {
+        return 0;
+    }
+    const size_t row = (m->top + y) / DCN_NET_MEANS_SIDE;
+    const size_t column = (m->left + x) / DCN_NET_MEANS_SIDE;
+    return (float)m->values[(channel * m->rows + row) * m->columns + column] / DCN_NET_MEANS_PARTS;
+}
+
 static void load_latents(const run *r, size_t y, size_t x, size_t count)
 {
     const buffer *const b = &r->net->buffers[0];
@@ -64,7 +75,8 @@ static void load_latents(const run *r, size_t y, size_t x, size_t count)
         const size_t channel = c < b->channels ? c : 0;
         const int16_t *const from = r->latents + channel * r->channel_step + y * r->row_step + x;
         for (size_t i = 0; i < count; i++) {
-            keep(&r->planes[0], at + i * b->step + c, (float)from[i] * gain);
+            const float exact = (float)from[i] + mean_at(&r->means, c, y, x + i);
+            keep(&r->planes[0], at + i * b->step + c, exact * gain);
         }
     }
 }

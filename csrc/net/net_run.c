@@ -47,12 +47,23 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
+/* Whether there is a region for each place of a window of `length`, which begins at `start`. */
+static int covers(size_t regions, size_t start, size_t length)
+{
+    const size_t side = DCN_NET_MEANS_SIDE;
+    return regions > 0 && start / side < regions &&
+           (start % side + length - 1) / side < regions - start / side;
+}
+
 static size_t run_window(run *r, unsigned rate, unsigned threads, void *workspace, size_t size)
 {
     const dcn_net_part *const p = &r->part;
     if (!dcn_net_window_fits(r->rows, r->columns) || rate > MAX_RATE || p->rows < 1 ||
         p->columns < 1 || p->top >= r->rows || p->rows > r->rows - p->top ||
-        p->left >= r->columns || p->columns > r->columns - p->left) {
+        p->left >= r->columns || p->columns > r->columns - p->left ||
+        (r->means.values != NULL &&
+         (r->net->channels < DCN_NET_MEANS || !covers(r->means.rows, r->means.top, r->rows) ||
+          !covers(r->means.columns, r->means.left, r->columns)))) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
     }
     threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
@@ -78,8 +89,8 @@ static size_t run_window(run *r, unsigned rate, unsigned threads, void *workspac
 
 size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn_net_part part,
                           const int16_t *latents, size_t channel_step, size_t row_step, size_t rows,
-                          size_t columns, unsigned rate, unsigned threads, void *workspace,
-                          size_t workspace_size)
+                          size_t columns, dcn_net_means means, unsigned rate, unsigned threads,
+                          void *workspace, size_t workspace_size)
 {
     if (!net->synthesis) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
@@ -91,6 +102,7 @@ size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn
              .latents = latents,
              .channel_step = channel_step,
              .row_step = row_step,
+             .means = means,
              .to_pixels = pixels,
              .pitch = pitch};
     return run_window(&r, rate, threads, workspace, workspace_size);

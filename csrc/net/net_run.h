@@ -50,6 +50,7 @@ typedef struct {
     unsigned threads_started;
     const int16_t *latents;
     size_t channel_step, row_step;
+    dcn_net_means means;
     const uint8_t *pixels;
     uint8_t *to_pixels;
     float *to_latents;

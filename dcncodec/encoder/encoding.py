@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import Effort, slope
+from dcncodec.encoder.means import Rounding
 from dcncodec.encoder.palette import Drawings, palette_of
 from dcncodec.entropy import Candidates
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.means import CHANNELS as MEAN_CHANNELS
+from dcncodec.formats.means import Means, pack_means
 from dcncodec.formats.picture import Picture, as_grey
+from dcncodec.formats.sections import section_bytes
 from dcncodec.models.card import ModelFolder
 from dcncodec.records import record, replace
 from dcncodec.runtime.windows import Transforms
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from dcncodec.entropy import FileCoder
 
 Latents = NDArray[np.int16]
+Exact = NDArray[np.float32]
 
 
 @record
@@ -36,11 +41,27 @@ class Words:
         latents: int16 (N, rows, columns), code words of the whole plane.
         areas: the exact tiles of each block, as ``formats.palette.pack_area`` gives them; or
             nothing.
+        means: of regions.
     """
 
     rate: int
     latents: Latents
     areas: list[bytes]
+    means: Means | None = None
+
+
+@record
+class Analysed:
+    """What analysis gives of a whole plane.
+
+    Attributes:
+        exact: float32 (N, rows, columns), what code words are rounded from; whole already with an
+            effort.
+        first: of these, the channels that have means; None with an effort.
+    """
+
+    exact: Exact
+    first: Exact | None
 
 
 class Encoding:
@@ -77,20 +98,28 @@ class Encoding:
         """The bytes of the file at a rate, 0..255, which models of one rate ignore."""
         if self.effort is not None:
             return self.packed(self.chosen(rate))
-        return self._packed(rate, self._analysed(rate))
+        rounding = self._rounding()
+        return self._packed(rate, self._analysed(rate, rounding), rounding.means)
 
     def packed(self, words: Words) -> bytes:
         """The bytes of a file."""
         plane = self.header.plane
         blocks = (words.latents[block.latents_in(plane)] for block in self._blocks)
-        return self._packed(words.rate, zip(blocks, words.areas, strict=True))
+        chosen = zip(blocks, words.areas, strict=True)
+        return self._packed(words.rate, chosen, lambda: words.means)
 
-    def _packed(self, rate: int, chosen: Iterable[tuple[Latents, bytes]]) -> bytes:
+    def _packed(
+        self,
+        rate: int,
+        chosen: Iterable[tuple[Latents, bytes]],
+        means: Callable[[], Means | None],
+    ) -> bytes:
         """The bytes of a file.
 
         Args:
             rate: of it.
             chosen: of each block, its code words and exact tiles.
+            means: gives those of regions, once all blocks are chosen.
         """
         candidates = self._candidates(rate)
         areas: list[bytes] = []
@@ -100,45 +129,69 @@ class Encoding:
         blocks, coding = candidates.smallest()
         alpha, palette = self.picture.alpha, palette_of(areas)
         return container.write(
-            container.Container(self.header, self._metadata, alpha, blocks, coding, palette)
+            container.Container(
+                self.header, self._metadata, alpha, blocks, coding, palette, means()
+            )
         )
 
-    def _analysed(self, rate: int) -> Iterator[tuple[Latents, bytes]]:
+    def _rounding(self) -> Rounding:
+        return Rounding(self.header.plane, self.transforms.geometry.means)
+
+    def _analysed(self, rate: int, rounding: Rounding) -> Iterator[tuple[Latents, bytes]]:
         """Code words and exact tiles, block by block, so that none has to wait for others."""
         for number, block in enumerate(self._blocks):
-            words = self.transforms.analyse(self.picture.pixels, block, rate)
-            yield self._chosen(number, words, rate)
+            exact = self.transforms.analyse_unrounded(self.picture.pixels, block, rate)
+            words = self.transforms.rounded(exact)
+            chosen = self._chosen(number, words, rate)
+            rounding.note(exact, words, block, chosen[0])
+            yield chosen
 
-    def chosen(self, rate: int, latents: Latents | None = None) -> Words:
+    def chosen(
+        self, rate: int, latents: Latents | None = None, first: Exact | None = None
+    ) -> Words:
         """What a file holds at a rate.
 
         Args:
             rate: as for ``file``.
             latents: int16 (N, rows, columns); those of ``latents`` where none are given.
+            first: as ``Analysed`` has it, where latents are given and may have means.
         """
-        given = self.latents(rate) if latents is None else latents
-        words = given if latents is None else np.empty_like(given)
+        given = latents
+        if latents is None:
+            latents, first = self._worked(rate)
+        words = latents if given is None else np.empty_like(latents)
         areas = []
-        for place, chosen, tiles in self._all_chosen(given, rate):
+        rounding = self._rounding()
+        for block, chosen, tiles in self._all_chosen(latents, rate):
+            place = block.latents_in(self.header.plane)
+            if first is not None:
+                rounding.note(first[place], latents[place], block, chosen)
             words[place] = chosen
             areas.append(tiles)
-        return Words(rate, words, areas)
+        return Words(rate, words, areas, rounding.means())
 
     def latents(self, rate: int) -> Latents:
         """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
         because other windows round some of them to other words."""
-        plane = self.header.plane
-        latents = np.empty((self.transforms.geometry.channels, plane.rows, plane.columns), np.int16)
+        return self._worked(rate)[0]
+
+    def _worked(self, rate: int) -> tuple[Latents, Exact | None]:
+        """The same, and what ``Analysed`` has of the first channels."""
+        plane, channels = self.header.plane, self.transforms.geometry.channels
+        latents = np.empty((channels, plane.rows, plane.columns), np.int16)
+        first = np.empty((min(MEAN_CHANNELS, channels), plane.rows, plane.columns), np.float32)
         for area in self._blocks:
             place = area.latents_in(plane)
-            latents[place] = self.transforms.analyse(self.picture.pixels, area, rate)
+            values = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
+            latents[place], first[place] = self.transforms.rounded(values), values[: len(first)]
         if self.effort is not None:
             from dcncodec.encoder.refining import Refinement
 
             exact = self._exact(latents, rate)
             search = Refinement(self.transforms, self.effort, self.picture, plane, rate, exact)
             search.improve(latents, self._blocks)
-        return latents
+            return latents, None
+        return latents, first
 
     def _exact(self, latents: Latents, rate: int) -> NDArray[np.bool_]:
         """Which pixels tiles store exactly, beside such code words: (H, W) of the picture."""
@@ -148,22 +201,22 @@ class Encoding:
                 self._drawings.mark(number, tiles, exact)
         return exact
 
-    def unrounded(self, rate: int) -> NDArray[np.float32]:
-        """What ``latents`` rounds, float32 of the same shape: whole already with an effort."""
+    def unrounded(self, rate: int) -> Analysed:
+        """What ``latents`` rounds."""
         if self.effort is not None:
-            return self.latents(rate).astype(np.float32)
+            return Analysed(self.latents(rate).astype(np.float32), None)
         plane, channels = self.header.plane, self.transforms.geometry.channels
         exact = np.empty((channels, plane.rows, plane.columns), np.float32)
         for area in self._blocks:
             place = area.latents_in(plane)
             exact[place] = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
-        return exact
+        return Analysed(exact, exact[:MEAN_CHANNELS])
 
     def thinned(self, exact: NDArray[np.float32], rate: int, curvature: float) -> Latents:
         """Code words with less bits than the nearest ones.
 
         Args:
-            exact: as ``unrounded`` gives it.
+            exact: as ``Analysed`` has it.
             curvature: bits that a squared distance of one code word is worth.
         """
         coder = self.coders[0]
@@ -183,7 +236,7 @@ class Encoding:
     def decoded(self, words: Words) -> Picture:
         """The picture that a decoder will show, without alpha and metadata."""
         plane, header = self.header.plane, self.header
-        pixels = self.transforms.synthesise(words.latents, plane, plane, words.rate)
+        pixels = self.transforms.synthesise(words.latents, plane, plane, words.rate, words.means)
         pixels = pixels[: header.height, : header.width]
         for number, tiles in enumerate(words.areas):
             if self._drawings is not None:
@@ -192,22 +245,22 @@ class Encoding:
 
     def bits(self, words: Words) -> NDArray[np.float64]:
         """The coder's estimate of the bits of places, (rows, columns) of the plane; those of exact
-        tiles spread over their block."""
+        tiles spread over their block, and of means over the plane."""
         plane = self.header.plane
         bits = np.empty((plane.rows, plane.columns))
         for block, tiles in zip(self._blocks, words.areas, strict=True):
             own = self.coders[0].bits(words.latents[block.latents_in(plane)], words.rate)
             spread = 8 * len(tiles) / (block.rows * block.columns)
             bits[block.within(plane)] = own.sum(0, dtype=np.float64) + spread
+        if words.means is not None:
+            bits += 8 * section_bytes(len(pack_means(words.means))) / bits.size
         return bits
 
-    def _all_chosen(
-        self, latents: Latents, rate: int
-    ) -> Iterator[tuple[tuple[slice, slice, slice], Latents, bytes]]:
-        """Of each block its place in the plane, and what ``_chosen`` makes of it."""
+    def _all_chosen(self, latents: Latents, rate: int) -> Iterator[tuple[Area, Latents, bytes]]:
+        """Each block, and what ``_chosen`` makes of it."""
         for number, block in enumerate(self._blocks):
             place = block.latents_in(self.header.plane)
-            yield place, *self._chosen(number, latents[place], rate)
+            yield block, *self._chosen(number, latents[place], rate)
 
     def _chosen(self, number: int, latents: Latents, rate: int) -> tuple[Latents, bytes]:
         """What is coded of a block's code words, and its exact tiles."""

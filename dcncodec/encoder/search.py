@@ -16,13 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.encoder.encoding import Encoding, Words
+from dcncodec.encoder.encoding import Analysed, Encoding, Words
 from dcncodec.encoder.sample import Sample, in_decibel
 from dcncodec.encoder.target import SIZES, Target
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.likeness import measure_likeness
-
-Exact = NDArray[np.float32]
 
 KNOTS = 48, 208
 """Levels at which the parts are tried first."""
@@ -156,7 +154,7 @@ class _Larger:
     """A rate whose file is too large, what its code words are rounded from, and the bytes."""
 
     rate: int
-    exact: Exact
+    analysed: Analysed
     size: int
 
 
@@ -173,13 +171,14 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
 
     def measure(rate: int) -> float:
         nonlocal fitting, least, above
-        exact = encoding.unrounded(rate)
-        data = encoding.packed(encoding.chosen(rate, encoding.transforms.rounded(exact)))
+        analysed = encoding.unrounded(rate)
+        rounded = encoding.transforms.rounded(analysed.exact)
+        data = encoding.packed(encoding.chosen(rate, rounded, analysed.first))
         least = len(data)
         if least <= most:
             fitting = data
         else:
-            above = _Larger(rate, exact, least)
+            above = _Larger(rate, analysed, least)
         return cost(least)
 
     def sampled(rate: int) -> float:
@@ -226,8 +225,8 @@ def _thinned(
     # Words that were refined already change less easily.
     curvature = 8.0 if encoding.effort else 25.0
     for _ in range(TRIALS):
-        words = encoding.thinned(above.exact, above.rate, curvature)
-        data = encoding.packed(encoding.chosen(above.rate, words))
+        words = encoding.thinned(above.analysed.exact, above.rate, curvature)
+        data = encoding.packed(encoding.chosen(above.rate, words, above.analysed.first))
         if len(data) <= most:
             best, low = max(best, data, key=len), curvature
         else:

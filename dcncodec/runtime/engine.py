@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcncodec.formats.geometry import Area
+    from dcncodec.formats.means import Means
     from dcncodec.models.card import ModelFolder
 
     Precision = Literal["auto", "bf16", "fp32"]
@@ -58,7 +59,11 @@ class Engine(Protocol):
         ...
 
     def synthesis(
-        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        part: Area | None = None,
+        means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """Pixels of code words.
 
@@ -66,6 +71,7 @@ class Engine(Protocol):
             latents: (N, h, w).
             rate: as in ``analysis``.
             part: of these latents, the first one at 0, 0; None for all.
+            means: of the window that they are.
 
         Returns:
             The part's pixels, (stride * rows, stride * columns, 3).

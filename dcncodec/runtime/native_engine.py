@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dcncodec.formats.means import Means
     from dcncodec.formats.tensors import Tensor
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.program import Program
@@ -94,7 +95,11 @@ class NativeEngine:
         return latent
 
     def synthesis(
-        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        part: Area | None = None,
+        means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """See ``Engine``."""
         import numpy as np
@@ -102,15 +107,17 @@ class NativeEngine:
         latents = np.ascontiguousarray(latents)
         part = part or Area(0, 0, *latents.shape[1:])
         pixels = np.empty((part.rows * STRIDE, part.columns * STRIDE, COLOURS), np.uint8)
-        self.synthesise(latents.data, rate, part, pixels)
+        self.synthesise(latents.data, rate, part, pixels, means)
         return pixels
 
-    def synthesise(self, latents: memoryview, rate: int, part: Area, pixels: Any) -> None:
+    def synthesise(
+        self, latents: memoryview, rate: int, part: Area, pixels: Any, means: Means | None = None
+    ) -> None:
         """``synthesis`` without NumPy.
 
         Args:
             latents: int16 (N, h, w), contiguous.
-            rate, part: as there.
+            rate, part, means: as there.
             pixels: a writable buffer for those of the part.
 
         Raises:
@@ -129,7 +136,7 @@ class NativeEngine:
                 net.ffi.from_buffer("int16_t[]", latents),
                 rows * columns,
                 columns,
-                *(rows, columns, rate, self._threads, work, size),
+                *(rows, columns, net.means(means), rate, self._threads, work, size),
             )
         )
 
@@ -191,6 +198,14 @@ class _Net:
             # The C core has its own copies.
             del self._tensors
         self.net = made[0]
+
+    def means(self, means: Means | None) -> Any:
+        """As the C core takes them, which stay valid as long as these do."""
+        if means is None:
+            # All of them: what an initialiser leaves out would be anything.
+            return (self.ffi.NULL, 0, 0, 0, 0)
+        values = self.ffi.from_buffer("int8_t[]", means.values)
+        return (values, means.rows, means.columns, means.top, means.left)
 
     def check(self, result: int) -> int:
         """What a function gives, if that is no error."""

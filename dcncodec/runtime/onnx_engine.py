@@ -19,6 +19,7 @@ from dcncodec.runtime.engine import is_busy
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+    from dcncodec.formats.means import Means
     from dcncodec.models.card import ModelFolder
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -62,10 +63,15 @@ class OnnxEngine:
         return latent
 
     def synthesis(
-        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        part: Area | None = None,
+        means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """See ``Engine``."""
-        feed = {"latent": latents[None].astype(np.float32, order="C")}
+        exact = latents.astype(np.float32, order="C") if means is None else means.added(latents)
+        feed = {"latent": np.ascontiguousarray(exact)[None]}
         pixels: NDArray[np.uint8] = self._run(Transform.SYNTHESIS, feed, rate)
         return pixels if part is None else pixels[part.within(WHOLE, STRIDE)]
 

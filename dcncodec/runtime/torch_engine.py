@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.formats.geometry import STRIDE, Area
+from dcncodec.formats.means import Means
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.network import Network
 
@@ -49,10 +50,15 @@ class TorchEngine:
 
     @torch.inference_mode()
     def synthesis(
-        self, latents: NDArray[np.int16], rate: int, part: Area | None = None
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        part: Area | None = None,
+        means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """See ``Engine``."""
-        latent = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)[None].float()
+        exact = np.ascontiguousarray(latents) if means is None else means.added(latents)
+        latent = torch.from_numpy(exact).to(self._device)[None].float()
         latent = latent.contiguous(memory_format=torch.channels_last)
         restored = self.network.synthesis(latent, self.rates(rate))[0]
         if part is not None:

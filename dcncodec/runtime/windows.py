@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dcncodec.errors import LimitError, is_out_of_memory
 from dcncodec.formats.geometry import Area, Geometry
+from dcncodec.formats.means import Means
 from dcncodec.notices import Notice, Notify
 from dcncodec.runtime.engine import Engine
 
@@ -109,7 +110,14 @@ class Transforms:
         self.each_window(area, run)
 
     def synthesise(
-        self, latents: Latents, plane: Area, area: Area, rate: int = 0, *, passes: int = 1
+        self,
+        latents: Latents,
+        plane: Area,
+        area: Area,
+        rate: int = 0,
+        means: Means | None = None,
+        *,
+        passes: int = 1,
     ) -> Pixels:
         """Pixels of an area of the latent plane.
 
@@ -119,6 +127,7 @@ class Transforms:
                 image, the ``halo`` latents at that edge only serve as the halo.
             area: the latents whose pixels are wanted.
             rate: as the latents were encoded.
+            means: of the latent plane.
             passes: what they count for in ``progress``.
 
         Returns:
@@ -133,7 +142,8 @@ class Transforms:
         def run(window: Area) -> None:
             outer = window.grown(halo, plane)
             part = latents[outer.latents_in(plane)]
-            restored = self.engine.synthesis(part, rate, window.seen_from(outer))
+            beside = None if means is None else means.within(outer)
+            restored = self.engine.synthesis(part, rate, window.seen_from(outer), beside)
             pixels[window.within(area, stride)] = restored
 
         self.each_window(area, run, passes=passes)

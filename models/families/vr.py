@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dcncodec.formats.geometry import MAX_RATE, Geometry
+from dcncodec.formats.means import CHANNELS as MEAN_CHANNELS
 from dcncodec.models.card import card_text, is_positive, is_whole
 from dcncodec.models.coders import load_context
 from dcncodec.models.roles import Role
@@ -66,6 +67,7 @@ def geometry(card: Mapping[str, Any]) -> Geometry:
         first=-LARGEST,
         words=2 * LARGEST + 1,
         rates=True,
+        means=shape["latent_channels"] >= MEAN_CHANNELS,
     )
 
 

@@ -495,4 +495,6 @@ def test_reader_checks_in_the_specification_are_all() -> None:
         "block * is longer than any block can be",
         # See test_families.
         "coded with context model *, not with *",
+        # See tests/encoder/test_means.py.
+        "holds means, which model * does not have",
     }

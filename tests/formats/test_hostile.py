@@ -28,6 +28,7 @@ from dcncodec.formats.context import ContextModel
 from dcncodec.formats.context_coder import ContextCoder
 from dcncodec.formats.geometry import MAX_DIMENSION, Geometry
 from dcncodec.formats.header import pack_header
+from dcncodec.formats.means import Means, regions
 from dcncodec.formats.palette import Palette, Tiling, pack_area
 
 SEED, COUNT = 2020, 10_000
@@ -69,6 +70,13 @@ def palette(head: Header, side: int, colours: dict[int, int]) -> Palette:
     return Palette(areas)
 
 
+def means(head: Header) -> Means:
+    """Those of flat skies, mostly 0."""
+    rows, columns = regions(head.plane)
+    values = np.random.default_rng(5).binomial(4, 0.5, 3 * rows * columns) - 2
+    return Means(values.astype(np.int8).tobytes(), rows, columns)
+
+
 def originals() -> tuple[list[bytes], list[bytes]]:
     """Valid files and valid blocks."""
     few = Header(61, 45, "dcn-32c", bytes(8))
@@ -90,6 +98,9 @@ def originals() -> tuple[list[bytes], list[bytes]]:
             Container(
                 many, blocks=context_blocks(many), coding=CODING, palette=palette(many, 3, {2: 300})
             )
+        ),
+        container.write(
+            Container(many, blocks=context_blocks(many), coding=CODING, means=means(many))
         ),
     ]
     streams = [*blocks(few, "channel"), *blocks(few, "global"), *blocks(many, "channel")[:2]]

@@ -13,6 +13,7 @@ from dcncodec.formats.container import Coding, Container, Header, Metadata, Read
 from dcncodec.formats.context import ContextModel
 from dcncodec.formats.context_coder import ContextCoder
 from dcncodec.formats.geometry import Geometry
+from dcncodec.formats.means import MOST, Means, regions
 from dcncodec.formats.palette import Palette, Tiling, pack_area, to_colours
 
 HERE = Path(__file__).parent
@@ -99,8 +100,11 @@ CONTEXT = {
     "context-zero": (header(grey=True), 0),
     "context-several": (header(300, 200, block_height=16, block_width=20), 255),
     "context-streams": (header(1000, 900), 7),
+    "context-means": (header(), 30),
+    "context-means-several": (header(300, 200, block_height=16, block_width=20), 80),
+    "context-means-wide": (header(1000, 900), 0),
 }
-"""Headers and rates of the files of mode `context`; the last one's block has several streams."""
+"""Headers and rates of the files of mode `context`; the block of "context-streams" has several."""
 
 METADATA = Metadata(b"profile " * 40, b"II*\0 exif", b"<x:xmpmeta/>")
 
@@ -143,6 +147,18 @@ def context_latents(name: str) -> list[NDArray[np.int16]]:
     return latents
 
 
+def means(name: str) -> Means | None:
+    """Those of a golden file: noise, in the largest one mostly 0."""
+    if "means" not in name:
+        return None
+    rows, columns = regions(CONTEXT[name][0].plane)
+    raw = noise(f"{name} means", 3 * rows * columns).astype(np.int16)
+    values = raw % (2 * MOST + 1) - MOST
+    if name.endswith("wide"):
+        values[raw > 20] = 0
+    return Means(values.astype(np.int8).tobytes(), rows, columns)
+
+
 def context_containers() -> dict[str, Container]:
     """Files of mode `context`."""
     coder = context_coder()
@@ -151,6 +167,7 @@ def context_containers() -> dict[str, Container]:
             head,
             blocks=[coder.encode(latents, rate) for latents in context_latents(name)],
             coding=Coding(rate, 3, coder.sha256[:8]),
+            means=means(name),
         )
         for name, (head, rate) in CONTEXT.items()
     }

@@ -19,6 +19,7 @@ from contents import (
     context_latents,
     everything,
     exact_bytes,
+    means,
     palettes,
     skipped,
     streams,
@@ -68,6 +69,9 @@ def main() -> None:
         head = content.header
         shape = [3, head.latent_height, head.latent_width]
         keep(f"files/{name}.dcn", data, b"".join(latents), shape)
+        if (own := means(name)) is not None:
+            digest = hashlib.sha256(own.values).hexdigest()
+            golden[f"files/{name}.dcn"]["means_sha256"] = digest
     (HERE / "golden.json").write_text(json.dumps(golden, indent=1) + "\n")
 
     fail = {}

@@ -169,6 +169,19 @@ def context_parts() -> list[bytes]:
     return [bytes(data[s.start : s.end]) for s in sections.walk(data)]
 
 
+def failing_means() -> Iterator[tuple[str, bytes]]:
+    """Malformed MEAN sections; the picture has one region."""
+    head, coding, block, end = context_parts()
+    good = sections.pack_section(sections.MEANS, b"\x08\x09\x07")
+    yield "damaged", joined(head, coding, good[:-1] + b"?", block, end)
+    yield "twice", joined(head, coding, good, good, block, end)
+    yield "after-block", joined(head, coding, block, good, end)
+    payloads = {"empty": b"", "cut": b"\1", "long": bytes(4), "large": b"\0\0\x11", "fse": b"\1\2"}
+    for name, payload in payloads.items():
+        section = sections.pack_section(sections.MEANS, payload)
+        yield name, joined(head, coding, section, block, end)
+
+
 def compressed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(content)
 
@@ -319,6 +332,11 @@ def failures() -> Iterator[tuple[str, str, bytes]]:
             yield f"file-{name}", "file", data
     for name, data in failing_codings():
         yield f"context-{name}", "context", data
+    for name, data in failing_means():
+        yield f"context-means-{name}", "context", data
+    head, block, end = parts()
+    alone = sections.pack_section(sections.MEANS, bytes(3))
+    yield "file-means-without-coding", "file", joined(head, alone, block, end)
     for name, data in failing_palettes():
         yield f"file-palette-{name}", "file", data
     for name, data in failing_streams():

@@ -130,6 +130,7 @@ class File:
     metadata: dict[int, bytes] = field(default_factory=dict)
     alpha: list[bytes] = field(default_factory=list)
     palette: list[Exact | None] = field(default_factory=list)
+    means: list[int] = field(default_factory=list)
     blocks: list[tuple[tuple[int, int, int], bytes]] = field(default_factory=list)
 
 
@@ -235,6 +236,13 @@ def exact(area: bytes, height: int, width: int, samples: int) -> Exact:
     return rows
 
 
+def means(payload: bytes, file: File) -> list[int]:
+    """Section 18: by channel and region."""
+    count = 3 * ((file.height + 63) // 64) * ((file.width + 63) // 64)
+    symbols = payload if len(payload) == count else fse(payload, count)
+    return [symbol - 8 for symbol in symbols]
+
+
 def context_block(
     data: bytes, file: File, model: spec_context.Model
 ) -> tuple[tuple[int, int, int], bytes]:
@@ -266,6 +274,8 @@ def decode(data: bytes, model: spec_context.Model | None = None) -> File:
             file.rate, file.channels, file.digest = payload[1], payload[2], payload[3:]
         elif kind == 6:
             file.palette = palette(payload, file)
+        elif kind == 7:
+            file.means = means(payload, file)
         elif kind in {0x81, 0x82, 0x83}:
             _, frame = varint(payload, 0)
             file.metadata[kind] = (

@@ -189,6 +189,28 @@ def test_second_decoder_agrees_on_context_files(name: str) -> None:
     assert hashlib.sha256(joined).hexdigest() == GOLDEN[f"files/{name}.dcn"]["decoded_sha256"]
 
 
+@pytest.mark.parametrize("name", [name for name in contents.CONTEXT if contents.means(name)])
+def test_means_decode_to_this(name: str) -> None:
+    data = (HERE / f"files/{name}.dcn").read_bytes()
+    found = container.read(data).means
+    assert found == contents.means(name)
+    assert hashlib.sha256(found.values).hexdigest() == GOLDEN[f"files/{name}.dcn"]["means_sha256"]
+    tensors = contents.context_coder().model.tensors
+    file = spec_decoder.decode(data, {name: tensor.tolist() for name, tensor in tensors.items()})
+    assert file.means == np.frombuffer(found.values, np.int8).tolist()
+
+
+def test_files_without_means() -> None:
+    assert container.read((HERE / "files/context.dcn").read_bytes()).means is None
+
+
+def test_readers_of_version_1_2_refuse_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sections.NAMES, sections.MEANS)
+    with pytest.raises(errors.FormatError) as caught:
+        container.read((HERE / "files/context-means.dcn").read_bytes())
+    assert str(caught.value) == "needs a newer dcn (unknown required section 0x07); upgrade dcn"
+
+
 def test_readers_of_version_1_1_refuse_palette_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sections.NAMES, sections.PALETTE)
     with pytest.raises(errors.FormatError) as caught:
