@@ -24,6 +24,7 @@ from dcncodec.encoder.effort import check_effort
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.formats.means import pack_means
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
@@ -186,11 +187,13 @@ class DcnCodec:
         return self.loaded(container.read_header(data).model).decode(data).pixels
 
     def payload(self, data: bytes) -> int:
-        """The coded blocks, the paper's whole bit-stream, and exact tiles."""
+        """The coded blocks, the paper's whole bit-stream, exact tiles and means."""
         file = container.read(data, max_pixels=None)
         sections = map(file.block_section, range(file.header.block_count))
-        exact = () if file.palette is None else file.palette.areas
-        return sum(s.payload_end - s.payload_start for s in sections) + sum(map(len, exact))
+        beside = [] if file.palette is None else list(map(len, file.palette.areas))
+        if file.means is not None:
+            beside.append(len(pack_means(file.means)))
+        return sum(s.payload_end - s.payload_start for s in sections) + sum(beside)
 
 
 def _runtime(device: str, precision: Precision) -> str:

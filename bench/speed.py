@@ -214,7 +214,7 @@ def parts(codec: Codec, pixels: Pixels, data: bytes) -> dict[str, float]:
     times.append(time.perf_counter())
     latents = codec.latents(file, plane)
     times.append(time.perf_counter())
-    codec.transforms.synthesise(latents, plane, plane, file.rate)
+    codec.transforms.synthesise(latents, plane, plane, file.rate, file.means)
     times.append(time.perf_counter())
     return {part: times[i + 1] - times[i] for i, part in enumerate(PARTS)}
 

@@ -17,6 +17,7 @@ from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec, spe
 from dcncodec.codec import Codec
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats import container
+from dcncodec.formats.means import pack_means
 from dcncodec.formats.peers.baselines import BASELINES
 from dcncodec.models.registry import PAPER_MODELS
 
@@ -41,6 +42,17 @@ def test_a_model_by_its_folder(tiny_model: Path) -> None:
     assert codec.payload(coded) == sum(len(block) for block in file.blocks)
     assert codec.payload(coded) < len(coded)
     assert pickle.loads(pickle.dumps(spec)).open() is codec
+
+
+def test_means_count_as_payload() -> None:
+    (spec,) = specs(["dcn-vr"])
+    codec = spec.open()
+    noise = np.random.default_rng(0).normal(0, 1, (256, 256, 3))
+    sky = np.linspace(120, 128, 256)[:, None, None] + noise
+    coded = codec.encode(sky.astype(np.uint8), "0")
+    file = container.read(coded)
+    assert file.means is not None
+    assert codec.payload(coded) == sum(map(len, file.blocks)) + len(pack_means(file.means))
 
 
 def test_a_model_for_all_rates(tmp_path: Path) -> None:
