@@ -20,15 +20,16 @@ from dcncodec.formats.picture import Picture
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import DEFAULT_MODEL, find_model
 from dcncodec.notices import Notice, Notify, warn
-from dcncodec.runtime.engine import choose_threads, load_torch, open_engine
+from dcncodec.runtime.engine import choose_threads, open_engine
 from dcncodec.runtime.windows import Transforms
 
 if TYPE_CHECKING:
     from dcncodec.encoder.effort import Effort
     from dcncodec.encoder.quality import Quality
     from dcncodec.entropy import Entropy, FileCoder
+    from dcncodec.formats.coder import ModelCoder
+    from dcncodec.models.context_gradient import BitsGradient
     from dcncodec.runtime.engine import Precision
-    from dcncodec.runtime.gradients import Gradients
 
 BARE_SIDE = MAX_SIDE * STRIDE
 """Pixels that a bare bit-stream holds in either direction."""
@@ -72,7 +73,7 @@ class Codec:
         self.threads = choose_threads(threads)
         engine = open_engine(self.model, device, precision, threads)
         self.transforms = Transforms(engine, self.geometry, notify)
-        self._notify, self._precision = notify, precision
+        self._notify = notify
         if progress is not None:
             self.transforms.progress = lambda latents: progress(latents * STRIDE**2)
 
@@ -157,7 +158,6 @@ class Codec:
         """What a level of effort stands for; None for 0.
 
         Raises:
-            MissingLibraryError: torch is not installed, which has the gradients.
             ModelError: the model's coder is damaged, or missing.
             UsageError: as ``check_effort``.
         """
@@ -166,16 +166,18 @@ class Codec:
         check_effort(level, self.model)
         if not level:
             return None
-        coders = coders_for(self.model, "context", self.threads)
-        assert not isinstance(coders[0], ChannelCoder)
-        return Effort(level, self.model, coders[0], self._gradients)
+        coder, gradient = self._model_coder
+        return Effort(level, self.model, coder, gradient)
 
     @cached_property
-    def _gradients(self) -> Gradients:
-        load_torch(self.threads)
-        from dcncodec.runtime.gradients import Gradients
+    def _model_coder(self) -> tuple[ModelCoder, BitsGradient]:
+        """The coder that has a model, and the gradient of its bits."""
+        from dcncodec.formats.context_coder import ContextCoder
+        from dcncodec.models.context_gradient import BitsGradient
 
-        return Gradients(self.model, self.transforms, self._precision)
+        (coder, *_) = coders_for(self.model, "context", self.threads)
+        assert isinstance(coder, ContextCoder)
+        return coder, BitsGradient(coder.model)
 
     def _tell(self, picture: Picture) -> None:
         """Pass on what is known about a picture."""

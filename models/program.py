@@ -79,6 +79,8 @@ class Layer:
     wide: bool = False
     depthwise: bool = False
     add: int = NONE
+    gate: int = NONE
+    compared: bool = False
     rate_bias: Tensor | None = None
 
     @property
@@ -102,6 +104,7 @@ class Program:
         slope: of the leaky ReLUs.
         gain: what latents are multiplied with.
         log_gains: (knots, N), logarithms of another such factor by rate.
+        gradient: whether it gives that of the error of pixels, which ``transform`` makes.
         buffers: 0 is the input.
         layers: in their order; the last one gives the output.
     """
@@ -114,9 +117,12 @@ class Program:
         slope: float,
         gain: float = 1.0,
         log_gains: Tensor | None = None,
+        *,
+        gradient: bool = False,
     ) -> None:
         self.name, self.transform, self.channels = name, transform, channels
         self.slope, self.gain, self.log_gains = slope, gain, log_gains
+        self.gradient = gradient
         synthesis = transform is Transform.SYNTHESIS
         self.buffers = [Buffer(channels, 1) if synthesis else Buffer(COLOURS, STRIDE)]
         self.layers: list[Layer] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from skimage import data
 
 SCRIPT = """
 import sys
@@ -39,3 +40,13 @@ def test_a_missing_extra(tmp_path: Path, arguments: tuple[str, ...], extra: str)
     assert line.startswith("dcn: ")
     assert line.endswith(f"this needs torch: pip install 'dcncodec[{extra}]'")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_effort_takes_none(tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()[40:101, 180:263]).save(tmp_path / "photo.png")
+    sizes = []
+    for effort in ("0", "4"):
+        command = [sys.executable, "-c", SCRIPT, "encode", "--effort", effort, "--device", "cpu"]
+        subprocess.run([*command, "photo.png", f"{effort}.dcn"], cwd=tmp_path, check=True)
+        sizes.append((tmp_path / f"{effort}.dcn").stat().st_size)
+    assert sizes[1] < sizes[0]

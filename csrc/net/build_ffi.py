@@ -5,7 +5,10 @@ from cffi import FFI
 FOLDER = "csrc/net"
 SOURCES = [
     f"net_{name}.c"
-    for name in ("check", "order", "model", "workspace", "layers", "run", "plain", "avx2", "avx512")
+    for name in (
+        *("check", "order", "model", "workspace", "layers", "compare", "run"),
+        *("plain", "avx2", "avx512"),
+    )
 ]
 
 ffibuilder = FFI()
@@ -19,10 +22,13 @@ ffibuilder.cdef(
     int dcn_net_has_bf16(void);
     typedef enum { DCN_NET_F32, DCN_NET_F16, DCN_NET_BF16 } dcn_net_type;
 
+    typedef enum { DCN_NET_ANALYSIS, DCN_NET_SYNTHESIS, DCN_NET_GRADIENT } dcn_net_transform;
+
     typedef struct { const void *data; size_t count; uint32_t type; } dcn_net_tensor;
     typedef struct { uint32_t channels, scale, local; } dcn_net_buffer;
     typedef struct {
-        uint32_t input, output, add, depthwise, side, stride, padding, shuffle, leaky, wide;
+        uint32_t input, output, add, gate, depthwise, side, stride, padding, shuffle, leaky, wide;
+        uint32_t compared;
         uint32_t outputs, inputs;
         const uint32_t *input_map, *output_map;
         dcn_net_tensor weight, bias, rate_bias;
@@ -32,7 +38,7 @@ ffibuilder.cdef(
         uint32_t layer_count, buffer_count;
         const dcn_net_layer *layers;
         const dcn_net_buffer *buffers;
-        uint32_t synthesis, channels, stride;
+        uint32_t transform, channels, stride;
         float slope, gain;
         dcn_net_tensor log_gains;
         uint32_t knots, bf16;
@@ -59,6 +65,11 @@ ffibuilder.cdef(
     size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels,
                            size_t pitch, size_t rows, size_t columns, unsigned rate,
                            unsigned threads, void *workspace, size_t workspace_size);
+    size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors,
+                            const uint8_t *pixels, size_t pitch, const uint8_t *counted, int grey,
+                            const int16_t *latents, size_t channel_step, size_t row_step,
+                            size_t rows, size_t columns, unsigned rate, unsigned threads,
+                            void *workspace, size_t workspace_size);
     """
 )
 ffibuilder.set_source(

@@ -1,6 +1,7 @@
 /* Random networks on random windows: all paths give the same, whatever the number of threads and
  * the part that is wanted, and nothing is touched outside of the buffers. Weights are small whole
- * numbers, so that every sum is exact.
+ * numbers, so that every sum is exact; but for those of gradients, which are too large: each path
+ * is compared with itself.
  *
  * The bytes of an input choose everything; DCN_NET_STANDALONE makes them up for some seconds. */
 #include <math.h>
@@ -11,6 +12,7 @@
 
 #include "net.h"
 
+enum { COMPARED = 1 }; /* a buffer for a gradient's pixels */
 enum { MAX_LAYERS = 8, MAX_BUFFERS = 8, MAX_SIDE = 8, MAX_PLACES = 9 };
 
 static const uint8_t *bytes, *bytes_end;
@@ -88,7 +90,7 @@ static dcn_net_tensor weights(network *n, size_t count)
 
 static size_t step_of(const network *n, uint32_t number_of)
 {
-    return number_of == 0 && !n->parameters.synthesis
+    return number_of == 0 && n->parameters.transform == DCN_NET_ANALYSIS
                ? 4
                : (n->buffers[number_of].channels + 15U) / 16 * 16;
 }
@@ -119,23 +121,27 @@ static uint32_t written(const network *n, const uint8_t *known, uint32_t least_s
 }
 
 /* Numbers that mostly fit, now and then not. */
-static void describe_layer(network *n, dcn_net_layer *l, uint8_t *known, int last)
+static void describe_layer(network *n, dcn_net_layer *l, uint8_t *known, int last, int compared)
 {
     const uint32_t count = n->parameters.buffer_count;
-    *l = (dcn_net_layer){.output = last ? count - 1 : between(1, count - 1)};
+    *l = (dcn_net_layer){.output = compared ? COMPARED : last ? count - 1 : between(1, count - 1)};
     const dcn_net_buffer *const out = &n->buffers[l->output];
-    l->shuffle = !out->local && out->channels % 16 == 0 && out->scale > 1 ? between(1, 2) : 1;
+    l->compared = (uint32_t)compared;
+    l->shuffle =
+        !compared && !out->local && out->channels % 16 == 0 && out->scale > 1 ? between(1, 2) : 1;
     const uint32_t grid = out->scale / l->shuffle;
     l->input = number(16) ? written(n, known, grid, 0) : number(count);
     const dcn_net_buffer *const in = &n->buffers[l->input];
     l->stride = in->scale / grid > 0 ? in->scale / grid : 1;
     l->depthwise = in->channels == out->channels && l->stride == 1 && l->shuffle == 1 &&
-                   !in->local && number(2);
+                   !in->local && !compared && number(2);
     l->padding = l->depthwise ? 1 : in->local ? 0 : number(3);
     l->side = l->depthwise || number(16) == 0 ? 3 : l->stride + 2 * l->padding;
     l->add = number(3) == 0 && l->shuffle == 1 && !l->depthwise
                  ? written(n, known, out->scale, out->channels)
                  : DCN_NET_NONE;
+    l->gate = number(3) == 0 && l->shuffle == 1 ? written(n, known, out->scale, out->channels)
+                                                : DCN_NET_NONE;
     l->leaky = number(2);
     l->wide = number(4) == 0;
     l->outputs = l->depthwise ? out->channels : between(1, 40);
@@ -157,17 +163,18 @@ static void describe(network *n)
     memset(n, 0, sizeof *n);
     dcn_net_parameters *const p = &n->parameters;
     p->layer_count = between(1, MAX_LAYERS);
-    p->buffer_count = between(2, MAX_BUFFERS);
+    p->buffer_count = between(COMPARED + 2, MAX_BUFFERS);
     p->layers = n->layers;
     p->buffers = n->buffers;
-    p->synthesis = number(2);
+    p->transform = number(3);
     p->channels = between(1, 20);
     p->stride = 8;
     p->slope = 0.5F;
     p->gain = 1;
     p->knots = between(1, 3);
     p->bf16 = number(2);
-    n->buffers[0] = p->synthesis ? (dcn_net_buffer){p->channels, 1, 0} : (dcn_net_buffer){3, 8, 0};
+    n->buffers[0] = p->transform == DCN_NET_ANALYSIS ? (dcn_net_buffer){3, 8, 0}
+                                                     : (dcn_net_buffer){p->channels, 1, 0};
     for (uint32_t b = 1; b < p->buffer_count; b++) {
         n->buffers[b] =
             (dcn_net_buffer){16 * number(5) + 1 + number(16), 1U << number(2), number(3) == 0};
@@ -175,11 +182,17 @@ static void describe(network *n)
     }
     dcn_net_buffer *const out = &n->buffers[p->buffer_count - 1];
     const uint32_t side = 8 / out->scale; /* of a block of pixels */
-    *out = p->synthesis ? (dcn_net_buffer){3 * side * side, out->scale, 1}
-                        : (dcn_net_buffer){p->channels, 1, 1};
+    *out = p->transform == DCN_NET_SYNTHESIS ? (dcn_net_buffer){3 * side * side, out->scale, 1}
+                                             : (dcn_net_buffer){p->channels, 1, 1};
+    dcn_net_buffer *const pixels = &n->buffers[COMPARED];
+    if (p->transform == DCN_NET_GRADIENT) {
+        pixels->channels = 3 * 64 / (pixels->scale * pixels->scale);
+    }
     uint8_t known[MAX_BUFFERS] = {1};
     for (uint32_t i = 0; i < p->layer_count; i++) {
-        describe_layer(n, &n->layers[i], known, i + 1 == p->layer_count);
+        const int last = i + 1 == p->layer_count;
+        describe_layer(n, &n->layers[i], known, last,
+                       !last && p->transform == DCN_NET_GRADIENT && i == (p->layer_count - 1) / 2);
     }
 }
 
@@ -197,7 +210,8 @@ typedef struct {
     unsigned rate;
     int16_t *latents;
     dcn_net_means means;
-    uint8_t *pixels;
+    uint8_t *pixels, *counted;
+    int grey;
 } window;
 
 /* What a path gives of a part; NULL where the processor or the network does not have it. */
@@ -222,7 +236,23 @@ static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_p
     memset(work, 0xff, work_size); /* no numbers */
     void *result;
     size_t done;
-    if (p->synthesis) {
+    if (p->transform == DCN_NET_GRADIENT) {
+        const size_t scale = n->buffers[COMPARED].scale, places = w->rows * w->columns;
+        const size_t errors = places * scale * scale, slopes = places * p->channels;
+        *size = (errors + slopes) * sizeof(float);
+        result = allocate(*size);
+        float *const own = result;
+        done = dcn_net_gradient(net, own + errors, own, w->pixels, w->columns * 24, w->counted,
+                                w->grey, w->latents, places, w->columns, w->rows, w->columns,
+                                w->rate, threads, work, work_size);
+        float *const alone = allocate(errors * sizeof *alone);
+        require(dcn_net_gradient(net, NULL, alone, w->pixels, w->columns * 24, w->counted, w->grey,
+                                 w->latents, places, w->columns, w->rows, w->columns, w->rate,
+                                 threads, work, work_size) == 0 &&
+                    memcmp(alone, own, errors * sizeof *alone) == 0,
+                "errors differ without a gradient");
+        free(alone);
+    } else if (p->transform == DCN_NET_SYNTHESIS) {
         *size = part.rows * part.columns * 64 * 3;
         result = allocate(*size);
         done = dcn_net_synthesise(net, result, part.columns * 24, part, w->latents,
@@ -318,12 +348,16 @@ static void check(const network *n, const window *w)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         void *const found = run(n, w, paths[i], all, 1 + scatter(3), &other);
         require(found == NULL || plain != NULL, "a path takes what the plain one refuses");
-        require(found == NULL || (other == size && memcmp(found, plain, size) == 0),
+        const int exact = n->parameters.transform != DCN_NET_GRADIENT;
+        void *const same = exact || found == NULL ? NULL : run(n, w, paths[i], all, 1, &other);
+        const void *const peer = exact ? plain : same;
+        require(found == NULL || (other == size && memcmp(found, peer, size) == 0),
                 "a path gives something else");
+        free(same);
         free(found);
     }
     accepted += plain != NULL;
-    if (plain != NULL && n->parameters.synthesis) {
+    if (plain != NULL && n->parameters.transform == DCN_NET_SYNTHESIS) {
         check_part(n, w, plain);
         if (w->means.values != NULL) {
             check_means(n, w, plain);
@@ -345,19 +379,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t places = w.rows * w.columns;
     w.latents = allocate(places * n.parameters.channels * sizeof *w.latents);
     w.pixels = allocate(places * 64 * 3);
+    w.counted = allocate(places * 64);
+    w.grey = (int)number(2);
     for (size_t i = 0; i < places * n.parameters.channels; i++) {
         w.latents[i] = (int16_t)((int)scatter(9) - 4);
     }
     for (size_t i = 0; i < places * 64 * 3; i++) {
         w.pixels[i] = scatter(2) ? 255 : 0; /* 1 and -1 */
     }
-    if (n.parameters.synthesis && n.parameters.channels >= DCN_NET_MEANS && scatter(2)) {
+    for (size_t i = 0; i < places * 64; i++) {
+        w.counted[i] = scatter(8) > 0;
+    }
+    if (n.parameters.transform == DCN_NET_SYNTHESIS && n.parameters.channels >= DCN_NET_MEANS &&
+        scatter(2)) {
         add_means(&w);
     }
     check(&n, &w);
     free(w.latents);
     free((void *)(uintptr_t)w.means.values);
     free(w.pixels);
+    free(w.counted);
     release(&n);
     return 0;
 }

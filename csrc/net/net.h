@@ -1,7 +1,9 @@
-/* Networks of dcn on a CPU: windows of pixels to latents and back (dcncodec/runtime).
+/* Networks of dcn on a CPU: windows of pixels to latents and back (dcncodec/runtime), and the
+ * gradient of the pixels' error.
  *
  * A network is a list of layers over buffers. Every layer is a convolution or a depthwise 3x3, with
- * a bias, maybe a leaky ReLU, a sum with another buffer, and a pixel shuffle. Layers that need
+ * a bias, maybe a leaky ReLU, a sum with another buffer, and a pixel shuffle. A gradient is layers,
+ * too: those of a synthesis, and their transposes in the reverse order. Layers that need
  * nothing of their neighbours follow each other within a strip of places, in buffers that only the
  * strip has; the others work on planes, which hold all of a window.
  *
@@ -59,6 +61,13 @@ int dcn_net_has_bf16(void);
 /* Numbers as a weight file has them, little-endian. */
 typedef enum { DCN_NET_F32 = 0, DCN_NET_F16 = 1, DCN_NET_BF16 = 2 } dcn_net_type;
 
+/* What a network makes of what. */
+typedef enum {
+    DCN_NET_ANALYSIS = 0,  /* latents of pixels */
+    DCN_NET_SYNTHESIS = 1, /* pixels of latents */
+    DCN_NET_GRADIENT = 2   /* of latents, how the squared error of their pixels changes with them */
+} dcn_net_transform;
+
 typedef struct {
     const void *data; /* any alignment; NULL for none */
     size_t count;
@@ -87,7 +96,12 @@ typedef struct {
  * order, no maps, and side 3. */
 typedef struct {
     uint32_t input, output;
-    uint32_t add; /* a buffer of the output's size that is added to it at last, or DCN_NET_NONE */
+    uint32_t add;  /* a buffer of the output's size that is added to it, or DCN_NET_NONE */
+    uint32_t gate; /* another one: where it is not above zero, the result is at last multiplied by
+                      the leaky ReLUs' slope; or DCN_NET_NONE */
+    /* Of a gradient's layers one, whose results are pixels as those of a synthesis' last layer, but
+     * what it gives is the gradient of their squared error. */
+    uint32_t compared;
     uint32_t depthwise;
     uint32_t side, stride, padding; /* the grid's place y covers y * stride - padding and so on */
     uint32_t shuffle;               /* 1 for none */
@@ -103,11 +117,11 @@ typedef struct {
     uint32_t layer_count, buffer_count;
     const dcn_net_layer *layers;
     const dcn_net_buffer *buffers;
-    uint32_t synthesis; /* latents to pixels; otherwise pixels to latents */
-    uint32_t channels;  /* of latents */
-    uint32_t stride;    /* pixels along a side for each latent: 8 */
-    float slope;        /* of the leaky ReLUs, 0..1 */
-    float gain;         /* what latents are multiplied with: after analysis, before synthesis */
+    uint32_t transform;
+    uint32_t channels; /* of latents */
+    uint32_t stride;   /* pixels along a side for each latent: 8 */
+    float slope;       /* of the leaky ReLUs, 0..1 */
+    float gain;        /* what latents are multiplied with: after analysis, before synthesis */
     dcn_net_tensor log_gains; /* (knots, channels), of another factor exp() at a rate; or none */
     uint32_t knots;
     uint32_t bf16; /* whether products that are not wide round their factors to bfloat16 */
@@ -123,7 +137,7 @@ size_t dcn_net_size(const dcn_net_parameters *parameters, dcn_net_path path);
 
 /* Make a network in `memory`, which has any alignment and must stay where it is. The parameters are
  * copied. The last layer's output is local: a synthesis' pixels in [-1, 1], red, green and blue of
- * (stride / scale)^2 pixels row by row; an analysis' latents at scale 1.
+ * (stride / scale)^2 pixels row by row; latents at scale 1 otherwise.
  * Returns 0 with `*net` set, or an error, after which `*net` is NULL. */
 size_t dcn_net_init(const dcn_net **net, void *memory, size_t size,
                     const dcn_net_parameters *parameters, dcn_net_path path);
@@ -163,5 +177,21 @@ size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn
 size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels, size_t pitch,
                        size_t rows, size_t columns, unsigned rate, unsigned threads,
                        void *workspace, size_t workspace_size);
+
+/* How far the pixels of a window of latents are from others, and how that changes with each latent.
+ *
+ * gradient  float (channels, rows, columns), of the sum of all errors; or NULL, which takes half of
+ *           the time
+ * errors    float, rows and columns those of the compared layer's output: sums of squares over the
+ *           pixels and colours of each place, in levels of 255
+ * pixels    uint8, three for each pixel; rows begin `pitch` bytes apart
+ * counted   uint8 (stride * rows, stride * columns), 0 for pixels that do not count
+ * grey      whether the luminance is shown in all colours
+ *
+ * The others are those of dcn_net_synthesise(). */
+size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors, const uint8_t *pixels,
+                        size_t pitch, const uint8_t *counted, int grey, const int16_t *latents,
+                        size_t channel_step, size_t row_step, size_t rows, size_t columns,
+                        unsigned rate, unsigned threads, void *workspace, size_t workspace_size);
 
 #endif

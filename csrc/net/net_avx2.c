@@ -14,6 +14,8 @@
 #define LARGER(a, b)      _mm256_max_ps(a, b)
 #define FUSED(a, b, c)    _mm256_fmadd_ps(a, b, c)
 #define NARROW(at, v)     narrow(at, v)
+#define WIDEN(at)         widen(at)
+#define CHOOSE(a, b, c)   _mm256_blendv_ps(c, b, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ))
 #define PANELS(tile_m, m) tile_m(p, matrix, m, PANEL, place, column)
 
 enum { LANES = 8, PANEL = 2 };
@@ -26,6 +28,12 @@ TARGET static inline void narrow(uint16_t *at, __m256 v)
     for (size_t i = 0; i < 8; i++) {
         at[i] = to_bf16(values[i]);
     }
+}
+
+TARGET static inline __m256 widen(const uint16_t *at)
+{
+    const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)at);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
 #include "net_kernels.h"

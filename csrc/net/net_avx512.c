@@ -15,6 +15,9 @@
 #define LARGER(a, b)   _mm512_max_ps(a, b)
 #define FUSED(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define NARROW(at, v)  narrow(at, v)
+#define WIDEN(at)      widen(at)
+#define CHOOSE(a, b, c)                                                                            \
+    _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), c, b)
 #define PANELS(name, m)                                                                            \
     switch (n) {                                                                                   \
     case 1: name(p, matrix, m, 1, place, column); break;                                           \
@@ -32,6 +35,12 @@ TARGET static inline void narrow(uint16_t *at, __m512 v)
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
     _mm256_storeu_si256((__m256i *)(void *)at, _mm512_cvtepi32_epi16(_mm512_srli_epi32(sum, 16)));
+}
+
+TARGET static inline __m512 widen(const uint16_t *at)
+{
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)at);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
 #include "net_kernels.h"

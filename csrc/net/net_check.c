@@ -63,7 +63,8 @@ static int in_range(uint32_t value, uint32_t least, uint32_t most)
 
 size_t dcn_net_step_of(const dcn_net_parameters *p, uint32_t number)
 {
-    return number == 0 && !p->synthesis ? PIXEL : padded(p->buffers[number].channels);
+    return number == 0 && p->transform == DCN_NET_ANALYSIS ? PIXEL
+                                                           : padded(p->buffers[number].channels);
 }
 
 static dcn_net_error check_buffers(const dcn_net_parameters *p)
@@ -76,17 +77,32 @@ static dcn_net_error check_buffers(const dcn_net_parameters *p)
         }
     }
     const dcn_net_buffer *const first = p->buffers;
-    const uint32_t channels = p->synthesis ? p->channels : COLOURS;
-    const uint32_t scale = p->synthesis ? 1 : p->stride;
+    const int of_pixels = p->transform == DCN_NET_ANALYSIS;
+    const uint32_t channels = of_pixels ? COLOURS : p->channels;
+    const uint32_t scale = of_pixels ? p->stride : 1;
     return first->local || first->channels != channels || first->scale != scale
                ? DCN_NET_SHAPE_WRONG
                : DCN_NET_OK;
 }
 
+/* Whether a buffer can be combined with a layer's results, number by number. */
+static int is_alike(const dcn_net_parameters *p, const dcn_net_layer *l, uint32_t number)
+{
+    const dcn_net_buffer *const out = &p->buffers[l->output];
+    return number > 0 && number < p->buffer_count && l->shuffle == 1 &&
+           p->buffers[number].channels == out->channels && p->buffers[number].scale == out->scale;
+}
+
+/* Whether a buffer holds pixels as blocks. */
+static int has_pixels(const dcn_net_parameters *p, const dcn_net_buffer *b)
+{
+    const uint32_t side = p->stride / b->scale;
+    return b->channels == COLOURS * side * side;
+}
+
 static dcn_net_error check_numbers(const dcn_net_parameters *p, const dcn_net_layer *l)
 {
     if (l->input >= p->buffer_count || l->output >= p->buffer_count || l->output == 0 ||
-        (l->add != DCN_NET_NONE && l->add >= p->buffer_count) ||
         !in_range(l->side, 1, DCN_NET_MAX_SIDE) || !in_range(l->stride, 1, DCN_NET_MAX_SIDE) ||
         l->padding >= l->side || !in_range(l->shuffle, 1, DCN_NET_MAX_SCALE)) {
         return DCN_NET_SHAPE_WRONG;
@@ -103,9 +119,10 @@ static dcn_net_error check_numbers(const dcn_net_parameters *p, const dcn_net_la
          in->channels != out->channels || l->input == 0 || l->add != DCN_NET_NONE)) {
         return DCN_NET_SHAPE_WRONG;
     }
-    if (l->add != DCN_NET_NONE &&
-        (l->shuffle != 1 || p->buffers[l->add].channels != out->channels ||
-         p->buffers[l->add].scale != out->scale || l->add == 0)) {
+    if ((l->add != DCN_NET_NONE && !is_alike(p, l, l->add)) ||
+        (l->gate != DCN_NET_NONE && !is_alike(p, l, l->gate)) ||
+        (l->compared && (p->transform != DCN_NET_GRADIENT || l->shuffle != 1 || l->depthwise ||
+                         !has_pixels(p, out)))) {
         return DCN_NET_SHAPE_WRONG;
     }
     /* The rows of what a place becomes are whole vectors. */
@@ -168,26 +185,28 @@ dcn_net_error dcn_net_check(const dcn_net_parameters *p)
         !in_range(p->buffer_count, 2, DCN_NET_MAX_BUFFERS) ||
         !in_range(p->channels, 1, DCN_NET_MAX_CHANNELS) || p->stride != DCN_NET_MAX_SCALE ||
         !(p->slope >= 0 && p->slope <= 1) || !isfinite(p->gain) ||
-        !in_range(p->knots, 1, DCN_NET_MAX_KNOTS)) {
+        !in_range(p->knots, 1, DCN_NET_MAX_KNOTS) || p->transform > DCN_NET_GRADIENT) {
         return DCN_NET_SHAPE_WRONG;
     }
     dcn_net_error error = check_buffers(p);
     if (error == DCN_NET_OK && p->log_gains.data != NULL) {
         error = check_tensor(&p->log_gains, (size_t)p->knots * p->channels);
     }
+    size_t compared = 0;
     for (size_t i = 0; i < p->layer_count && error == DCN_NET_OK; i++) {
         error = check_numbers(p, &p->layers[i]);
         error = error != DCN_NET_OK ? error : check_weights(p, &p->layers[i]);
+        compared += p->layers[i].compared != 0;
     }
     if (error != DCN_NET_OK) {
         return error;
     }
     const dcn_net_layer *const last = &p->layers[p->layer_count - 1];
     const dcn_net_buffer *const out = &p->buffers[last->output];
-    const uint32_t side = p->stride / out->scale;
-    const uint32_t channels = p->synthesis ? COLOURS * side * side : p->channels;
-    if (!out->local || out->channels != channels || (!p->synthesis && out->scale != 1)) {
-        return DCN_NET_SHAPE_WRONG;
-    }
-    return DCN_NET_OK;
+    const int fits = p->transform == DCN_NET_SYNTHESIS
+                         ? has_pixels(p, out)
+                         : out->channels == p->channels && out->scale == 1;
+    return fits && out->local && !last->compared && compared == (p->transform == DCN_NET_GRADIENT)
+               ? DCN_NET_OK
+               : DCN_NET_SHAPE_WRONG;
 }

@@ -25,6 +25,13 @@
  * that what they need between two layers stays in the caches. */
 enum { UNIT = 16, STRIP = 48, ALIGNMENT = 64, COLOURS = 3, PIXEL = 4 };
 
+/* Where numbers are not above zero, results are multiplied by a slope. One of the two, or none. */
+typedef struct {
+    const float *wide;
+    const uint16_t *narrow;
+    float slope;
+} gate;
+
 /* One product for some places of a row. Steps of places are in elements of their buffers. */
 typedef struct {
     /* What each row of the kernel covers for the first place: float, or pairs of bfloat16. */
@@ -35,7 +42,8 @@ typedef struct {
     size_t units;        /* of columns */
     const float *bias;
     const float *add; /* or NULL */
-    size_t add_step;
+    gate gate;
+    size_t add_step;  /* of places of both */
     float *wide;      /* where the result goes as float, or NULL */
     uint16_t *narrow; /* and as bfloat16, or NULL */
     size_t out_step;  /* between places: all that a place has in one row of the output */
@@ -48,6 +56,7 @@ typedef struct {
     const float *in[3]; /* left of the first place: above it, beside it, below it */
     size_t step;
     const float *weights, *bias; /* (9, step), (step) */
+    gate gate;
     float *wide;
     uint16_t *narrow;
     float slope;
@@ -75,8 +84,8 @@ typedef struct {
 } buffer;
 
 typedef struct {
-    uint32_t input, output, add;
-    uint32_t depthwise, side, stride, padding, shuffle;
+    uint32_t input, output, add, gate;
+    uint32_t depthwise, side, stride, padding, shuffle, compared;
     float slope;
     int narrow;    /* whether factors are bfloat16 */
     size_t words;  /* in a row of the kernel */
@@ -98,14 +107,15 @@ typedef struct {
 struct dcn_net {
     const kernels *kernels;
     size_t layer_count, buffer_count, stage_count;
+    size_t error_stages; /* those that a gradient's errors take */
     layer layers[DCN_NET_MAX_LAYERS];
     buffer buffers[DCN_NET_MAX_BUFFERS];
     stage stages[DCN_NET_MAX_LAYERS];
     size_t reach;     /* latents around the part that is wanted of which the input is needed */
     size_t bias_size; /* of all layers with a bias by rate */
     int banded;       /* whether stages may follow each other band by band */
-    uint32_t synthesis, channels, stride, knots;
-    float gain;
+    uint32_t transform, channels, stride, knots;
+    float slope, gain;
     const float *log_gains; /* or NULL */
 };
 

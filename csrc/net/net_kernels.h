@@ -1,7 +1,8 @@
 /* Products with vectors: included once for each set of instructions, after these have been defined
- * for it: TARGET; VECTOR, of LANES numbers; LOAD, STORE, NARROW (store as bfloat16), SPREAD (one
- * number to all lanes), ADD, MULTIPLY, LARGER, FUSED (a * b + c); and PANEL, as many vectors as
- * times TILE places stay in registers as sums. */
+ * for it: TARGET; VECTOR, of LANES numbers; LOAD, STORE, NARROW (store as bfloat16), WIDEN (load
+ * bfloat16), SPREAD (one number to all lanes), ADD, MULTIPLY, LARGER, FUSED (a * b + c), CHOOSE
+ * (where a > 0 b, else c); and PANEL, as many vectors as times TILE places stay in registers as
+ * sums. */
 
 enum { TILE = 6 };
 
@@ -11,6 +12,16 @@ enum { TILE = 6 };
 TARGET INLINE VECTOR bent(VECTOR v, float slope)
 {
     return LARGER(v, MULTIPLY(v, SPREAD(slope)));
+}
+
+/* A vector of results as a gate leaves it that has its numbers there. */
+TARGET INLINE VECTOR gated(const gate *g, size_t at, VECTOR v)
+{
+    if (g->wide == NULL && g->narrow == NULL) {
+        return v;
+    }
+    const VECTOR open = g->wide != NULL ? LOAD(g->wide + at) : WIDEN(g->narrow + at);
+    return CHOOSE(open, v, MULTIPLY(v, SPREAD(g->slope)));
 }
 
 TARGET INLINE void finish(const product *p, VECTOR sums[TILE][PANEL], size_t m, size_t n,
@@ -27,6 +38,7 @@ TARGET INLINE void finish(const product *p, VECTOR sums[TILE][PANEL], size_t m, 
             if (p->add != NULL) {
                 v = ADD(v, LOAD(p->add + (place + i) * p->add_step + c));
             }
+            v = gated(&p->gate, (place + i) * p->add_step + c, v);
             if (p->wide != NULL) {
                 STORE(p->wide + at, v);
             }
@@ -119,7 +131,7 @@ TARGET static void filter(const depthwise *d, size_t places)
                 sum = FUSED(LOAD(at + d->step), LOAD(w + d->step), sum);
                 sum = FUSED(LOAD(at + 2 * d->step), LOAD(w + 2 * d->step), sum);
             }
-            sum = bent(sum, d->slope);
+            sum = gated(&d->gate, x * d->step + c, bent(sum, d->slope));
             if (d->wide != NULL) {
                 STORE(d->wide + x * d->step + c, sum);
             }

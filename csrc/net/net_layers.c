@@ -169,10 +169,13 @@ static void run_layer(const run *r, const worker *w, size_t number, size_t y, si
     const layer *const l = &n->layers[number];
     const buffer *const in = &n->buffers[l->input], *const out = &n->buffers[l->output];
     const view to = at_place(r, w, l->output, y * l->shuffle, x * l->shuffle);
+    const view open = l->gate == DCN_NET_NONE ? (view){0} : at_place(r, w, l->gate, y, x);
+    const gate gate = {open.wide, open.wide == NULL ? open.narrow : NULL, n->slope};
     if (l->depthwise) {
         depthwise d = {.step = in->step,
                        .weights = l->matrix,
                        .bias = r->biases[number],
+                       .gate = gate,
                        .wide = to.wide,
                        .narrow = to.narrow,
                        .slope = l->slope};
@@ -191,6 +194,7 @@ static void run_layer(const run *r, const worker *w, size_t number, size_t y, si
                  .units = l->units,
                  .bias = r->biases[number],
                  .add = add.wide,
+                 .gate = gate,
                  .add_step = out->step,
                  .wide = to.wide,
                  .narrow = to.narrow,
@@ -201,6 +205,9 @@ static void run_layer(const run *r, const worker *w, size_t number, size_t y, si
         p.in[line] = covered(r, w, l, line, y, x);
     }
     (l->narrow ? n->kernels->multiply_bf16 : n->kernels->multiply)(&p, count);
+    if (l->compared) {
+        dcn_net_compare(r, &to, out, y, x, count);
+    }
 }
 
 void dcn_net_run_strip(const run *r, const worker *w, size_t number, size_t y, size_t x,
@@ -208,18 +215,21 @@ void dcn_net_run_strip(const run *r, const worker *w, size_t number, size_t y, s
 {
     const dcn_net *const n = r->net;
     if (number == n->stage_count) {
-        (n->synthesis ? load_latents : load_pixels)(r, y, x, count);
+        (n->transform == DCN_NET_ANALYSIS ? load_pixels : load_latents)(r, y, x, count);
         return;
     }
     const stage *const s = &n->stages[number];
     for (size_t i = s->first; i < s->last; i++) {
         run_layer(r, w, i, y, x, count);
+        if (n->layers[i].compared && r->to_latents == NULL) {
+            return;
+        }
     }
     if (s->last == n->layer_count) {
         const uint32_t output = n->layers[s->last - 1].output;
         const float *const from = w->locals[output].wide;
         const size_t step = n->buffers[output].step;
-        if (n->synthesis) {
+        if (n->transform == DCN_NET_SYNTHESIS) {
             store_pixels(r, from, step, s->grid, y, x, count);
         } else {
             store_latents(r, from, step, y, x, count);

@@ -122,6 +122,8 @@ static void lay_out(layer *l, const dcn_net_parameters *p, const dcn_net_layer *
     *l = (layer){.input = from->input,
                  .output = from->output,
                  .add = from->add,
+                 .gate = from->gate,
+                 .compared = from->compared,
                  .depthwise = from->depthwise,
                  .side = from->side,
                  .stride = from->stride,
@@ -159,10 +161,11 @@ static size_t build(dcn_net *n, const dcn_net_parameters *p, const kernels *k, a
     *n = (dcn_net){.kernels = k,
                    .layer_count = p->layer_count,
                    .buffer_count = p->buffer_count,
-                   .synthesis = p->synthesis,
+                   .transform = p->transform,
                    .channels = p->channels,
                    .stride = p->stride,
                    .knots = p->knots,
+                   .slope = p->slope,
                    .gain = p->gain};
     for (uint32_t b = 0; b < p->buffer_count; b++) {
         n->buffers[b] = (buffer){.channels = p->buffers[b].channels,

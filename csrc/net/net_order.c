@@ -28,12 +28,14 @@ static dcn_net_error divide(dcn_net *n)
         }
         const buffer *const out = &n->buffers[l->output];
         if (!known[l->input] || (looks_around && n->buffers[l->input].local) ||
-            (l->add != DCN_NET_NONE && !known[l->add]) || l->output == around ||
+            (l->add != DCN_NET_NONE && !known[l->add]) ||
+            (l->gate != DCN_NET_NONE && !known[l->gate]) || l->output == around ||
             l->output == l->input || (out->local && l->shuffle > 1)) {
             return DCN_NET_BUFFER_WRONG;
         }
         known[l->output] = 1;
         n->stages[n->stage_count - 1].last = i + 1;
+        n->error_stages = l->compared ? n->stage_count : n->error_stages;
     }
     /* Each stage gives what those behind it see around the part that is wanted. */
     size_t reach = 0;
@@ -75,8 +77,11 @@ static void find_spans(dcn_net *n)
             const layer *const l = &n->layers[i];
             newest[l->output] = known[l->output] ? newest[l->output] : own->reach;
             known[l->output] = 1;
-            const uint32_t used[] = {l->input, l->output, l->add};
-            for (size_t u = 0; u < (l->add == DCN_NET_NONE ? 2 : 3); u++) {
+            const uint32_t used[] = {l->input, l->output, l->add, l->gate};
+            for (size_t u = 0; u < sizeof used / sizeof *used; u++) {
+                if (used[u] == DCN_NET_NONE) {
+                    continue;
+                }
                 buffer *const b = &n->buffers[used[u]];
                 const size_t around = u == 0 && i == own->first ? seen_around(n, i) : 0;
                 const size_t span = newest[used[u]] - own->reach + around;
@@ -96,6 +101,13 @@ static void use(dcn_net *n)
         in->border = l->padding > in->border ? l->padding : in->border;
         if (l->add != DCN_NET_NONE) {
             n->buffers[l->add].wide = 1;
+        }
+        n->buffers[l->output].wide |= l->compared != 0;
+    }
+    for (size_t i = 0; i < n->layer_count; i++) {
+        const uint32_t gate = n->layers[i].gate;
+        if (gate != DCN_NET_NONE && !n->buffers[gate].narrow) {
+            n->buffers[gate].wide = 1;
         }
     }
     n->buffers[n->layers[n->layer_count - 1].output].wide = 1;

@@ -7,6 +7,15 @@ static float bent(float value, float slope)
     return value > low ? value : low;
 }
 
+static float gated(const gate *g, size_t at, float value)
+{
+    if (g->wide == NULL && g->narrow == NULL) {
+        return value;
+    }
+    const float open = g->wide != NULL ? g->wide[at] : from_bf16(g->narrow[at]);
+    return open > 0 ? value : value * g->slope;
+}
+
 /* What a product of one place and a unit of columns becomes. */
 static void finish(const product *p, const float *sums, size_t place, size_t column)
 {
@@ -17,6 +26,7 @@ static void finish(const product *p, const float *sums, size_t place, size_t col
         if (p->add != NULL) {
             value += p->add[place * p->add_step + column + j];
         }
+        value = gated(&p->gate, place * p->add_step + column + j, value);
         if (p->wide != NULL) {
             p->wide[out + j] = value;
         }
@@ -84,7 +94,7 @@ static void filter(const depthwise *d, size_t places)
             for (size_t tap = 0; tap < 9; tap++) {
                 sum += d->in[tap / 3][(x + tap % 3) * d->step + c] * d->weights[tap * d->step + c];
             }
-            sum = bent(sum, d->slope);
+            sum = gated(&d->gate, x * d->step + c, bent(sum, d->slope));
             if (d->wide != NULL) {
                 d->wide[x * d->step + c] = sum;
             }

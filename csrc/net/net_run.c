@@ -92,7 +92,7 @@ size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn
                           size_t columns, dcn_net_means means, unsigned rate, unsigned threads,
                           void *workspace, size_t workspace_size)
 {
-    if (!net->synthesis) {
+    if (net->transform != DCN_NET_SYNTHESIS) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
     }
     run r = {.net = net,
@@ -112,7 +112,7 @@ size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels
                        size_t rows, size_t columns, unsigned rate, unsigned threads,
                        void *workspace, size_t workspace_size)
 {
-    if (net->synthesis) {
+    if (net->transform != DCN_NET_ANALYSIS) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
     }
     run r = {.net = net,
@@ -122,5 +122,29 @@ size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels
              .pixels = pixels,
              .pitch = pitch,
              .to_latents = latents};
+    return run_window(&r, rate, threads, workspace, workspace_size);
+}
+
+size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors, const uint8_t *pixels,
+                        size_t pitch, const uint8_t *counted, int grey, const int16_t *latents,
+                        size_t channel_step, size_t row_step, size_t rows, size_t columns,
+                        unsigned rate, unsigned threads, void *workspace, size_t workspace_size)
+{
+    if (net->transform != DCN_NET_GRADIENT) {
+        return NET_ERROR(DCN_NET_WINDOW_WRONG);
+    }
+    run r = {.net = net,
+             .rows = rows,
+             .columns = columns,
+             .part = {0, 0, rows, columns},
+             .latents = latents,
+             .channel_step = channel_step,
+             .row_step = row_step,
+             .to_latents = gradient,
+             .to_errors = errors,
+             .pixels = pixels,
+             .pitch = pitch,
+             .counted = counted,
+             .grey = grey};
     return run_window(&r, rate, threads, workspace, workspace_size);
 }

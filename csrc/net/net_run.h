@@ -53,8 +53,11 @@ typedef struct {
     dcn_net_means means;
     const uint8_t *pixels;
     uint8_t *to_pixels;
-    float *to_latents;
+    float *to_latents; /* NULL where a gradient is not wanted */
     size_t pitch;
+    float *to_errors;
+    const uint8_t *counted;
+    int grey;
 } run;
 
 /* Whether a window can have so many rows and columns. */
@@ -69,6 +72,11 @@ void dcn_net_plan(run *r);
 
 /* Prepare what depends on the rate. */
 void dcn_net_set_rate(run *r, unsigned rate);
+
+/* Take the error of the pixels that `count` places of a compared layer's output are, from (y, x)
+ * on, and leave its gradient there. */
+void dcn_net_compare(const run *r, const view *pixels, const buffer *b, size_t y, size_t x,
+                     size_t count);
 
 /* Work on `count` places of a stage's grid from (y, x) on. */
 void dcn_net_run_strip(const run *r, const worker *w, size_t stage, size_t y, size_t x,

@@ -154,6 +154,9 @@ void dcn_net_plan(run *r)
         for (size_t i = 0; i <= n->stage_count; i++) {
             /* The input comes first. */
             const size_t s = i == 0 ? n->stage_count : i - 1;
+            if (i > n->error_stages && r->to_errors != NULL && r->to_latents == NULL) {
+                break;
+            }
             const size_t reach = i == 0 ? n->reach : n->stages[s].reach;
             const size_t grid = i == 0 ? n->buffers[0].scale : n->stages[s].grid;
             const size_t first = begin_of(p->top, reach), lag = n->reach - reach;

@@ -16,12 +16,12 @@ from dcncodec.models.families import find_codec
 if TYPE_CHECKING:
     from dcncodec.formats.coder import ModelCoder
     from dcncodec.models.card import ModelFolder
-    from dcncodec.runtime.gradients import Gradients
+    from dcncodec.models.context_gradient import BitsGradient
 
 STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 18, 36)
 """Steps with gradients by level."""
 MAX_EFFORT = len(STEPS) - 1
-GRADIENT_PASSES = 4
+GRADIENT_PASSES = 2
 """What a gradient takes, in analyses."""
 FLATTER = 0.85
 """The slope of rate over squared error that files have, over the training's lambda, which weighs
@@ -39,13 +39,13 @@ class Effort:
         level: 1 to ``MAX_EFFORT``.
         folder: of the model.
         coder: of its latents.
-        gradients: of its synthesis.
+        bits_gradient: of the bits that the coder takes.
     """
 
     level: int
     folder: ModelFolder
     coder: ModelCoder
-    gradients: Gradients
+    bits_gradient: BitsGradient
 
     @property
     def steps(self) -> int:

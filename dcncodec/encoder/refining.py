@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from dcncodec.encoder.effort import GRADIENT_PASSES, Effort
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.picture import Picture
+from dcncodec.runtime.gradients import squared_errors
 from dcncodec.runtime.windows import Latents, Transforms
 
 CURVATURE, FALL = 12.5, 1.0
@@ -40,7 +41,7 @@ LAST = 15.0
 SHARE, FEWER = 0.9, 0.08
 """Of the latents, those that a search of one step moves; and how many less a step moves in a search
 of twice the steps."""
-OTHERS_EVERY = 4
+OTHERS_EVERY = 8
 """Steps for which the gradient of the others' bits is taken once: it changes slowly."""
 FARTHEST = 0.99
 """Of a step, in code words: none goes further than to the next one."""
@@ -109,11 +110,11 @@ class Refinement:
         length = math.log2(steps)
         share = SHARE - FEWER * length
         curvatures = np.geomspace(CURVATURE - FALL * length, LAST, steps).tolist()
-        gradients, coder = self.effort.gradients, self.effort.coder
+        coder = self.effort.coder
         now = best = block.cost(inner, steep=True)
         for step, curvature in enumerate(curvatures):
             if step % OTHERS_EVERY == 0:
-                others = gradients.others_bits(now.words, self.rate)
+                others = self.effort.bits_gradient.of_others(now.words, self.rate)
             moved = block.free & (random.random(inner.shape, np.float32) < share)
             change = (moved * (now.slope + others) / (2 * curvature)).clip(-FARTHEST, FARTHEST)
             words = coder.quantise(now.words - change, curvature, self.rate, centred=False)
@@ -193,7 +194,8 @@ class _Block:
         search, effort = self._search, self._search.effort
         self._words[self._inner] = words
         gradient = np.zeros(self._words.shape, np.float32) if steep else None
-        errors = effort.gradients.squared_errors(
+        errors = squared_errors(
+            search.transforms,
             self._words,
             self._held,
             search.picture.pixels,

@@ -36,7 +36,10 @@ class Engine(Protocol):
 
     Attributes:
         device: where they run, ``cpu`` or ``cuda:N``.
+        steep_window: side in latents of the largest window that ``errors`` should be asked for.
     """
+
+    steep_window: int
 
     @property
     def device(self) -> str:
@@ -75,6 +78,35 @@ class Engine(Protocol):
 
         Returns:
             The part's pixels, (stride * rows, stride * columns, 3).
+
+        Raises:
+            MemoryError, RuntimeError: as ``analysis``.
+        """
+        ...
+
+    def errors(
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        pixels: NDArray[np.uint8],
+        counted: NDArray[np.bool_],
+        *,
+        grey: bool,
+        steep: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """Squared errors of a window's pixels, not rounded to whole levels.
+
+        Args:
+            latents: (N, h, w), code words.
+            rate: as in ``analysis``.
+            pixels: those that are wanted, (stride * h, stride * w, 3).
+            counted: which of them count, (stride * h, stride * w).
+            grey: whether the luminance is shown in all colours.
+            steep: whether the gradient is asked for.
+
+        Returns:
+            Sums over the pixels and colours of every latent, (h, w), in levels of 255; and the
+            gradient of the sum of all of them, of the latents' shape, or None.
 
         Raises:
             MemoryError, RuntimeError: as ``analysis``.

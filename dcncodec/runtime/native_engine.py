@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     Path = Literal["auto", "plain", "avx2", "avx512"]
 
-FLAGS = ("depthwise", "side", "stride", "padding", "shuffle", "leaky", "wide")
+MAX_WINDOW = 512
+"""Side of a window in latents at most, ``DCN_NET_MAX_WINDOW``."""
+FLAGS = ("depthwise", "side", "stride", "padding", "shuffle", "leaky", "wide", "compared")
 """What a layer has in Python and in C alike, besides its buffers."""
 
 
@@ -60,6 +62,8 @@ class NativeEngine:
         ModelError: the weights are missing or damaged.
     """
 
+    steep_window = MAX_WINDOW
+
     def __init__(
         self, model: ModelFolder, threads: int, *, bf16: bool = False, path: Path = "auto"
     ) -> None:
@@ -67,6 +71,7 @@ class NativeEngine:
         # Damaged weights are told before the first picture is read.
         _ = model.content
         self._nets: dict[Transform, _Net] = {}
+        self._gradient: _Net | None = None
         self._workspace: mmap.mmap | None = None
 
     @property
@@ -140,6 +145,44 @@ class NativeEngine:
             )
         )
 
+    def errors(
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        pixels: NDArray[np.uint8],
+        counted: NDArray[np.bool_],
+        *,
+        grey: bool,
+        steep: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """See ``Engine``."""
+        import numpy as np
+
+        net = self._gradient_net()
+        latents, pixels = np.ascontiguousarray(latents), np.ascontiguousarray(pixels)
+        counted = np.ascontiguousarray(counted)
+        _, rows, columns = latents.shape
+        scale = net.scale
+        places = np.empty((rows, scale, columns, scale), np.float32)
+        gradient = np.empty(latents.shape, np.float32) if steep else None
+        work, size = self._work(net, rows, columns)
+        net.check(
+            net.lib.dcn_net_gradient(
+                net.net,
+                net.ffi.NULL if gradient is None else net.ffi.from_buffer("float[]", gradient),
+                net.ffi.from_buffer("float[]", places),
+                net.ffi.from_buffer("uint8_t[]", pixels),
+                pixels.strides[0],
+                net.ffi.from_buffer("uint8_t[]", counted),
+                grey,
+                net.ffi.from_buffer("int16_t[]", latents),
+                rows * columns,
+                columns,
+                *(rows, columns, rate, self._threads, work, size),
+            )
+        )
+        return places.sum((1, 3), dtype=np.float64), gradient
+
     def prepare(self, transform: Transform, rows: int, columns: int) -> None:
         """Make a network and its memory ready for a window of so many latents, as its first use
         would.
@@ -163,6 +206,15 @@ class NativeEngine:
             self._nets[transform] = _Net(self._model, program, self._bf16, self._path)
         return self._nets[transform]
 
+    def _gradient_net(self) -> _Net:
+        if self._gradient is None:
+            from dcncodec.models.gradient import gradient_of
+
+            synthesis = find_codec(self._model.family).program(self._model, Transform.SYNTHESIS)
+            program = gradient_of(synthesis)
+            self._gradient = _Net(self._model, program, self._bf16, self._path)
+        return self._gradient
+
     def _work(self, net: _Net, rows: int, columns: int) -> tuple[Any, int]:
         """The workspace, kept from window to window, and its size."""
         size = net.lib.dcn_net_workspace_size(net.net, rows, columns, self._threads)
@@ -180,6 +232,8 @@ class _Net:
         extension = _extension()
         self.ffi, self.lib = extension.ffi, extension.lib
         self.channels = program.channels
+        compared = (layer.output for layer in program.layers if layer.compared)
+        self.scale = program.buffers[next(compared, 0)].scale
         self._tensors: list[tuple[Tensor, Any]] = []
         parameters = self._parameters(program, bf16)
         chosen = getattr(self.lib, f"DCN_NET_{path.upper()}")
@@ -223,7 +277,7 @@ class _Net:
             own_buffer.local = buffer.local
         layers = ffi.new("dcn_net_layer[]", len(program.layers))
         for own, layer in zip(layers, program.layers, strict=True):
-            for name in ("input", "output", "add", "outputs", "inputs", *FLAGS):
+            for name in ("input", "output", "add", "gate", "outputs", "inputs", *FLAGS):
                 setattr(own, name, getattr(layer, name))
             for name in ("input_map", "output_map"):
                 setattr(own, name, ffi.from_buffer("uint32_t[]", getattr(layer, name)))
@@ -233,7 +287,8 @@ class _Net:
         parameters = ffi.new("dcn_net_parameters *")
         parameters.layer_count, parameters.buffer_count = len(layers), len(buffers)
         parameters.layers, parameters.buffers = layers, buffers
-        parameters.synthesis = program.transform is Transform.SYNTHESIS
+        transform = "gradient" if program.gradient else program.transform.value
+        parameters.transform = getattr(self.lib, f"DCN_NET_{transform.upper()}")
         parameters.channels, parameters.stride = program.channels, STRIDE
         parameters.slope, parameters.gain = program.slope, program.gain
         parameters.knots, parameters.bf16 = KNOTS, bf16

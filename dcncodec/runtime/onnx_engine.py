@@ -15,6 +15,7 @@ from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.models.families import write_graph
 from dcncodec.models.program import Transform
 from dcncodec.runtime.engine import is_busy
+from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -43,6 +44,8 @@ class OnnxEngine:
         UsageError: it has no provider for the device.
     """
 
+    steep_window = NativeEngine.steep_window
+
     def __init__(self, model: ModelFolder, device: str, threads: int) -> None:
         self._model, self._threads = model, threads
         # Damaged weights are told before the first picture is read.
@@ -50,6 +53,7 @@ class OnnxEngine:
         self._device = _choose(device)
         self._rated = model.geometry.rates
         self._sessions: dict[Transform, InferenceSession] = {}
+        self._native: NativeEngine | None = None
 
     @property
     def device(self) -> str:
@@ -75,9 +79,25 @@ class OnnxEngine:
         pixels: NDArray[np.uint8] = self._run(Transform.SYNTHESIS, feed, rate)
         return pixels if part is None else pixels[part.within(WHOLE, STRIDE)]
 
+    def errors(
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        pixels: NDArray[np.uint8],
+        counted: NDArray[np.bool_],
+        *,
+        grey: bool,
+        steep: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """See ``Engine``: graphs have no gradients, the C core has, on the CPU."""
+        if self._native is None:
+            self._native = NativeEngine(self._model, self._threads, bf16=core_has_bf16())
+        return self._native.errors(latents, rate, pixels, counted, grey=grey, steep=steep)
+
     def release(self) -> None:
         """See ``Engine``: sessions keep memory for later."""
         self._sessions.clear()
+        self._native = None
 
     def move_to_cpu(self) -> None:
         """See ``Engine``."""

@@ -12,6 +12,9 @@ from dcncodec.formats.means import Means
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.network import Network
 
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Of R, G and B (Rec. 601): what a decoder shows of grey pictures."""
+
 WHOLE = Area(0, 0, 0, 0)
 """Where parts of a window are counted from."""
 
@@ -19,14 +22,20 @@ WHOLE = Area(0, 0, 0, 0)
 class TorchEngine:
     """See ``engine.Engine``.
 
+    A gradient keeps what every layer has computed, so it has smaller windows.
+
     Args:
         network: with its weights.
         device: where they run.
         precision: bfloat16 or float32.
     """
 
+    steep_window = 64
+
     def __init__(self, network: Network, device: torch.device, precision: torch.dtype) -> None:
         self._device = device
+        # Those in weights would keep more.
+        network.requires_grad_(False)
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What scales latents stays in float32: encoder and decoder may differ in precision.
         self.network.analysis_net.to(precision)
@@ -65,6 +74,35 @@ class TorchEngine:
             restored = restored[:, *part.within(WHOLE, STRIDE)]
         pixels: NDArray[np.uint8] = to_bytes(restored).cpu().numpy()
         return pixels
+
+    def errors(
+        self,
+        latents: NDArray[np.int16],
+        rate: int,
+        pixels: NDArray[np.uint8],
+        counted: NDArray[np.bool_],
+        *,
+        grey: bool,
+        steep: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+        """See ``Engine``."""
+        wanted = to_unit(torch.from_numpy(pixels).to(self._device))
+        seen = torch.from_numpy(counted).to(self._device)
+        latent = torch.from_numpy(latents.astype(np.float32)).to(self._device)
+        latent.requires_grad_(steep)
+        with torch.set_grad_enabled(steep):
+            batch = latent[None].contiguous(memory_format=torch.channels_last)
+            shown = self.network.synthesis(batch, self.rates(rate))[0].clamp(0, 1)
+            if grey:
+                shown = (shown * shown.new_tensor(LUMINANCE)[:, None, None]).sum(0)
+            error = ((shown - wanted) * 255).square().sum(0) * seen
+        rows, columns = latents.shape[1:]
+        places = error.detach().double().view(rows, STRIDE, columns, STRIDE).sum((1, 3))
+        gradient: NDArray[np.float32] | None = None
+        if steep:
+            (slope,) = torch.autograd.grad(error.sum(), latent)
+            gradient = slope.float().cpu().numpy()
+        return places.cpu().numpy(), gradient
 
     def release(self) -> None:
         """See ``Engine``."""

@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file, save
 from skimage import data as samples
 from vr_models import write_vr
 
+from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import Area
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import open_folder
 from dcncodec.runtime.engine import Engine
+from dcncodec.runtime.native_engine import NativeEngine
 from dcncodec.runtime.torch_engine import TorchEngine
 from dcncodec.runtime.windows import Transforms
+
+if TYPE_CHECKING:
+    from dcncodec.runtime.native_engine import Path as Instructions
 
 PHOTO = np.ascontiguousarray(samples.astronaut()[96:253, 130:310])
 
@@ -48,6 +54,18 @@ def rewrite(folder: Path, weights: dict[str, torch.Tensor]) -> None:
 def transforms(folder: ModelFolder, engine: Engine) -> Transforms:
     """An engine's, which tell nobody what they do."""
     return Transforms(engine, folder.geometry, [].append)
+
+
+def engine_of(folder: ModelFolder, path: Instructions = "auto", bf16: bool = False) -> NativeEngine:
+    """One that works, or the test is left out."""
+    made = NativeEngine(folder, 1, bf16=bf16, path=path)
+    try:
+        made.synthesis(np.zeros((folder.geometry.channels, 1, 1), np.int16), 0)
+    except ModelError as error:
+        if "lacks these instructions" not in str(error):
+            raise
+        pytest.skip(f"this processor has no {path} with bf16 {bf16}")
+    return made
 
 
 def check_alike(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from alike import MISFITS, PHOTO, check_alike, rewrite, transforms
+from alike import MISFITS, PHOTO, check_alike, engine_of, rewrite, transforms
 from safetensors.torch import load_file
 from vr_models import write_vr
 
@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     from dcncodec.runtime.native_engine import Path as Instructions
 
 PATHS: list[Instructions] = ["plain", "avx2", "avx512"]
-
-
-def engine_of(folder: ModelFolder, path: Instructions = "auto", bf16: bool = False) -> NativeEngine:
-    """One that works, or the test is left out."""
-    made = NativeEngine(folder, 1, bf16=bf16, path=path)
-    try:
-        made.synthesis(np.zeros((folder.geometry.channels, 1, 1), np.int16), 0)
-    except ModelError as error:
-        if "lacks these instructions" not in str(error):
-            raise
-        pytest.skip(f"this processor has no {path} with bf16 {bf16}")
-    return made
 
 
 @pytest.mark.parametrize("folder", list_models(), ids=lambda folder: folder.name)
