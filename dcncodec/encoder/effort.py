@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.context_gradient import BitsGradient
 
-STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 18, 36)
+STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 20, 48)
 """Steps with gradients by level."""
 MAX_EFFORT = len(STEPS) - 1
 GRADIENT_PASSES = 2

@@ -13,8 +13,8 @@ D, with the bits in integers and the picture decoded, has fallen around a place.
 on from that mixture, with costs and gradients as they were measured on both sides of it: measuring
 the mixture itself would take half as long again for little. The best words that were measured as a
 whole are the result: so they are never worse than rounded ones in R + lambda D. H rises from step
-to step, because words that move much first, few at a time, end better than those that settle at
-once; a search of few steps has no time for that.
+to step, and the part that moves falls, because words that move much first, then few at a time, end
+better than those that settle at once; a search of few steps has no time for that.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ and by how much less a search of twice the steps begins with. What one word alon
 to 10 of these, whatever the channel."""
 LAST = 15.0
 """The same at the end of a search."""
-SHARE, FEWER = 0.9, 0.08
-"""Of the latents, those that a search of one step moves; and how many less a step moves in a search
-of twice the steps."""
+SHARE, FEWER = 0.9, (0.035, 0.105)
+"""Of the latents, those that a search of one step moves; and how many less the first and the last
+step move in a search of twice the steps."""
 OTHERS_EVERY = 8
 """Steps for which the gradient of the others' bits is taken once: it changes slowly."""
 FARTHEST = 0.99
@@ -108,11 +108,12 @@ class Refinement:
         random = np.random.default_rng([area.top, area.left])
         steps = self.effort.steps
         length = math.log2(steps)
-        share = SHARE - FEWER * length
+        first, last = (SHARE - fewer * length for fewer in FEWER)
+        shares = np.linspace(first, last, steps).tolist()
         curvatures = np.geomspace(CURVATURE - FALL * length, LAST, steps).tolist()
         coder = self.effort.coder
         now = best = block.cost(inner, steep=True)
-        for step, curvature in enumerate(curvatures):
+        for step, (curvature, share) in enumerate(zip(curvatures, shares, strict=True)):
             if step % OTHERS_EVERY == 0:
                 others = self.effort.bits_gradient.of_others(now.words, self.rate)
             moved = block.free & (random.random(inner.shape, np.float32) < share)
