@@ -9,7 +9,8 @@ The convolutions of ``Features`` have no padding: a photo is continued by reflec
 symmetric padding as in the paper, and patches to learn from need none. The paper's batch
 normalisation of adapted features is left out: without scale and shift, in front of deviations that
 are divided by a photo's own, it changes nothing but the floor under that. The small sizes look for
-anomalies in means over cells of some pixels, for few features say little of a single pixel.
+anomalies in means over cells of some pixels, for few features say little of a single pixel, and
+beside the features in ``exact_traces``, which no convolution sees.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dcncodec.models.exact import EXACT, exact_traces
 from dcncodec.models.fan import RESIDUAL_GAIN, RESIDUAL_SIZE, ConstrainedConv
 
 SRM = (
@@ -64,6 +66,8 @@ UNITS = 8
 """Of the recurrent layer."""
 FLOOR = 1e-5
 """Under a photo's deviations, and what is learned on top of it at the start."""
+EXACT_FLOOR = 0.25
+"""The same for exact traces, whose shares mean the same in every photo."""
 USUAL_SHARE = 0.1
 """Of a photo's pixels, what the map begins with: an optimiser takes long to find a bias."""
 
@@ -82,6 +86,7 @@ class Size:
         kernel: side of the recurrent layer's kernels and of the last one.
         averaged: sides of the windows over which the map is averaged at last, odd; the paper has
             none, but few features say little of a single pixel.
+        exact: whether anomalies are looked for in ``exact_traces``, too; not in the paper.
     """
 
     plain: int
@@ -91,12 +96,18 @@ class Size:
     windows: tuple[int, ...]
     kernel: int
     averaged: tuple[int, ...] = ()
+    exact: bool = False
+
+    @property
+    def maps(self) -> int:
+        """In which anomalies are looked for."""
+        return self.adapted + EXACT * self.exact
 
 
 def _reduced(base: int) -> Size:
     widths = (1, *(2,) * 2, *(4,) * 3, *(8,) * 3)
     layers = tuple(base * width for width in widths)
-    return Size(2, layers, 16, 4, (3, 7, 15, 31), 5, averaged=(1, 3, 7, 15))
+    return Size(2, layers, 16, 4, (3, 7, 15, 31), 5, averaged=(1, 3, 7, 15), exact=True)
 
 
 SIZES = {
@@ -171,17 +182,18 @@ class Anomaly(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.cell = size.cell
+        self.cell, self.exact = size.cell, size.exact
         self.windows, self.averaged, middle = size.windows, size.averaged, size.kernel // 2
         self.adapt = nn.Conv2d(size.layers[-1], size.adapted, 1, bias=False)
-        self.floor = nn.Parameter(torch.full((size.adapted,), FLOOR))
+        self.floor = nn.Parameter(torch.full((size.maps,), FLOOR))
         gates = 4 * UNITS
-        self.enter = nn.Conv2d(size.adapted, gates, size.kernel, padding=middle)
+        self.enter = nn.Conv2d(size.maps, gates, size.kernel, padding=middle)
         self.recur = nn.Conv2d(UNITS, gates, size.kernel, padding=middle, bias=False)
         self.decide = decision_layer(UNITS, size.kernel)
         entering = self.enter.bias
         assert entering is not None
         with torch.no_grad():
+            self.floor[size.adapted :] = EXACT_FLOOR
             entering.zero_()
             # As in Keras, whose layer the authors use: at the start nothing is forgotten.
             entering[2 * UNITS : 3 * UNITS] = 1
@@ -189,12 +201,25 @@ class Anomaly(nn.Module):
         far = (max(windows, default=0) // 2 for windows in (size.windows, size.averaged))
         self.reach = sum(far) + middle * (steps + 1) + (self.cell > 1)
 
-    def adapted(self, features: Tensor) -> Tensor:
-        """Fewer features, by projections of unit norm: (B, F, H, W) to float32 (B, C, h, w)."""
+    def adapted(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """Fewer features, by projections of unit norm, and exact traces where they are used.
+
+        Args:
+            features: (B, F, H, W).
+            pixels: (B, 3, H + 2 M, W + 2 M) in [0, 1], with those around, M at least 1.
+
+        Returns:
+            float32 (B, C, h, w).
+        """
         weight = functional.normalize(self.adapt.weight, dim=1)
         adapted = functional.conv2d(features, weight).float()
         if self.cell > 1:
             adapted = functional.avg_pool2d(adapted, self.cell, ceil_mode=True)
+        if self.exact:
+            height, width = features.shape[2:]
+            margin = (pixels.shape[2] - height) // 2
+            here = pixels.narrow(2, margin, height + 1).narrow(3, margin, width + 1)
+            adapted = torch.cat([adapted, exact_traces(here, self.cell)], 1)
         return adapted
 
     @staticmethod
@@ -303,7 +328,7 @@ class Trace(nn.Module):
         The photo goes on beyond its borders by reflection, so H and W are at least ``margin + 1``.
         """
         padded = functional.pad(pixels, (self.margin,) * 4, mode="reflect")
-        return self.anomaly.adapted(self.features(padded))
+        return self.anomaly.adapted(self.features(padded), padded)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Where photos were manipulated: (B, 3, H, W) in [0, 1] to logits, float32 (B, H, W)."""

@@ -5,6 +5,7 @@
 On the same features, which stay as they are, four networks learn to localise by as many steps each:
 from differences to the photo's mean (D), the same in deviations (Z), with windows beside that, side
 by side, and with windows one after the other, from near to far (the whole network).
+Exact traces, which the paper does not know, are left out.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class SideBySide(Anomaly):
     def __init__(self, size: Size, windows: bool, deviations: bool) -> None:
         super().__init__(size if windows else replace(size, windows=()))
         self.deviations = deviations
-        maps = size.adapted * (len(self.windows) + 1)
+        maps = size.maps * (len(self.windows) + 1)
         self.decide = decision_layer(maps, size.kernel)
         del self.enter, self.recur
 
@@ -90,7 +91,7 @@ def compare(
     for name in names:
         network: Trace = load_trace(folder).requires_grad_(True)
         torch.manual_seed(0)
-        network.anomaly = VARIANTS[name](SIZES[shape["size"]])
+        network.anomaly = VARIANTS[name](replace(SIZES[shape["size"]], exact=False))
         with tempfile.TemporaryDirectory() as run:
             trainer = MapTrainer(
                 network.to(device),

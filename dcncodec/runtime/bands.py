@@ -35,7 +35,7 @@ def adapted(trace: Trace, pixels: Tensor) -> Tensor:
     found = []
     for rows in bands(height, width, trace.anomaly.cell):
         around = padded[:, :, rows.start : rows.stop + 2 * margin]
-        found.append(trace.anomaly.adapted(trace.features(around)))
+        found.append(trace.anomaly.adapted(trace.features(around), around))
     return torch.cat(found, 2)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from trace_models import RUN
 
 from dcncodec.errors import ModelError
+from dcncodec.models.exact import EXACT, LATTICES, exact_traces
 from dcncodec.models.load import load_trace
 from dcncodec.models.registry import open_folder
 from dcncodec.models.roles import Role
@@ -39,10 +40,11 @@ def test_the_papers_size_has_the_papers_parameters() -> None:
     assert 2 * paper.margin + 1 == 29
     assert SIZES["paper"].windows == (7, 15, 31)
     assert SIZES["paper"].averaged == ()
+    assert not SIZES["paper"].exact
 
 
 @pytest.mark.parametrize(
-    ("name", "features", "anomaly"), [("8", 120_367, 20_473), ("12", 269_355, 20_985)]
+    ("name", "features", "anomaly"), [("8", 120_367, 26_881), ("12", 269_355, 27_393)]
 )
 def test_the_reduced_sizes(name: str, features: int, anomaly: int) -> None:
     network = Trace(SIZES[name], 25)
@@ -103,10 +105,14 @@ def test_a_part_of_a_photo_gives_what_the_whole_does(trace: Trace) -> None:
 def test_reduced_sizes_count_in_cells(trace: Trace) -> None:
     """Means over squares, at the end over what there is of them; all pixels get a logit."""
     features = torch.randn(2, 64, 41, 50)
-    cells = trace.anomaly.adapted(features)
-    assert cells.shape == (2, 16, 11, 13)
+    photo = torch.rand(2, 3, 45, 54)
+    cells = trace.anomaly.adapted(features, photo)
+    assert cells.shape == (2, 16 + EXACT, 11, 13)
     trace.anomaly.cell = 1
-    pixels = trace.anomaly.adapted(features)
+    pixels = trace.anomaly.adapted(features, photo)
+    exact = pixels[:, 16:]
+    torch.testing.assert_close(exact, exact_traces(photo[..., 2:44, 2:53], 1))
+    cells, pixels = cells[:, :-LATTICES], pixels[:, :-LATTICES]
     torch.testing.assert_close(cells[..., 2, 3], pixels[..., 8:12, 12:16].mean((2, 3)))
     torch.testing.assert_close(cells[..., 10, 12], pixels[..., 40:, 48:].mean((2, 3)))
     trace.anomaly.cell = 4

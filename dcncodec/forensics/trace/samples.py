@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.forensics.history import History
+from dcncodec.forensics.history import CAMERA, History
 from dcncodec.forensics.operations.hierarchy import LEAVES
 from dcncodec.forensics.operations.operation import Pixels
 from dcncodec.forensics.trace.shapes import Generator
@@ -13,6 +13,8 @@ from dcncodec.forensics.trace.synthesis import COPY_MOVE, ENHANCE, REMOVAL, SPLI
 
 SAVED = History(70, 100)
 """As programs save photos after they were manipulated."""
+CAMERA_SHARE = 0.25
+"""Of the samples for maps: photos that cameras saved, before anything is done to them."""
 CLEAN_SHARE = 0.15
 """Of the samples for maps: photos without a manipulated part."""
 KIND_SHARES = {COPY_MOVE: 0.2, ENHANCE: 0.5, REMOVAL: 0.1, SPLICE: 0.2}
@@ -50,7 +52,7 @@ def manipulated(
 def forged(
     photos: Pixels, donors: Pixels, generator: Generator, channels: int
 ) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.int64]]:
-    """Patches with a manipulated part or none; half of them have a history as a whole.
+    """Patches with a manipulated part or none; half of them are saved with losses as a whole.
 
     Args:
         photos: uint8 (B, P, P, 3).
@@ -64,7 +66,10 @@ def forged(
     pixels = np.empty_like(photos)
     masks = np.zeros(photos.shape[:3], bool)
     codecs = np.full(len(photos), -1)
-    for i, (photo, donor) in enumerate(zip(photos, donors, strict=True)):
+    for i, pair in enumerate(zip(photos, donors, strict=True)):
+        photo, donor = pair
+        if generator.uniform() < CAMERA_SHARE:
+            photo, donor = (CAMERA.apply(side, generator) for side in pair)
         changed = photo
         if generator.uniform() >= CLEAN_SHARE:
             kind = str(generator.choice(list(KIND_SHARES), p=list(KIND_SHARES.values())))

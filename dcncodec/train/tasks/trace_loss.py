@@ -82,7 +82,7 @@ class MapLoss(nn.Module):
             padded = padded.contiguous(memory_format=torch.channels_last)
             with torch.set_grad_enabled(learns):
                 features = self.trace.features(padded)
-            adapted = self.trace.anomaly.adapted(features)
+            adapted = self.trace.anomaly.adapted(features, padded)
             logits = self.trace.anomaly(adapted, Anomaly.statistics(adapted))
             logits = self.trace.anomaly.of_pixels(logits, *masks.shape[1:])
         shares = masks.float().mean((1, 2), keepdim=True)

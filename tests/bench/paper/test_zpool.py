@@ -21,7 +21,7 @@ from dcncodec.train.tasks import trace as task
 
 def test_what_the_variants_see() -> None:
     size = SIZES["8"]
-    adapted = torch.randn(1, size.adapted, 40, 40)
+    adapted = torch.randn(1, size.maps, 40, 40)
     statistics = Anomaly.statistics(adapted)
     scaled = Anomaly.statistics(3 * adapted)
     plain, deviations, windows = (VARIANTS[name](size) for name in list(VARIANTS)[:3])

@@ -99,21 +99,25 @@ def test_patches_to_localise() -> None:
     assert set(none.tolist()) == {-1}
 
 
-def test_half_of_the_forgeries_to_learn_from_are_enhancements(
+def test_shares_of_what_forgeries_to_learn_from_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[str] = []
+    saved: list[bool] = []
 
-    def spy(kind: str, photo: Pixels, *_: object) -> Forgery:
+    def spy(kind: str, photo: Pixels, donor: Pixels, _: object) -> Forgery:
         made.append(kind)
+        saved.append((photo != photos[0]).any())
+        assert (donor != photos[0]).any() == saved[-1]
         return Forgery(photo, np.zeros(photo.shape[:2], bool), kind, "")
 
     monkeypatch.setattr(samples, "forge", spy)
-    photos = np.zeros((300, 16, 16, 3), np.uint8)
+    photos = np.stack([PHOTO[:16, :16]] * 300)
     forged(photos, photos, rng(), 1)
     shares = {kind: made.count(kind) / len(made) for kind in KINDS}
     assert shares == pytest.approx(samples.KIND_SHARES, abs=0.08)
     assert 1 - len(made) / len(photos) == pytest.approx(samples.CLEAN_SHARE, abs=0.06)
+    assert sum(saved) / len(saved) == pytest.approx(samples.CAMERA_SHARE, abs=0.08)
 
 
 def test_auc_counts_wins() -> None:
