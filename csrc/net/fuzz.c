@@ -244,11 +244,11 @@ static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_p
         float *const own = result;
         done = dcn_net_gradient(net, own + errors, own, w->pixels, w->columns * 24, w->counted,
                                 w->grey, w->latents, places, w->columns, w->rows, w->columns,
-                                w->rate, threads, work, work_size);
+                                w->means, w->rate, threads, work, work_size);
         float *const alone = allocate(errors * sizeof *alone);
         require(dcn_net_gradient(net, NULL, alone, w->pixels, w->columns * 24, w->counted, w->grey,
-                                 w->latents, places, w->columns, w->rows, w->columns, w->rate,
-                                 threads, work, work_size) == 0 &&
+                                 w->latents, places, w->columns, w->rows, w->columns, w->means,
+                                 w->rate, threads, work, work_size) == 0 &&
                     memcmp(alone, own, errors * sizeof *alone) == 0,
                 "errors differ without a gradient");
         free(alone);

@@ -192,6 +192,7 @@ size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels
 size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors, const uint8_t *pixels,
                         size_t pitch, const uint8_t *counted, int grey, const int16_t *latents,
                         size_t channel_step, size_t row_step, size_t rows, size_t columns,
-                        unsigned rate, unsigned threads, void *workspace, size_t workspace_size);
+                        dcn_net_means means, unsigned rate, unsigned threads, void *workspace,
+                        size_t workspace_size);
 
 #endif

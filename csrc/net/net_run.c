@@ -128,7 +128,8 @@ size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels
 size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors, const uint8_t *pixels,
                         size_t pitch, const uint8_t *counted, int grey, const int16_t *latents,
                         size_t channel_step, size_t row_step, size_t rows, size_t columns,
-                        unsigned rate, unsigned threads, void *workspace, size_t workspace_size)
+                        dcn_net_means means, unsigned rate, unsigned threads, void *workspace,
+                        size_t workspace_size)
 {
     if (net->transform != DCN_NET_GRADIENT) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
@@ -140,6 +141,7 @@ size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors, cons
              .latents = latents,
              .channel_step = channel_step,
              .row_step = row_step,
+             .means = means,
              .to_latents = gradient,
              .to_errors = errors,
              .pixels = pixels,

@@ -57,11 +57,12 @@ class Analysed:
     Attributes:
         exact: float32 (N, rows, columns), what code words are rounded from; whole already with an
             effort.
-        first: of these, the channels that have means; None with an effort.
+        told: of these, the channels that have means; with an effort, the means that it was made
+            with.
     """
 
     exact: Exact
-    first: Exact | None
+    told: Exact | Means | None
 
 
 class Encoding:
@@ -147,36 +148,36 @@ class Encoding:
             yield chosen
 
     def chosen(
-        self, rate: int, latents: Latents | None = None, first: Exact | None = None
+        self, rate: int, latents: Latents | None = None, told: Exact | Means | None = None
     ) -> Words:
         """What a file holds at a rate.
 
         Args:
             rate: as for ``file``.
             latents: int16 (N, rows, columns); those of ``latents`` where none are given.
-            first: as ``Analysed`` has it, where latents are given and may have means.
+            told: as ``Analysed`` has it, where latents are given and may have means.
         """
         given = latents
         if latents is None:
-            latents, first = self._worked(rate)
+            latents, told = self._worked(rate)
         words = latents if given is None else np.empty_like(latents)
         areas = []
         rounding = self._rounding()
         for block, chosen, tiles in self._all_chosen(latents, rate):
             place = block.latents_in(self.header.plane)
-            if first is not None:
-                rounding.note(first[place], latents[place], block, chosen)
+            if isinstance(told, np.ndarray):
+                rounding.note(told[place], latents[place], block, chosen)
             words[place] = chosen
             areas.append(tiles)
-        return Words(rate, words, areas, rounding.means())
+        return Words(rate, words, areas, told if isinstance(told, Means) else rounding.means())
 
     def latents(self, rate: int) -> Latents:
         """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
         because other windows round some of them to other words."""
         return self._worked(rate)[0]
 
-    def _worked(self, rate: int) -> tuple[Latents, Exact | None]:
-        """The same, and what ``Analysed`` has of the first channels."""
+    def _worked(self, rate: int) -> tuple[Latents, Exact | Means | None]:
+        """The same, and what ``Analysed`` tells."""
         plane, channels = self.header.plane, self.transforms.geometry.channels
         latents = np.empty((channels, plane.rows, plane.columns), np.int16)
         first = np.empty((min(MEAN_CHANNELS, channels), plane.rows, plane.columns), np.float32)
@@ -187,24 +188,36 @@ class Encoding:
         if self.effort is not None:
             from dcncodec.encoder.refining import Refinement
 
-            exact = self._exact(latents, rate)
-            search = Refinement(self.transforms, self.effort, self.picture, plane, rate, exact)
+            exact, means = self._settled(latents, first, rate)
+            search = Refinement(
+                self.transforms, self.effort, self.picture, plane, rate, exact, means
+            )
             search.improve(latents, self._blocks)
-            return latents, None
+            return latents, means
         return latents, first
 
-    def _exact(self, latents: Latents, rate: int) -> NDArray[np.bool_]:
-        """Which pixels tiles store exactly, beside such code words: (H, W) of the picture."""
+    def _settled(
+        self, latents: Latents, first: Exact, rate: int
+    ) -> tuple[NDArray[np.bool_], Means | None]:
+        """What is beside such code words before any effort.
+
+        Returns:
+            Which pixels tiles store exactly, (H, W) of the picture; and means.
+        """
         exact = np.zeros((self.header.height, self.header.width), bool)
-        if self._drawings is not None:
-            for number, (_, _, tiles) in enumerate(self._all_chosen(latents, rate)):
+        rounding = self._rounding()
+        for number, (block, chosen, tiles) in enumerate(self._all_chosen(latents, rate)):
+            place = block.latents_in(self.header.plane)
+            rounding.note(first[place], latents[place], block, chosen)
+            if self._drawings is not None:
                 self._drawings.mark(number, tiles, exact)
-        return exact
+        return exact, rounding.means()
 
     def unrounded(self, rate: int) -> Analysed:
         """What ``latents`` rounds."""
         if self.effort is not None:
-            return Analysed(self.latents(rate).astype(np.float32), None)
+            latents, told = self._worked(rate)
+            return Analysed(latents.astype(np.float32), told)
         plane, channels = self.header.plane, self.transforms.geometry.channels
         exact = np.empty((channels, plane.rows, plane.columns), np.float32)
         for area in self._blocks:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import GRADIENT_PASSES, Effort
 from dcncodec.formats.geometry import STRIDE, Area
+from dcncodec.formats.means import Means
 from dcncodec.formats.picture import Picture
 from dcncodec.runtime.gradients import squared_errors
 from dcncodec.runtime.windows import Latents, Transforms
@@ -58,6 +59,7 @@ class Refinement:
         rate: 0..255.
         exact: bool (H, W), pixels that tiles store: whatever is under them stays and counts for
             nothing.
+        means: of regions; they stay.
 
     Attributes:
         free: bool (rows, columns) of the plane, the latents that have pixels of their own.
@@ -72,9 +74,10 @@ class Refinement:
         plane: Area,
         rate: int,
         exact: NDArray[np.bool_],
+        means: Means | None = None,
     ) -> None:
         self.transforms, self.effort, self.picture = transforms, effort, picture
-        self.plane, self.rate, self.exact = plane, rate, exact
+        self.plane, self.rate, self.exact, self.means = plane, rate, exact, means
         self.slope = effort.slope(rate)
         rows, columns = (range(0, length, STRIDE) for length in exact.shape)
         within = np.logical_and.reduceat(np.logical_and.reduceat(exact, rows, 0), columns, 1)
@@ -202,6 +205,7 @@ class _Block:
             search.picture.pixels,
             self._seen,
             search.rate,
+            search.means,
             grey=search.picture.grey,
             ignored=search.exact if search.exact.any() else None,
             gradient=gradient,

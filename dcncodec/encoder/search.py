@@ -173,7 +173,7 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
         nonlocal fitting, least, above
         analysed = encoding.unrounded(rate)
         rounded = encoding.transforms.rounded(analysed.exact)
-        data = encoding.packed(encoding.chosen(rate, rounded, analysed.first))
+        data = encoding.packed(encoding.chosen(rate, rounded, analysed.told))
         least = len(data)
         if least <= most:
             fitting = data
@@ -226,7 +226,7 @@ def _thinned(
     curvature = 8.0 if encoding.effort else 25.0
     for _ in range(TRIALS):
         words = encoding.thinned(above.analysed.exact, above.rate, curvature)
-        data = encoding.packed(encoding.chosen(above.rate, words, above.analysed.first))
+        data = encoding.packed(encoding.chosen(above.rate, words, above.analysed.told))
         if len(data) <= most:
             best, low = max(best, data, key=len), curvature
         else:

@@ -90,6 +90,7 @@ class Engine(Protocol):
         rate: int,
         pixels: NDArray[np.uint8],
         counted: NDArray[np.bool_],
+        means: Means | None = None,
         *,
         grey: bool,
         steep: bool,
@@ -101,6 +102,7 @@ class Engine(Protocol):
             rate: as in ``analysis``.
             pixels: those that are wanted, (stride * h, stride * w, 3).
             counted: which of them count, (stride * h, stride * w).
+            means: as in ``synthesis``.
             grey: whether the luminance is shown in all colours.
             steep: whether the gradient is asked for.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.means import Means
 from dcncodec.runtime.windows import Latents, Pixels, Transforms
 
 ORIGIN = Area(0, 0, 0, 0)
@@ -25,6 +26,7 @@ def squared_errors(
     pixels: Pixels,
     area: Area,
     rate: int,
+    means: Means | None = None,
     *,
     grey: bool = False,
     ignored: NDArray[np.bool_] | None = None,
@@ -41,6 +43,7 @@ def squared_errors(
         pixels: of the whole picture, (H, W, 3) uint8.
         area: the latents whose pixels count, as far as they lie in the picture.
         rate: of the latents.
+        means: of the latent plane.
         grey: whether the decoder shows the luminance.
         ignored: bool (H, W), pixels of the picture whose errors do not count; None for none.
         gradient: float32 of the latents' shape, to which the error's gradient is added.
@@ -68,8 +71,9 @@ def squared_errors(
         wanted[rows, columns] = part
         counted[rows, columns] = ignored is None or ~ignored[window.within(ORIGIN, stride)]
         place = outer.latents_in(held)
+        beside = None if means is None else means.within(outer)
         found, slope = engine.errors(
-            latents[place], rate, wanted, counted, grey=grey, steep=gradient is not None
+            latents[place], rate, wanted, counted, beside, grey=grey, steep=gradient is not None
         )
         errors[window.latents_in(area)[1:]] = found[window.latents_in(outer)[1:]]
         if gradient is not None and slope is not None:

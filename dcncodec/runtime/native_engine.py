@@ -151,6 +151,7 @@ class NativeEngine:
         rate: int,
         pixels: NDArray[np.uint8],
         counted: NDArray[np.bool_],
+        means: Means | None = None,
         *,
         grey: bool,
         steep: bool,
@@ -178,7 +179,7 @@ class NativeEngine:
                 net.ffi.from_buffer("int16_t[]", latents),
                 rows * columns,
                 columns,
-                *(rows, columns, rate, self._threads, work, size),
+                *(rows, columns, net.means(means), rate, self._threads, work, size),
             )
         )
         return places.sum((1, 3), dtype=np.float64), gradient

@@ -85,6 +85,7 @@ class OnnxEngine:
         rate: int,
         pixels: NDArray[np.uint8],
         counted: NDArray[np.bool_],
+        means: Means | None = None,
         *,
         grey: bool,
         steep: bool,
@@ -92,7 +93,7 @@ class OnnxEngine:
         """See ``Engine``: graphs have no gradients, the C core has, on the CPU."""
         if self._native is None:
             self._native = NativeEngine(self._model, self._threads, bf16=core_has_bf16())
-        return self._native.errors(latents, rate, pixels, counted, grey=grey, steep=steep)
+        return self._native.errors(latents, rate, pixels, counted, means, grey=grey, steep=steep)
 
     def release(self) -> None:
         """See ``Engine``: sessions keep memory for later."""

@@ -81,6 +81,7 @@ class TorchEngine:
         rate: int,
         pixels: NDArray[np.uint8],
         counted: NDArray[np.bool_],
+        means: Means | None = None,
         *,
         grey: bool,
         steep: bool,
@@ -88,7 +89,8 @@ class TorchEngine:
         """See ``Engine``."""
         wanted = to_unit(torch.from_numpy(pixels).to(self._device))
         seen = torch.from_numpy(counted).to(self._device)
-        latent = torch.from_numpy(latents.astype(np.float32)).to(self._device)
+        exact = latents.astype(np.float32) if means is None else means.added(latents)
+        latent = torch.from_numpy(exact).to(self._device)
         latent.requires_grad_(steep)
         with torch.set_grad_enabled(steep):
             batch = latent[None].contiguous(memory_format=torch.channels_last)

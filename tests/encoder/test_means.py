@@ -106,6 +106,23 @@ def test_a_file_with_means_is_nearer_for_few_bytes(codec: Codec) -> None:
     assert errors[0] < 0.7 * errors[1]
 
 
+def test_effort_goes_on_from_means(codec: Codec) -> None:
+    """It is never worse by them, and words that it moves do not take back what means correct."""
+    noise = np.random.default_rng(0).normal(0, 1, (256, 256, 3))
+    sky = (np.linspace(120, 128, 256)[:, None, None] + noise).astype(np.uint8)
+    plain, worked = (codec.encode(sky, rate=0, effort=effort) for effort in (0, 2))
+    assert container.read(worked).means == container.read(plain).means
+    errors = [
+        np.square(codec.decode(data).pixels.astype(float) - sky).mean() for data in (plain, worked)
+    ]
+    assert errors[1] < 1.1 * errors[0]
+    assert len(worked) <= 1.02 * len(plain)
+    target = len(worked) + 20
+    sized = codec.encode(sky, target_size=target, effort=1)
+    assert container.read(sized).means is not None
+    assert len(sized) <= target
+
+
 def test_all_decoders_show_the_same(codec: Codec) -> None:
     data = codec.encode(PHOTO, rate=20)
     rows, columns = -(-25 // 8), -(-42 // 8)

@@ -14,6 +14,7 @@ from vr_models import write_vr
 
 from dcncodec.codec import Codec
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.means import Means
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import open_folder
@@ -27,6 +28,8 @@ from dcncodec.runtime.windows import Latents
 PHOTO: NDArray[np.uint8] = np.ascontiguousarray(samples.astronaut()[40:101, 180:263])
 PLANE = Area(0, 0, 8, 11)
 RATE = 100
+MEANS = Means(np.random.default_rng(1).integers(-8, 9, 18).astype(np.int8).tobytes(), 3, 2, 6, 4)
+"""Of a window that begins in the first region."""
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +43,26 @@ def latents(codec: Codec) -> Latents:
     return codec.transforms.analyse(PHOTO, PLANE, RATE)
 
 
-def error(codec: Codec, latents: Latents, grey: bool = False) -> tuple[float, NDArray[np.float32]]:
+def error(
+    codec: Codec, latents: Latents, grey: bool = False, means: Means | None = None
+) -> tuple[float, NDArray[np.float32]]:
     gradient = np.zeros(latents.shape, np.float32)
     values = squared_errors(
-        codec.transforms, latents, PLANE, PHOTO, PLANE, RATE, grey=grey, gradient=gradient
+        codec.transforms, latents, PLANE, PHOTO, PLANE, RATE, means, grey=grey, gradient=gradient
     )
     return values.sum(), gradient
 
 
 @pytest.mark.parametrize("grey", [False, True])
 def test_error_is_that_of_decoded_pixels(codec: Codec, latents: Latents, grey: bool) -> None:
-    shown = codec.transforms.synthesise(latents, PLANE, PLANE, RATE)
+    means = MEANS.within(PLANE)
+    shown = codec.transforms.synthesise(latents, PLANE, PLANE, RATE, means)
     pixels = shown[: len(PHOTO), : PHOTO.shape[1]].astype(float)
     if grey:
         pixels = (pixels @ LUMINANCE)[..., None]
-    value, _ = error(codec, latents, grey)
+    value, _ = error(codec, latents, grey, means)
     assert value == pytest.approx(((pixels - PHOTO) ** 2).sum(), rel=0.01)
-    places = squared_errors(codec.transforms, latents, PLANE, PHOTO, PLANE, RATE, grey=grey)
+    places = squared_errors(codec.transforms, latents, PLANE, PHOTO, PLANE, RATE, means, grey=grey)
     assert places.sum() == pytest.approx(value, rel=1e-5)
     squares = ((pixels - PHOTO) ** 2).sum(2)
     for row, column in ((0, 0), (3, 5), (PLANE.rows - 1, PLANE.columns - 1)):
@@ -105,14 +111,14 @@ def test_engines(vr: ModelFolder, tiny_model: Path, name: str, family: str, grey
     latents[0, 2:4, 2:4] *= 3
     wanted = random.integers(0, 256, (64, 88, 3), np.uint8)
     counted = random.random((64, 88)) < 0.8
-    expected, peer_slope = peer.errors(latents, RATE, wanted, counted, grey=grey, steep=True)
-    found, slope = own.errors(latents, RATE, wanted, counted, grey=grey, steep=True)
+    expected, peer_slope = peer.errors(latents, RATE, wanted, counted, MEANS, grey=grey, steep=True)
+    found, slope = own.errors(latents, RATE, wanted, counted, MEANS, grey=grey, steep=True)
     # Beside ONNX Runtime the C core works in bfloat16, where the processor can.
     np.testing.assert_allclose(found, expected, rtol=1e-2 if name == "onnx" else 1e-4)
     assert slope is not None
     assert peer_slope is not None
     off = np.square(slope - peer_slope).sum() / np.square(peer_slope).sum()
     assert off < (1e-2 if name == "onnx" else 1e-6)
-    alone, none = own.errors(latents, RATE, wanted, counted, grey=grey, steep=False)
+    alone, none = own.errors(latents, RATE, wanted, counted, MEANS, grey=grey, steep=False)
     assert none is None
     np.testing.assert_array_equal(alone, found)
