@@ -239,8 +239,9 @@ def figure5_command(
     from dcncodec.bench.codecs import specs
     from dcncodec.bench.paper import figures
     from dcncodec.bench.results import Results
-    from dcncodec.plotting import save_figure
+    from dcncodec.plotting import check, save_figure
 
+    check()
     chosen = specs(codecs or FIGURE_CODECS, device=device, precision=precision)
     outcome = measure(chosen, items, workers, cache_dir, perceptual=False)
     titles = {spec.name: spec.open().title for spec in chosen}
@@ -274,8 +275,9 @@ def figure6_command(
     from dcncodec.bench import viewer
     from dcncodec.bench.codecs import BaselineCodec, specs
     from dcncodec.bench.paper import figures
-    from dcncodec.plotting import save_figure
+    from dcncodec.plotting import check, save_figure
 
+    check()
     if unknown := set(names) - {item.name for item in items}:
         raise UsageError(f"--image {min(unknown)}: no such image in {dataset}")
     items = [item for item in items if item.name in names] if names else items[:2]

@@ -49,6 +49,14 @@ def test_a_missing_extra(
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("figure", ["figure5 --workers 1 --cache-dir out", "figure6"])
+def test_a_missing_matplotlib(dcn: Runner, monkeypatch: pytest.MonkeyPatch, figure: str) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found = dcn("bench", *figure.split(), "--dataset", "photos", "-c", "dcn-16c", "-o", "out")
+    one_line(found, "plots need matplotlib")
+    assert not Path("out").exists()
+
+
 def test_masks_without_a_page(dcn: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Need nothing that pages do."""
     monkeypatch.setitem(sys.modules, "jinja2", None)

@@ -249,6 +249,23 @@ def test_bad_input(tmp_path: Path, pictures: Path, dcn: Dcn) -> None:
         found, error = dcn(*arguments)
         assert (found, message in one_line(error)) == (code, True), (arguments, error)
         assert not list(tmp_path.rglob("*.safetensors"))
+        assert not out.exists()
+
+
+@pytest.mark.parametrize("training", ["vr", "trace", "forensic --channel none"])
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    training: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    found = Runner(monkeypatch, capfd)(
+        "train", *training.split(), tmp_path / "empty", "--out", tmp_path / "run"
+    )
+    assert found.code == 1
+    assert "no images" in one_line(found.err)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -161,7 +161,8 @@ def _run(
     with process_group(device):
         first = rank_and_world()[0] == 0
         notify = notify if first else _silent
-        run, budget = prepare(settings, device, notify)
+        with _left_as_it_was(settings.folder):
+            run, budget = prepare(settings, device, notify)
         if run.progress.step:
             notify(f"resuming {settings.folder / FILE} at step {run.progress.step:,}")
         with stopped_by_signals(run) as caught:
@@ -169,6 +170,19 @@ def _run(
         if first:
             _finish(settings, run, finished, export, notify)
     return 0 if finished else caught[0]
+
+
+@contextmanager
+def _left_as_it_was(folder: Path) -> Iterator[None]:
+    """Without a run's folder where there was none, if its preparation fails."""
+    there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _make_deterministic(device: torch.device) -> None:
