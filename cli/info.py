@@ -51,10 +51,12 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
 
         file = read(data, max_pixels=None)
         if file.coding is not None:
+            from dcncodec.entropy import means_of
             from dcncodec.models.registry import find_by_prefix
 
             folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
             coder = folder.coder_for(file.coding)
+            means_of(file, folder)
     facts: dict[str, Any] = {"file": path, **info(data, channels=channels, coder=coder)}
     if verify:
         file.verify(coder)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcncodec.entropy import Candidates, check_model, coder_of, coders_for
+from dcncodec.entropy import Candidates, check_model, coder_of, coders_for, means_of
 from dcncodec.errors import UsageError
 from dcncodec.formats import container, exif, xmp
 from dcncodec.formats.coder import ChannelCoder
@@ -102,6 +102,8 @@ def _coders(
         return ChannelCoder(threads=threads), [ChannelCoder(entropy, threads)]
     else:
         folder = find_by_prefix(header.model, header.model_hash, file.coding)
+    # What goes on as it is has to be what the model knows.
+    means_of(file, folder)
     # Beforehand, because the mode may be one that no file of the model has.
     coders = coders_for(folder, entropy, threads)
     return coder_of(file, folder, threads), coders

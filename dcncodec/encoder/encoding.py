@@ -136,7 +136,9 @@ class Encoding:
         )
 
     def _rounding(self) -> Rounding:
-        return Rounding(self.header.plane, self.transforms.geometry.means)
+        # What analysis takes from the colours of grey pictures, synthesis gives back.
+        told = self.transforms.geometry.means and not self.header.grey
+        return Rounding(self.header.plane, told)
 
     def _analysed(self, rate: int, rounding: Rounding) -> Iterator[tuple[Latents, bytes]]:
         """Code words and exact tiles, block by block, so that none has to wait for others."""

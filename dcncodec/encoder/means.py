@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,14 +53,18 @@ class Rounding:
         self._seen[place[1:]] = (coded == words).all(0)
 
     def means(self) -> Means | None:
-        """Those of the regions; None where they are not worth their bytes."""
+        """Those of the regions, of channels where they are worth their bytes; None without any."""
         rows, columns = regions(self._plane)
         counts = tile_sums(self._seen, SIDE).astype(np.float64)
         sums = np.stack([tile_sums(np.where(self._seen, lost, 0), SIDE) for lost in self._lost])
         exact = sums / np.maximum(counts, 1)
         parts = np.rint(exact * PARTS).clip(-MOST, MOST)
-        if not parts.any():
-            return None
-        saved = WORTH * (counts * (exact**2 - (exact - parts / PARTS) ** 2)).sum()
-        means = Means(parts.astype(np.int8).tobytes(), rows, columns)
-        return means if 8 * section_bytes(len(pack_means(means))) < saved else None
+        saved = WORTH * (counts * (exact**2 - (exact - parts / PARTS) ** 2)).sum((1, 2))
+        best, most = None, 0.0
+        for chosen in product((False, True), repeat=CHANNELS):
+            values = np.where(np.reshape(chosen, (-1, 1, 1)), parts, 0)
+            if values.any():
+                means = Means(values.astype(np.int8).tobytes(), rows, columns)
+                net = saved[list(chosen)].sum() - 8 * section_bytes(len(pack_means(means)))
+                best, most = (means, net) if net > most else (best, most)
+        return best

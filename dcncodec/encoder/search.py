@@ -21,6 +21,7 @@ from dcncodec.encoder.sample import Sample, in_decibel
 from dcncodec.encoder.target import SIZES, Target
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.likeness import measure_likeness
+from dcncodec.records import replace
 
 KNOTS = 48, 208
 """Levels at which the parts are tried first."""
@@ -206,7 +207,11 @@ def _of_size(target: Target, encoding: Encoding) -> bytes:
             # What is stored exactly is not thinned: the search goes on.
             largest_level(measure, sampled, limit, margin, lead=LEAD)
     if not fitting:
-        raise target.too_small(least, picture.width, picture.height)
+        # Without what is not needed.
+        smallest = encoding.packed(replace(encoding.chosen(0), means=None))
+        if len(smallest) > most:
+            raise target.too_small(len(smallest), picture.width, picture.height)
+        fitting = smallest
     return fitting
 
 

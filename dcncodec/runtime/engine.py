@@ -36,10 +36,11 @@ class Engine(Protocol):
 
     Attributes:
         device: where they run, ``cpu`` or ``cuda:N``.
-        steep_window: side in latents of the largest window that ``errors`` should be asked for.
+        steep_window: side in latents of the largest window that ``errors`` should be asked for;
+            None for what ``synthesis`` gets.
     """
 
-    steep_window: int
+    steep_window: int | None
 
     @property
     def device(self) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.means import Means
-from dcncodec.runtime.windows import Latents, Pixels, Transforms
+from dcncodec.runtime.windows import WINDOW, Latents, Pixels, Transforms
 
 ORIGIN = Area(0, 0, 0, 0)
 """Of a picture's pixels."""
@@ -79,5 +79,6 @@ def squared_errors(
         if gradient is not None and slope is not None:
             gradient[place] += slope
 
-    transforms.each_window(area, run, engine.steep_window, 1 if gradient is None else passes)
+    side = engine.steep_window or WINDOW
+    transforms.each_window(area, run, side, 1 if gradient is None else passes)
     return errors

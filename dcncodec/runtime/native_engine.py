@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Path = Literal["auto", "plain", "avx2", "avx512"]
 
-MAX_WINDOW = 512
-"""Side of a window in latents at most, ``DCN_NET_MAX_WINDOW``."""
 FLAGS = ("depthwise", "side", "stride", "padding", "shuffle", "leaky", "wide", "compared")
 """What a layer has in Python and in C alike, besides its buffers."""
 
@@ -62,7 +60,7 @@ class NativeEngine:
         ModelError: the weights are missing or damaged.
     """
 
-    steep_window = MAX_WINDOW
+    steep_window: int | None = None
 
     def __init__(
         self, model: ModelFolder, threads: int, *, bf16: bool = False, path: Path = "auto"

@@ -44,7 +44,7 @@ class OnnxEngine:
         UsageError: it has no provider for the device.
     """
 
-    steep_window = NativeEngine.steep_window
+    steep_window: int | None = None
 
     def __init__(self, model: ModelFolder, device: str, threads: int) -> None:
         self._model, self._threads = model, threads

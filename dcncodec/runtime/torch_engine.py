@@ -30,7 +30,7 @@ class TorchEngine:
         precision: bfloat16 or float32.
     """
 
-    steep_window = 64
+    steep_window: int | None = 64
 
     def __init__(self, network: Network, device: torch.device, precision: torch.dtype) -> None:
         self._device = device

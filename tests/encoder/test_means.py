@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Runner, one_line
 from PIL import Image
 from skimage import data as samples
 from vr_models import write_vr
@@ -15,10 +16,11 @@ from vr_models import write_vr
 from dcncodec import decoding
 from dcncodec.codec import Codec
 from dcncodec.encoder.means import Rounding
-from dcncodec.errors import FormatError
+from dcncodec.errors import FormatError, TargetError
 from dcncodec.formats import container
 from dcncodec.formats.container import Container, Means
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.image import as_picture
 from dcncodec.models.registry import find_model, open_folder
 from dcncodec.recoding import recode
 
@@ -150,6 +152,27 @@ def test_all_decoders_show_the_same(codec: Codec) -> None:
     assert np.abs(windows.astype(int) - whole).max() <= 1
 
 
+def test_a_size_may_be_had_without_means(codec: Codec) -> None:
+    sky = np.linspace(120, 128, 256)[:, None, None] + np.zeros((1, 256, 3))
+    sky = (sky + np.random.default_rng(0).normal(0, 1, sky.shape)).astype(np.uint8)
+    data = codec.encode(sky, rate=0)
+    without = without_means(data)
+    assert len(without) < len(data)
+    for size in (len(data), len(data) - 1, len(without)):
+        found = codec.encode(sky, target_size=size)
+        assert len(without) <= len(found) <= size
+        codec.decode(found)
+    with pytest.raises(TargetError, match=f"{len(without):,} bytes"):
+        codec.encode(sky, target_size=len(without) - 1)
+
+
+@pytest.mark.parametrize("rate", [0, 120])
+def test_grey_pictures_have_none(codec: Codec, rate: int) -> None:
+    """What their latents lose in colour is no error that is seen."""
+    grey = as_picture(np.ascontiguousarray(samples.moon()[:256, :400]), None)
+    assert container.read(codec.encode(grey, rate=rate)).means is None
+
+
 def test_recoding_keeps_means(codec: Codec) -> None:
     flat = np.full((300, 200, 3), (120, 60, 90), np.uint8)
     data = codec.encode(flat, rate=0, palette=False)
@@ -157,7 +180,9 @@ def test_recoding_keeps_means(codec: Codec) -> None:
     assert recode(data) == data
 
 
-def test_a_model_without_means_refuses_them() -> None:
+def test_a_model_without_means_refuses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = find_model("dcn-16c")
     coder = model.own_coder
     assert coder is not None
@@ -165,8 +190,16 @@ def test_a_model_without_means_refuses_them() -> None:
     file = container.read(codec.encode(PHOTO, entropy="context"))
     means = Means(bytes(3 * 4 * 6), 4, 6)
     content = Container(file.header, blocks=file.blocks, coding=file.coding, means=means)
-    with pytest.raises(FormatError, match="holds means, which model dcn-16c does not have"):
-        codec.decode(container.write(content))
+    data = container.write(content)
+    told = "holds means, which model dcn-16c does not have"
+    with pytest.raises(FormatError, match=told):
+        codec.decode(data)
+    for entropy in ("auto", "context", "channel"):
+        with pytest.raises(FormatError, match=told):
+            recode(data, entropy=entropy)
+    path = tmp_path / "means.dcn"
+    path.write_bytes(data)
+    one_line(Runner(monkeypatch, capfd)("info", "--verify", path), told)
 
 
 def test_models_of_two_channels_have_none(tmp_path: Path) -> None:

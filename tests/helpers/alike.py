@@ -16,6 +16,7 @@ from vr_models import write_vr
 
 from dcncodec.errors import ModelError
 from dcncodec.formats.geometry import Area
+from dcncodec.formats.means import CHANNELS, MOST, Means, regions
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import open_folder
@@ -86,6 +87,18 @@ def check_alike(
         shown = own.synthesise(latents, plane, plane, rate)
         assert np.abs(expected - shown).max() <= 1
         assert (expected != shown).mean() < 1e-2
+        means = _some_means(plane)
+        raised = peer.synthesise(latents, plane, plane, rate, means).astype(int)
+        found = own.synthesise(latents, plane, plane, rate, means)
+        assert np.abs(raised - found).max() <= 1
+        assert (raised != expected).any()
+
+
+def _some_means(plane: Area) -> Means:
+    rows, columns = regions(plane)
+    random = np.random.default_rng(0)
+    values = random.integers(-MOST, MOST + 1, CHANNELS * rows * columns).astype(np.int8)
+    return Means(values.tobytes(), rows, columns)
 
 
 MISFITS: list[tuple[Any, str]] = [
