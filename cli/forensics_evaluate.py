@@ -139,6 +139,8 @@ def command(
     chosen = [open_forensic(name) for name in names]
     if rates and not any(folder.rates for folder in chosen):
         raise UsageError(f"--rate: {chosen[0].name} stands behind one rate only; leave it out")
+    for folder in chosen:
+        folder.tell_unseen(rates)
     runs = _runs(protocol, options)
     make_folder(output)
     found: list[Found] = []

@@ -140,6 +140,8 @@ def command(
     rated = [*(fan.rates for fan in trained), *(find_model(m).geometry.rates for m in models)]
     if rates and not any(rated):
         raise UsageError("--rate: none of the codecs has several; leave it out")
+    for known in trained:
+        known.tell_unseen(rates)
     overrides: dict[str, Any] = {"batch": batch, "patch": patch, "learning_rate": learning_rate}
     if protocol == "paper":
         overrides |= {**PLAIN, "vary_strengths": False, "resave": False}

@@ -8,6 +8,7 @@ in its sub-folder ``TUNED``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ class ForensicFolder:
             return None
         low, high = self.card["rates"]
         return int(low), int(high)
+
+    def tell_unseen(self, rates: Sequence[int], notify: Notify = warn) -> None:
+        """Tell of rates that the FAN has not seen, behind which it says little."""
+        low, high = self.rates or (0, MAX_RATE)
+        if unseen := [rate for rate in rates if not low <= rate <= high]:
+            text = f"{self.name} has seen rates {low} to {high}, not {', '.join(map(str, unseen))}"
+            notify(Notice("model", text))
 
     @property
     def calibration(self) -> Calibration | None:

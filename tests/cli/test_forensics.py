@@ -181,10 +181,11 @@ def test_rates_beside_a_codec_that_has_none(
     shutil.copy(fan / "fan.safetensors", many)
     card = json.loads((fan / "forensic.json").read_text())
     codec = {"name": "many", "sha256": open_folder(many).sha256}
-    changes = {"name": "many", "codec": codec, "rates": [50, 100]}
+    changes = {"name": "many", "codec": codec, "rates": [50, 80]}
     (many / "forensic.json").write_text(json.dumps(card | changes))
     code, text, error = dcn("evaluate", fan, many, *arguments)
     assert code == 0, error
+    assert "many has seen rates 50 to 80, not 90" in error
     names = [(found["name"], found["data"]) for found in json.loads(text)]
     assert names == [
         ("tiny-fan", "photos"),
