@@ -24,7 +24,6 @@ from dcncodec.encoder.effort import check_effort
 from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_RATE
-from dcncodec.formats.means import pack_means
 from dcncodec.formats.peers.baselines import BASELINES, Baseline
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.registry import PAPER_MODELS, find_model, list_models
@@ -190,10 +189,9 @@ class DcnCodec:
         """The coded blocks, the paper's whole bit-stream, exact tiles and means."""
         file = container.read(data, max_pixels=None)
         sections = map(file.block_section, range(file.header.block_count))
-        beside = [] if file.palette is None else list(map(len, file.palette.areas))
-        if file.means is not None:
-            beside.append(len(pack_means(file.means)))
-        return sum(s.payload_end - s.payload_start for s in sections) + sum(beside)
+        exact = () if file.palette is None else file.palette.areas
+        coded = sum(s.payload_end - s.payload_start for s in sections)
+        return coded + sum(map(len, exact)) + file.means_bytes
 
 
 def _runtime(device: str, precision: Precision) -> str:

@@ -12,7 +12,6 @@ from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.header import VERSION
-from dcncodec.formats.means import pack_means
 from dcncodec.formats.reader import Reader, read
 from dcncodec.formats.sections import Buffer
 
@@ -68,7 +67,7 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
         },
         "rate": None if reader.coding is None else reader.coding.rate,
         "palette": _palette(reader),
-        "means": None if reader.means is None else {"bytes": len(pack_means(reader.means))},
+        "means": None if reader.means is None else {"bytes": reader.means_bytes},
         "metadata": reader.metadata_lengths(),
         "sections": [
             {"type": s.name, "offset": s.start, "bytes": s.end - s.start} for s in reader.sections

@@ -59,9 +59,16 @@ class Means:
         _, height, width = latents.shape
         rows = np.arange(self.top, self.top + height) // SIDE
         columns = np.arange(self.left, self.left + width) // SIDE
-        exact = latents.astype(np.float32)
+        exact = latents.astype(np.float32, order="C")
         exact[:CHANNELS] += values[:, rows[:, None], columns] * np.float32(1 / PARTS)
         return exact
+
+
+def with_means(latents: NDArray[np.int16], means: Means | None) -> NDArray[np.float32]:
+    """Code words of a window (N, rows, columns) as synthesis sees them, contiguous."""
+    import numpy as np
+
+    return latents.astype(np.float32, order="C") if means is None else means.added(latents)
 
 
 def regions(plane: Area) -> tuple[int, int]:

@@ -279,6 +279,15 @@ class Reader:
         return parse_means(payload, self.header.plane)
 
     @property
+    def means_bytes(self) -> int:
+        """Of the means as they lie in the file, found intact; 0 without any.
+
+        Raises:
+            FormatError: the section is damaged.
+        """
+        return len(self._layout.payload(sections.MEANS) or b"")
+
+    @property
     def packed_alpha(self) -> memoryview | None:
         """The alpha plane as it lies in the file, found intact; None without one.
 

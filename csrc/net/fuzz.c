@@ -390,7 +390,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < places * 64; i++) {
         w.counted[i] = scatter(8) > 0;
     }
-    if (n.parameters.transform == DCN_NET_SYNTHESIS && n.parameters.channels >= DCN_NET_MEANS &&
+    if (n.parameters.transform != DCN_NET_ANALYSIS && n.parameters.channels >= DCN_NET_MEANS &&
         scatter(2)) {
         add_means(&w);
     }

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.encoder.effort import Effort, slope
-from dcncodec.encoder.means import Rounding
+from dcncodec.encoder.means import Rounding, framed
 from dcncodec.encoder.palette import Drawings, palette_of
 from dcncodec.entropy import Candidates
 from dcncodec.formats import container
 from dcncodec.formats.coder import ChannelCoder
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.means import CHANNELS as MEAN_CHANNELS
-from dcncodec.formats.means import Means, pack_means
+from dcncodec.formats.means import Means
 from dcncodec.formats.picture import Picture, as_grey
-from dcncodec.formats.sections import section_bytes
 from dcncodec.models.card import ModelFolder
 from dcncodec.records import record, replace
 from dcncodec.runtime.windows import Transforms
@@ -142,12 +141,17 @@ class Encoding:
 
     def _analysed(self, rate: int, rounding: Rounding) -> Iterator[tuple[Latents, bytes]]:
         """Code words and exact tiles, block by block, so that none has to wait for others."""
-        for number, block in enumerate(self._blocks):
-            exact = self.transforms.analyse_unrounded(self.picture.pixels, block, rate)
+        for number, (block, exact) in enumerate(self._all_analysed(rate)):
             words = self.transforms.rounded(exact)
             chosen = self._chosen(number, words, rate)
             rounding.note(exact, words, block, chosen[0])
             yield chosen
+
+    def _all_analysed(self, rate: int) -> Iterator[tuple[Area, Exact]]:
+        """Each block, as in the file, because other windows round some values to other words; and
+        what analysis gives of it."""
+        for block in self._blocks:
+            yield block, self.transforms.analyse_unrounded(self.picture.pixels, block, rate)
 
     def chosen(
         self, rate: int, latents: Latents | None = None, told: Exact | Means | None = None
@@ -156,12 +160,12 @@ class Encoding:
 
         Args:
             rate: as for ``file``.
-            latents: int16 (N, rows, columns); those of ``latents`` where none are given.
+            latents: int16 (N, rows, columns); those of ``worked`` where none are given.
             told: as ``Analysed`` has it, where latents are given and may have means.
         """
         given = latents
         if latents is None:
-            latents, told = self._worked(rate)
+            latents, told = self.worked(rate)
         words = latents if given is None else np.empty_like(latents)
         areas = []
         rounding = self._rounding()
@@ -173,19 +177,14 @@ class Encoding:
             areas.append(tiles)
         return Words(rate, words, areas, told if isinstance(told, Means) else rounding.means())
 
-    def latents(self, rate: int) -> Latents:
-        """Code words of the whole plane, int16 (N, rows, columns): block by block, as in the file,
-        because other windows round some of them to other words."""
-        return self._worked(rate)[0]
-
-    def _worked(self, rate: int) -> tuple[Latents, Exact | Means | None]:
-        """The same, and what ``Analysed`` tells."""
+    def worked(self, rate: int) -> tuple[Latents, Exact | Means | None]:
+        """Code words of the whole plane, int16 (N, rows, columns), after any effort; and what
+        ``Analysed`` tells."""
         plane, channels = self.header.plane, self.transforms.geometry.channels
         latents = np.empty((channels, plane.rows, plane.columns), np.int16)
         first = np.empty((min(MEAN_CHANNELS, channels), plane.rows, plane.columns), np.float32)
-        for area in self._blocks:
-            place = area.latents_in(plane)
-            values = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
+        for block, values in self._all_analysed(rate):
+            place = block.latents_in(plane)
             latents[place], first[place] = self.transforms.rounded(values), values[: len(first)]
         if self.effort is not None:
             from dcncodec.encoder.refining import Refinement
@@ -216,15 +215,14 @@ class Encoding:
         return exact, rounding.means()
 
     def unrounded(self, rate: int) -> Analysed:
-        """What ``latents`` rounds."""
+        """What ``worked`` rounds."""
         if self.effort is not None:
-            latents, told = self._worked(rate)
+            latents, told = self.worked(rate)
             return Analysed(latents.astype(np.float32), told)
         plane, channels = self.header.plane, self.transforms.geometry.channels
         exact = np.empty((channels, plane.rows, plane.columns), np.float32)
-        for area in self._blocks:
-            place = area.latents_in(plane)
-            exact[place] = self.transforms.analyse_unrounded(self.picture.pixels, area, rate)
+        for block, values in self._all_analysed(rate):
+            exact[block.latents_in(plane)] = values
         return Analysed(exact, exact[:MEAN_CHANNELS])
 
     def thinned(self, exact: NDArray[np.float32], rate: int, curvature: float) -> Latents:
@@ -268,7 +266,7 @@ class Encoding:
             spread = 8 * len(tiles) / (block.rows * block.columns)
             bits[block.within(plane)] = own.sum(0, dtype=np.float64) + spread
         if words.means is not None:
-            bits += 8 * section_bytes(len(pack_means(words.means))) / bits.size
+            bits += 8 * framed(words.means) / bits.size
         return bits
 
     def _all_chosen(self, latents: Latents, rate: int) -> Iterator[tuple[Area, Latents, bytes]]:

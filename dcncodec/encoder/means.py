@@ -18,6 +18,11 @@ WORTH = 6 / math.log(2)
 is g s^2 / 12 and R falls by log2 s; R + lambda D is least where lambda g s^2 is 6 / ln 2."""
 
 
+def framed(means: Means) -> int:
+    """The bytes of a file that holds them beyond those of one without."""
+    return section_bytes(len(pack_means(means)))
+
+
 class Rounding:
     """What rounding takes from the first channels of a latent plane.
 
@@ -65,6 +70,6 @@ class Rounding:
             values = np.where(np.reshape(chosen, (-1, 1, 1)), parts, 0)
             if values.any():
                 means = Means(values.astype(np.int8).tobytes(), rows, columns)
-                net = saved[list(chosen)].sum() - 8 * section_bytes(len(pack_means(means)))
+                net = saved[list(chosen)].sum() - 8 * framed(means)
                 best, most = (means, net) if net > most else (best, most)
         return best

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcncodec.errors import MissingLibraryError, UsageError, is_out_of_memory
 from dcncodec.formats.geometry import STRIDE, Area
+from dcncodec.formats.means import with_means
 from dcncodec.models.families import write_graph
 from dcncodec.models.program import Transform
 from dcncodec.runtime.engine import is_busy
@@ -74,8 +75,7 @@ class OnnxEngine:
         means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """See ``Engine``."""
-        exact = latents.astype(np.float32, order="C") if means is None else means.added(latents)
-        feed = {"latent": np.ascontiguousarray(exact)[None]}
+        feed = {"latent": with_means(latents, means)[None]}
         pixels: NDArray[np.uint8] = self._run(Transform.SYNTHESIS, feed, rate)
         return pixels if part is None else pixels[part.within(WHOLE, STRIDE)]
 

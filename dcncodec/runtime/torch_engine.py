@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.formats.geometry import STRIDE, Area
-from dcncodec.formats.means import Means
+from dcncodec.formats.means import Means, with_means
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.network import Network
 
@@ -66,8 +66,7 @@ class TorchEngine:
         means: Means | None = None,
     ) -> NDArray[np.uint8]:
         """See ``Engine``."""
-        exact = np.ascontiguousarray(latents) if means is None else means.added(latents)
-        latent = torch.from_numpy(exact).to(self._device)[None].float()
+        latent = torch.from_numpy(with_means(latents, means)).to(self._device)[None]
         latent = latent.contiguous(memory_format=torch.channels_last)
         restored = self.network.synthesis(latent, self.rates(rate))[0]
         if part is not None:
@@ -89,8 +88,7 @@ class TorchEngine:
         """See ``Engine``."""
         wanted = to_unit(torch.from_numpy(pixels).to(self._device))
         seen = torch.from_numpy(counted).to(self._device)
-        exact = latents.astype(np.float32) if means is None else means.added(latents)
-        latent = torch.from_numpy(exact).to(self._device)
+        latent = torch.from_numpy(with_means(latents, means)).to(self._device)
         latent.requires_grad_(steep)
         with torch.set_grad_enabled(steep):
             batch = latent[None].contiguous(memory_format=torch.channels_last)

@@ -48,7 +48,7 @@ def encoding(codec: Codec, picture: Picture, level: int, block: int = 0) -> Enco
 
 def cost(codec: Codec, work: Encoding) -> float:
     """R + lambda D: the coder's bits, block by block, and the pixels that a decoder shows."""
-    latents = work.latents(RATE)
+    latents = work.worked(RATE)[0]
     effort = codec.effort(1)
     assert effort is not None
     bits = 0.0
@@ -108,9 +108,9 @@ def test_every_decoder_reads_it(codec: Codec, rated: Path) -> None:
 
 
 def test_windows_change_nothing_but_rounding(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encoding(codec, PICTURES["photo"], 2).latents(RATE)
+    whole = encoding(codec, PICTURES["photo"], 2).worked(RATE)[0]
     monkeypatch.setattr(codec.transforms, "window", 3)
-    parts = encoding(codec, PICTURES["photo"], 2).latents(RATE)
+    parts = encoding(codec, PICTURES["photo"], 2).worked(RATE)[0]
     assert (parts != whole).mean() < 0.002
 
 
@@ -122,7 +122,7 @@ def test_what_is_exact_stays(codec: Codec) -> None:
         bars.repeat(8, 1)
     ]
     plain, worked = (encoding(codec, Picture(pixels), level) for level in (0, 2))
-    before, after = plain.latents(RATE), worked.latents(RATE)
+    before, after = plain.worked(RATE)[0], worked.worked(RATE)[0]
     assert (before[..., :16] == after[..., :16]).all()
     assert (before[..., 16:] != after[..., 16:]).any()
     shown = codec.decode(worked.file(RATE)).pixels
