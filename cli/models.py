@@ -16,6 +16,7 @@ from dcncodec.errors import ModelError
 from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families import write_graph
+from dcncodec.models.families.fan import has_gauges
 from dcncodec.models.registry import DEFAULT_MODEL, find_all, find_model, list_models
 from dcncodec.models.roles import Role
 
@@ -37,7 +38,7 @@ def list_command(as_json: bool, quiet: bool) -> None:
         else:
             say(
                 f"{folder.name:<18} {'default' if facts['default'] else '':<7} "
-                f"{facts['kind']:<18}  "
+                f"{facts['kind']:<20}  "
                 f"{folder.sha256[:16]}  {folder.path}"
             )
 
@@ -106,12 +107,13 @@ def export_command(name: str, output_dir: Path, force: bool) -> None:
 
 def _facts(folder: ModelFolder) -> dict[str, object]:
     channels = folder.geometry.channels if folder.role is Role.CODEC else None
+    gauges = ", gauges" if has_gauges(folder.card) else ""
     return {
         "name": folder.name,
         "family": folder.family,
         "default": folder.name == DEFAULT_MODEL,
         "latent_channels": channels,
-        "kind": folder.role.value if channels is None else f"{channels:3d} channels",
+        "kind": folder.role.value if channels is None else f"{channels:3d} channels{gauges}",
         "sha256": folder.sha256,
         "path": str(folder.path),
     }

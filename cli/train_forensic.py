@@ -56,6 +56,12 @@ class Rates(click.ParamType[tuple[int, int]]):
 )
 @click.option("--critic-weight", type=Finite(0), help="Of its cross-entropy.  [default: 1]")
 @click.option(
+    "--distil-weight",
+    type=Finite(0),
+    help="Weight of what decoded pictures lack of the features that the critic finds in them "
+    "before the channel.  [default: 0]",
+)
+@click.option(
     "--nip",
     metavar="NAME|PATH",
     help="A camera pipeline that develops the photos: standard, or a neural one; SOURCES are as "

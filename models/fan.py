@@ -100,11 +100,19 @@ class FAN(nn.Module):
         """Restore the constraint of the residual filters after an optimisation step."""
         self.residual.constrain()
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to logits (B, classes), float32."""
+    def traces(self, pixels: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to features (B, 256, H / 16, W / 16)."""
         # The residual is a small difference of large numbers: bfloat16 would drown it.
         with torch.autocast(pixels.device.type, enabled=False):
             residual = self.residual(pixels.float()) * RESIDUAL_GAIN
-        features = self.features(residual).mean((2, 3))
-        logits: Tensor = self.head(features)
+        features: Tensor = self.features(residual)
+        return features
+
+    def describe(self, pixels: Tensor) -> Tensor:
+        """The same pixels to the means of their features, (B, 256), which ``head`` judges."""
+        return self.traces(pixels).mean((2, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to logits (B, classes), float32."""
+        logits: Tensor = self.head(self.describe(pixels))
         return logits.float()

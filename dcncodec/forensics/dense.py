@@ -18,7 +18,7 @@ from torch.nn import functional
 from dcncodec.errors import ImageError
 from dcncodec.forensics.patches import FLAT_VARIANCE
 from dcncodec.metrics import to_unit
-from dcncodec.models.fan import FAN, FILTERS, RESIDUAL_GAIN
+from dcncodec.models.fan import FAN, FILTERS
 
 STEP = 2 ** len(FILTERS)
 """Pixels of a photo for one feature: the FAN halves it after each of its layers."""
@@ -80,7 +80,7 @@ def _features(fan: FAN, padded: Tensor) -> Tensor:
             part = padded[
                 ..., first[0] * STEP : last[0] * STEP, first[1] * STEP : last[1] * STEP
             ].contiguous(memory_format=torch.channels_last)
-            found = fan.features(fan.residual(part) * RESIDUAL_GAIN)
+            found = fan.traces(part)
             inside = found[..., top - first[0] :, left - first[1] :]
             line.append(inside[..., :TILE, :TILE])
         lines.append(torch.cat(line, 3))

@@ -97,7 +97,7 @@ class ForensicFolder:
 
     @property
     def has_gauges(self) -> bool:
-        """Whether the codec tells it of a photo's history by side information."""
+        """Whether the codec tells the FAN of a photo's history by side information."""
         return has_gauges(self.card)
 
     def load_fan(self) -> FAN:

@@ -37,8 +37,15 @@ def check(card: Mapping[str, Any]) -> bool:
 
 def text(card: Mapping[str, Any]) -> str:
     """See ``Family``."""
+    from dcncodec.models.families.fan import has_gauges
+
     channels = card["architecture"]["latent_channels"]
     about = f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels."
+    if has_gauges(card):
+        about += (
+            " It has gauges: four of them hold side information about the photo's history, written "
+            "by hand-made filters. That is no trace that survived."
+        )
     return card_text(card, about)
 
 

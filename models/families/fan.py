@@ -5,7 +5,8 @@ Their cards, ``forensic.json``, hold beside what every card does::
     classes      list of str, in the order of the FAN's outputs (``forensics.manipulations``)
     channel      "dcn", "jpeg:QF" or "none"
     downsample   bool, whether the channel halves pictures first
-    codec        {"name", "sha256"} of a dcn channel's weights, else null
+    codec        {"name", "sha256"} of a dcn channel's weights, and "gauges", true, where these had
+                   some before the FAN learned; else null
     nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
                    pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
@@ -91,8 +92,13 @@ def text(card: Mapping[str, Any]) -> str:
 
 
 def has_gauges(card: Mapping[str, Any]) -> bool:
-    """Whether the FAN's codec writes side information about a photo's history."""
-    return LEARNS_CODEC in card["trainable"] and bool(card.get("recipe", {}).get("gauges"))
+    """Whether a codec, or the one that a FAN sees pictures through, writes side information.
+
+    It got its gauges in the training that the card is about, or had them before.
+    """
+    recipe = card.get("recipe", {})
+    begun = recipe.get("gauges") and LEARNS_CODEC in recipe.get("trainable", ())
+    return bool(begun or (card.get("codec") or card).get("gauges"))
 
 
 NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
@@ -100,7 +106,7 @@ NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
 
 
 def _weight_lines(card: Mapping[str, Any]) -> list[str]:
-    """The weights of what learnt with the FAN, in the units of the papers."""
+    """The weights of what learnt with the FAN, in the units of the papers; gauges."""
     lines = []
     if LEARNS_CODEC in card["trainable"]:
         lines.append(
@@ -108,11 +114,11 @@ def _weight_lines(card: Mapping[str, Any]) -> list[str]:
             "128 pixels (over the 140 that the paper's code sums, fidelity would weigh 2.8 times "
             "as much)"
         )
-        if has_gauges(card):
-            lines.append(
-                "- The codec has gauges: four of its latent channels hold side information about "
-                "the photo's history, written by hand-made filters. That is no trace that survived"
-            )
+    if has_gauges(card):
+        lines.append(
+            "- The codec has gauges: four of its latent channels hold side information about the "
+            "photo's history, written by hand-made filters. That is no trace that survived"
+        )
     if LEARNS_NIP in card["trainable"]:
         weight = card["lambda_n"] * NIP_UNITS
         lines.append(f"- lambda_n {card['lambda_n']:g}, in the NIP paper's units {weight:.3g}")

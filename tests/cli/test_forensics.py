@@ -83,8 +83,9 @@ def test_list(fan: Path, dcn: Runner) -> None:
 def test_list_tells_of_side_information(fan: Path, dcn: Runner) -> None:
     card = json.loads((fan / "forensic.json").read_text())
     for changed, remark in (
-        ({"trainable": ["dcn"], "recipe": {"fan": "", "gauges": True}}, "(gauges, not calibrated)"),
-        ({"trainable": [], "recipe": {"fan": "", "gauges": True}}, "median (not calibrated)"),
+        ({"recipe": {"trainable": ["dcn"], "gauges": True}}, "(gauges, not calibrated)"),
+        ({"recipe": {"trainable": [], "gauges": True}}, "median (not calibrated)"),
+        ({"codec": card["codec"] | {"gauges": True}}, "(gauges, not calibrated)"),
     ):
         (fan / "forensic.json").write_text(json.dumps(card | changed))
         lines = dcn("list")[1].splitlines()
@@ -226,7 +227,7 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert error.startswith("dcn: ")
     assert len(error.splitlines()) == 1
     card = json.loads((fan / "forensic.json").read_text())
-    tuned = {"trainable": ["dcn"], "recipe": {"fan": "", "gauges": True}}
+    tuned = {"recipe": {"trainable": ["dcn"], "gauges": True}}
     (fan / "forensic.json").write_text(json.dumps(card | tuned))
     assert "(by tiny-fan, from side information); places: " in dcn("detect", photo)[1]
 

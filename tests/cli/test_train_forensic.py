@@ -136,6 +136,9 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             2,
             "--critic fan-none: tells native,sharpen,",
         ),
+        (["--model", "tiny", "--distil-weight", "1"], 2, "--distil-weight: of whose features?"),
+        (["--model", "dcn-vr", "--gauges"], 2, "--gauges: the codec dcn-vr cannot have them"),
+        (["--channel", "none", "--gauges"], 2, "--gauges: for a codec that learns alone"),
         (
             ["--channel", "none", "--critic", "fan-none"],
             2,
@@ -249,6 +252,26 @@ def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     code, error = dcn(*arguments, "--max-steps", "2", "--gauges")
     assert code == 1
     assert "was trained with another gauges" in error
+
+
+def test_gauges_are_told_on(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """A codec keeps those that it began with, which cards behind it say."""
+    model = tmp_path / "elsewhere" / "mine"
+    shutil.copytree(Path(os.environ["DCN_MODELS"]) / "tiny", model)
+    rename(model)
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps(card | {"gauges": True}))
+    for trainable in ("none", "dcn"):
+        target = tmp_path / f"behind-{trainable}"
+        arguments = [photos, "--model", model, "--trainable", trainable, *CLASSES, *QUICK]
+        run = ["--out", tmp_path / trainable, "--max-steps", "1", "--export", target]
+        code, error = dcn(*arguments, *run)
+        assert code == 0, error
+        assert "the codec mine has gauges already, which stay" in error
+        assert open_forensic(target).has_gauges
+        assert "The codec has gauges" in (target / "forensic.md").read_text()
+    assert "It has gauges" in (target / "card.md").read_text()
+    assert not json.loads((target / "card.json").read_text())["recipe"]["gauges"]
 
 
 def test_the_field(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

@@ -120,6 +120,8 @@ class ForensicRecipe(Recipe):
         critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
             judges decoded pictures, too; empty for none.
         critic_weight: of its cross-entropy against that of the FAN that learns.
+        distil_weight: of how far its features of decoded pictures are from those of the pictures
+            before, in shares of what these differ among themselves.
         keep: ``prnu`` where the codec learns to keep the fingerprints of sensors, too.
         keep_weight: bits per pixel that an NCC of 1 is worth, at whatever rate: of the residuals of
             decoded photos with what their sensors left in them.
@@ -153,6 +155,7 @@ class ForensicRecipe(Recipe):
     fan: str = ""
     critic: str = ""
     critic_weight: float = 1.0
+    distil_weight: float = 0.0
     keep: tuple[str, ...] = ()
     keep_weight: float = 6.0
     tuning_rate: float = 1.0

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -214,6 +214,11 @@ class CameraTrainer(ForensicTrainer):
         return pictures, stacks
 
 
+def can_have_gauges(codec: DCN | VR | None) -> TypeGuard[DCN]:
+    """Whether it is a codec for which gauges were made, with a latent channel for each."""
+    return isinstance(codec, DCN) and codec.latent_channels >= len(GAUGES)
+
+
 def with_gauges(
     trainer: type[ForensicTrainer],
     codec: DCN | VR | None,
@@ -233,7 +238,7 @@ def with_gauges(
     """
     # An encoder at rest would not show a pipeline before it what the FAN needs.
     wanted = recipe.gauges and recipe.trainable == (LEARNS_CODEC,)
-    if wanted and isinstance(codec, DCN) and codec.latent_channels >= len(GAUGES):
+    if wanted and can_have_gauges(codec):
         generator = torch.Generator().manual_seed(1)
         photos, _ = trainer.patches(images, VALIDATION_PATCHES, PAPER_PATCH, generator)
         if install_gauges(codec, photos) is not None:

@@ -34,6 +34,8 @@ from dcncodec.train.tasks.forensic_sensor import trainer_of
 from dcncodec.train.tasks.vr import as_read
 
 FORMAT = "dcn-fan-1"
+GAUGES = "gauges"
+"""Entry of a codec's card, and of what a run keeps of it."""
 FAN_BITS = 6
 CODEC_BITS = {"analysis_net": 7, "synthesis_net": 8}
 """Significant bits that are kept of the weights of a FAN, and of the networks of a codec for all
@@ -70,7 +72,7 @@ def export_forensic(run: Path, folder: Path) -> str:
     codec = _identity(header.origins.get(LEARNS_CODEC))
     if LEARNS_CODEC in recipe.trainable:
         sha256 = _write_tuned(folder, _part(average, "codec."), header, rows, CODEC_FIGURES)
-        codec = {"name": name, "sha256": sha256}
+        codec = _identity(header.origins[LEARNS_CODEC] | {"name": name, "sha256": sha256})
     nip = _identity(header.origins.get(LEARNS_NIP))
     if LEARNS_NIP in recipe.trainable:
         # Of the same camera and network, with other weights.
@@ -103,11 +105,11 @@ def export_forensic(run: Path, folder: Path) -> str:
     return str(card["fan_sha256"])
 
 
-def _identity(origin: Mapping[str, Any] | None) -> dict[str, str] | None:
+def _identity(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What a forensic card says of a network."""
     if origin is None:
         return None
-    return {name: str(origin[name]) for name in ("name", "sha256")}
+    return {name: origin[name] for name in ("name", "sha256", GAUGES) if name in origin}
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -136,6 +138,8 @@ def _write_tuned(
 ) -> str:
     """A tuned codec's weights and card, with the integers of its coder where it has rates."""
     description = describe_run(header, rows, figures)
+    if GAUGES in header.origins.get(LEARNS_CODEC, {}):
+        description[GAUGES] = True
     if not _is_rated(header):
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)

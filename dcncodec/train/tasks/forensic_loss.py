@@ -19,6 +19,9 @@ from dcncodec.train.tasks.codec import codec_loss, distortion
 from dcncodec.train.tasks.forensic_field import passed_on
 from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
 
+TINY = 1e-6
+"""Least variance of a critic's features among pictures that others are compared with."""
+
 
 class ForensicLoss(nn.Module):
     """Manipulations, channel and FAN with their common loss, and that of a fingerprint.
@@ -30,7 +33,8 @@ class ForensicLoss(nn.Module):
         precision: bfloat16 for mixed precision, float32 otherwise.
         nip: the camera pipeline, if there is one.
         critic: a FAN that stays as it is. It knows the traces before the FAN that learns does, and
-            so shows the codec which of them it loses from the first step.
+            so shows the codec which of them it loses from the first step: by its answers, and by
+            the features that they rest on.
     """
 
     def __init__(
@@ -93,7 +97,8 @@ class ForensicLoss(nn.Module):
         with torch.set_grad_enabled((learns or develops) and grad):
             others = 0 if taken is None else len(taken)
             received, cost, bpp, price = self._compress(sent, others, generator)
-        logits, told = self._judge(received[: len(received) - others], generator)
+        judged = len(received) - others
+        logits, told = self._judge(received[:judged], generator)
         figures["mse"] = (received - sent).square().mean().detach()
         figures["bpp"] = bpp
         loss = recipe.lambda_c * cost if learns else torch.zeros_like(cost)
@@ -104,7 +109,11 @@ class ForensicLoss(nn.Module):
             figures["cross_entropy"] = cross_entropy.detach()
             figures["accuracy"] = (logits.argmax(1) == labels).float().mean()
             if told is not None:
-                loss = loss + recipe.critic_weight * functional.cross_entropy(told, labels)
+                assert self.critic is not None
+                answers = self.critic.head(told).float()
+                loss = loss + recipe.critic_weight * functional.cross_entropy(answers, labels)
+                if recipe.distil_weight:
+                    loss = loss + recipe.distil_weight * self._lost(told, sent[:judged])
         if taken is not None:
             assert self.noise is not None
             assert patterns is not None
@@ -175,7 +184,7 @@ class ForensicLoss(nn.Module):
     def _judge(
         self, received: Tensor, generator: torch.Generator
     ) -> tuple[Tensor | None, Tensor | None]:
-        """What FAN and critic make of pictures: logits, None where there is no such network."""
+        """What the FAN answers and the critic describes; None where there is no such network."""
         if self.fan is None:
             return None, None
         grad = torch.is_grad_enabled()
@@ -184,7 +193,15 @@ class ForensicLoss(nn.Module):
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
             if self.critic is None or not grad:
                 return logits, None
-            return logits, self.critic(received.contiguous(memory_format=torch.channels_last))
+            exact = received.contiguous(memory_format=torch.channels_last)
+            return logits, self.critic.describe(exact).float()
+
+    def _lost(self, told: Tensor, sent: Tensor) -> Tensor:
+        """What descriptions lack of those of the pictures before: 1 if all were the mean."""
+        assert self.critic is not None
+        with torch.no_grad(), self._mixed(sent):
+            aim = self.critic.describe(sent).float()
+        return (told - aim).square().mean() / aim.var(0, correction=0).mean().clamp_min(TINY)
 
     def _mixed(self, pixels: Tensor) -> torch.autocast:
         """Within it networks run in the training's precision."""

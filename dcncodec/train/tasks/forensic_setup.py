@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
-from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP, has_gauges
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_dcn, load_nip, load_vr
@@ -33,8 +34,8 @@ from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
-from dcncodec.train.tasks.forensic import ForensicTrainer, with_gauges
-from dcncodec.train.tasks.forensic_export import export_forensic
+from dcncodec.train.tasks.forensic import ForensicTrainer, can_have_gauges, with_gauges
+from dcncodec.train.tasks.forensic_export import GAUGES, export_forensic
 from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.forensic_sensor import PRNU, trainer_of
 from dcncodec.train.tasks.nip_setup import MULTIPLE
@@ -101,12 +102,16 @@ def prepare(
     folders = weight_folders(settings, recipe, header, camera)
     codec, nip = None, None
     if LEARNS_CODEC in folders:
+        codec_name = folders[LEARNS_CODEC].name
         codec = load_tuned(folders[LEARNS_CODEC]).requires_grad_(True)
         if header is None:
             recipe = with_lambdas(recipe, folders[LEARNS_CODEC])
+            if has_gauges(folders[LEARNS_CODEC].card):
+                notify(f"the codec {codec_name} has gauges already, which stay")
+        if settings.overrides.get("gauges") and not can_have_gauges(codec):
+            raise UsageError(f"--gauges: the codec {codec_name} cannot have them; leave it out")
         if settings.overrides.keys() & RATES and not isinstance(codec, VR):
-            name = folders[LEARNS_CODEC].name
-            raise UsageError(f"--rate: the codec {name} has one rate only; leave it out")
+            raise UsageError(f"--rate: the codec {codec_name} has one rate only; leave it out")
     if LEARNS_NIP in folders:
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     make_folder(settings.folder)
@@ -135,14 +140,17 @@ def prepare(
         settings.folder,
         seed,
         choose_precision(settings.precision, device),
-        {
-            family: {name: folder.card[name] for name in ORIGIN if name in folder.card}
-            for family, folder in folders.items()
-        },
+        {family: _origin(folder) for family, folder in folders.items()},
         None if nip is None else nip.to(device),
         None if critic is None else critic.to(device),
     )
     return trainer, budget
+
+
+def _origin(folder: ModelFolder) -> dict[str, Any]:
+    """What a run keeps of a network that it begins with."""
+    kept = {name: folder.card[name] for name in ORIGIN if name in folder.card}
+    return kept | ({GAUGES: True} if has_gauges(folder.card) else {})
 
 
 def _critic(
@@ -156,6 +164,8 @@ def _critic(
     """
     name = settings.critic or recipe.critic
     if not name:
+        if recipe.distil_weight:
+            raise UsageError("--distil-weight: of whose features? add --critic NAME")
         return None, recipe
     folder = open_forensic(name)
     if folder.channel != NONE:
@@ -290,6 +300,8 @@ def choose(
     if header is None and "trainable" not in settings.overrides and recipe.channel == DCN_FILE:
         recipe = replace(recipe, trainable=(LEARNS_CODEC,))
     if recipe.trainable != (LEARNS_CODEC,):
+        if settings.overrides.get("gauges"):
+            raise UsageError("--gauges: for a codec that learns alone; see --trainable")
         recipe = replace(recipe, gauges=False)
     if settings.nip == STANDARD:
         recipe = replace(recipe, nip=STANDARD)

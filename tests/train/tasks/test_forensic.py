@@ -109,6 +109,30 @@ def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
     assert float(gradient.abs().max()) > 0
 
 
+def test_a_critic_s_features_are_distilled(dataset: Dataset) -> None:
+    """Their distance is weighed, and only the codec learns from it: pictures before stay."""
+    torch.manual_seed(0)
+    codec, fan, critic = DCN(4), FAN(3), FAN(3).requires_grad_(False)
+    recipe = replace(JOINT, lambda_c=0.0, critic_weight=0.0)
+    channel = Channel("dcn", codec)
+    photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
+    losses = []
+    for weight in (0.0, 2.0):
+        weighed = replace(recipe, distil_weight=weight)
+        objective = ForensicLoss(channel, fan, weighed, torch.float32, None, critic)
+        figures, sent, received = objective(photos, torch.Generator())
+        losses.append(figures["loss"])
+    aim, found = critic.describe(sent), critic.describe(received)
+    lacking = (found - aim).square().mean() / aim.var(0, correction=0).mean()
+    assert torch.allclose((losses[1] - losses[0]).float(), 2 * lacking, atol=1e-4)
+    assert float(lacking.detach()) > 0.01
+    (losses[1] - losses[0]).backward()
+    assert all(p.grad is None for p in critic.parameters())
+    gradient = codec.analysis_net[0].weight.grad
+    assert gradient is not None
+    assert float(gradient.abs().max()) > 0
+
+
 def test_the_encoder_rests_at_first(tmp_path: Path, dataset: Dataset) -> None:
     run = trainer(tmp_path, dataset, replace(JOINT, encoder_rest=0.5))
     codec = run.objective.channel.codec
