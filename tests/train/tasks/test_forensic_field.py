@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from dcncodec.forensics.history import LATTICE
 from dcncodec.metrics import to_bytes, to_unit
@@ -50,6 +51,53 @@ def test_every_photo_has_its_own_offset(crops: Tensor) -> None:
         assert len(places) == 1
         found.add(places[0])
     assert len(found) == 4
+
+
+def cut(photo: np.ndarray, count: int) -> Tensor:
+    """Random crops for patches of 48 pixels, uint8."""
+    side = 48 + 2 * MARGIN
+    draws = np.random.default_rng(0)
+    rows, columns = (draws.integers(length - side, size=count) for length in photo.shape[:2])
+    pairs = zip(rows, columns, strict=True)
+    return torch.from_numpy(np.stack([photo[y : y + side, x : x + side] for y, x in pairs]))
+
+
+def steps(pictures: Tensor) -> Tensor:
+    """How strong steps are at every place of the lattice, in either direction: (B, 16)."""
+    grey = pictures.mean(1)
+    found = []
+    for plane in (grey, grey.transpose(1, 2)):
+        parts = plane.unfold(2, 4, 1) @ torch.tensor([1.0, -3.0, 3.0, -1.0])
+        means = parts[..., : 5 * LATTICE].abs().unflatten(2, (5, LATTICE)).mean((1, 2))
+        found.append((means + 1e-4).log())
+    both = torch.cat(found, 1)
+    return both - both.mean(1, keepdim=True)
+
+
+def test_a_network_that_learned_aligned_lattices_misses_others() -> None:
+    """What WIFS 2020 is about, and what the option grid is for: JPEGs told on another photo."""
+    photos = cut(data.astronaut(), 150), cut(data.coffee(), 60)
+    told = {}
+    for grid in ("aligned", "random"):
+        recipe = replace(PAPER, classes=("native", "jpeg"), grid=grid)
+        versions, labels = field_versions(photos[0], recipe, torch.Generator().manual_seed(2))
+        found = steps(versions)
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
+        optimiser = torch.optim.Adam(network.parameters(), 0.01)
+        for _ in range(200):
+            optimiser.zero_grad()
+            functional.cross_entropy(network(found), labels).backward()
+            optimiser.step()
+        for tested in ("aligned", "random"):
+            recipe = replace(recipe, grid=tested)
+            versions, labels = field_versions(photos[1], recipe, torch.Generator().manual_seed(3))
+            right = network(steps(versions)).argmax(1) == labels
+            told[grid, tested] = float(right[labels == 1].float().mean())
+            assert float(right[labels == 0].float().mean()) > 0.75
+    assert told["aligned", "aligned"] > 0.75
+    assert told["aligned", "random"] < 0.4
+    assert min(told["random", "aligned"], told["random", "random"]) > 0.6
 
 
 def test_no_history_is_none(crops: Tensor) -> None:
