@@ -17,6 +17,7 @@ from dcncodec.errors import MissingLibraryError, UsageError
 from dcncodec.models.card import check_export
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.log import plot_log
+from dcncodec.train.engine.memory import keep_freed_memory
 from dcncodec.train.engine.processes import (
     own_device,
     process_group,
@@ -158,6 +159,7 @@ def _run(
 ) -> int:
     device = own_device(settings.device)
     _make_deterministic(device)
+    keep_freed_memory()
     with process_group(device):
         first = rank_and_world()[0] == 0
         notify = notify if first else _silent
