@@ -149,6 +149,11 @@ def test_what_cannot_be_forged(dcn: Runner, photo: Path, tmp_path: Path) -> None
         code, _, err = dcn("forge", *arguments)
         assert code == 2
         assert text in err
+    small = tmp_path / "small"
+    small.mkdir()
+    Image.fromarray(PHOTO[:60, :80]).save(small / "small.png")
+    code, _, err = dcn("forge", small, "-o", tmp_path / "f", "--kinds", "removal")
+    assert (code, "80 x 60 pixels; 64 are needed" in err) == (1, True)
     assert not (tmp_path / "f").exists()
 
 

@@ -63,9 +63,9 @@ def forge_folder(
         raise OutputError("holds forgeries already; use --force, or name another folder", output)
     opencv()
     denoise_wavelet()
-    make_folder(output / MASKS)
     rows = []
     for file, photo, donor_file, donor in _with_donors(files):
+        make_folder(output / MASKS)  # Not before a photo could be read.
         beside = fitted(donor, *photo.shape[:2])
         for kind in kinds:
             key = zlib.crc32(f"{file.name} {kind}".encode())

@@ -1,12 +1,14 @@
 """Where was a photo manipulated? The map of any photo, window by window.
 
 A window carries a halo as wide as what its middle depends on, so that there are no seams and memory
-depends on the window instead of the photo. What anomalies are measured by is taken from the whole
-photo, in a first pass over the windows where there are several.
+depends on the window, but for what the photo and its map take themselves: features of pixels are
+made twice, those of cells (three bytes a pixel) are kept. What anomalies are measured by is taken
+from the whole photo, in a first pass over the windows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ from dcncodec.forensics.detect import FanJudge
 from dcncodec.forensics.folder import open_forensic
 from dcncodec.forensics.heatmap import Colour
 from dcncodec.forensics.judge import Floats, Judge, Pixels, Progress, unheard
+from dcncodec.forensics.trace.second_look import Cells, second_look
 from dcncodec.formats.geometry import Area
 from dcncodec.formats.palette import to_colours
 from dcncodec.metrics import to_unit
@@ -28,7 +31,7 @@ from dcncodec.models.families.trace import FEATURES
 from dcncodec.models.load import load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
-from dcncodec.models.trace import Anomaly, Statistics, Trace
+from dcncodec.models.trace import Statistics, Trace
 from dcncodec.notices import Notice
 from dcncodec.runtime import bands
 
@@ -179,36 +182,65 @@ class Localiser:
     def _map(self, pixels: Pixels, progress: Progress) -> Floats:
         plane = Area(0, 0, *(-(-side // self.cell) for side in pixels.shape[:2]))
         windows = list(plane.windows(self.window // self.cell))
+        if self.cell > 1:
+            return self._map_of_cells(pixels, plane, windows, progress)
+        statistics = self._statistics(
+            self._inner(pixels, plane, window, progress) for window in windows
+        )
         found = np.empty(pixels.shape[:2], np.float32)
-        if len(windows) == 1:
-            adapted = self._adapted(pixels, plane)
-            found[:] = self._probabilities(pixels, plane, adapted, Anomaly.statistics(adapted))
-            progress(found.size)
-            return found
-        statistics = self._statistics(pixels, plane, windows, progress)
         for window in windows:
             outer = window.grown(self.network.halo, plane)
-            adapted = self._adapted(pixels, outer)
-            values = self._probabilities(pixels, outer, adapted, statistics)
+            logits = self._logits(self._adapted(pixels, outer), statistics)
+            found[window.within(plane)] = _probabilities(logits[window.within(outer)])
+            progress(window.rows * window.columns // 2)
+        return found
+
+    def _map_of_cells(
+        self, pixels: Pixels, plane: Area, windows: list[Area], progress: Progress
+    ) -> Floats:
+        """Cells are so few that their features stay in memory, and are looked at twice."""
+        anomaly = self.network.anomaly
+        shape = (len(anomaly.floor), plane.rows, plane.columns)
+        adapted = torch.empty(shape, dtype=torch.float16, device=self.device)
+        for window in windows:
+            inner = self._inner(pixels, plane, window, progress)
+            adapted[window.latents_in(plane)] = inner[0].half()
+        kept = (adapted[(None, ..., *window.within(plane))].float() for window in windows)
+        cells = Cells(plane, windows, adapted, self._statistics(kept))
+        logits = torch.empty(shape[1:], device=self.device)
+        for window in windows:
+            outer = window.grown(anomaly.reach, plane)
+            values = self._logits(cells.of(outer), cells.statistics)
+            logits[window.within(plane)] = values[window.within(outer)]
+        logits = second_look(anomaly, cells, logits)
+        found = np.empty(pixels.shape[:2], np.float32)
+        for window in windows:
+            outer = window.grown(1, plane)
+            part = logits[(None, *outer.within(plane))]
+            values = anomaly.of_pixels(part, *self._cut(pixels, outer).shape[:2])[0]
             here = window.within(plane, self.cell)
-            found[here] = values[window.within(outer, self.cell)]
+            found[here] = _probabilities(values[window.within(outer, self.cell)])
             progress(found[here].size // 2)
         return found
 
-    def _statistics(
-        self, pixels: Pixels, plane: Area, windows: list[Area], progress: Progress
-    ) -> Statistics:
-        """Of a photo's adapted features, which are never all in memory."""
+    def _inner(self, pixels: Pixels, plane: Area, window: Area, progress: Progress) -> Tensor:
+        """Adapted features of a window as the whole photo has them."""
+        outer = window.grown(-(-self.network.margin // self.cell), plane)
+        inner = self._adapted(pixels, outer)[(..., *window.within(outer))]
+        progress(self._cut(pixels, window)[..., 0].size // 2)
+        return inner
+
+    def _statistics(self, parts: Iterable[Tensor]) -> Statistics:
+        """Of a photo's adapted features, which come part by part."""
         total = squares = torch.zeros((), dtype=torch.float64, device=self.device)
-        margin = -(-self.network.margin // self.cell)
-        for window in windows:
-            outer = window.grown(margin, plane)
-            adapted = self._adapted(pixels, outer)[(..., *window.within(outer))].double()
+        count = 0
+        for part in parts:
+            adapted = part.double()
             total = total + adapted.sum((2, 3), keepdim=True)
             squares = squares + adapted.square().sum((2, 3), keepdim=True)
-            progress(self._cut(pixels, window)[..., 0].size // 2)
-        mean = total / (plane.rows * plane.columns)
-        variance = squares / (plane.rows * plane.columns) - mean.square()
+            count += adapted[0, 0].numel()
+        mean = total / count
+        variance = squares / count - mean.square()
         return Statistics(mean.float(), variance.clamp_min(0).sqrt().float())
 
     def _cut(self, pixels: Pixels, part: Area) -> Pixels:
@@ -223,20 +255,19 @@ class Localiser:
         with self._mixed():
             return bands.adapted(self.network, batch)
 
-    def _probabilities(
-        self, pixels: Pixels, part: Area, adapted: Tensor, statistics: Statistics
-    ) -> Floats:
-        """Of the pixels of some cells."""
-        anomaly = self.network.anomaly
+    def _logits(self, adapted: Tensor, statistics: Statistics) -> Tensor:
+        """Of cells, (h, w)."""
         with self._mixed():
-            logits = bands.logits(anomaly, adapted, statistics)
-        logits = anomaly.of_pixels(logits, *self._cut(pixels, part).shape[:2])
-        probabilities: Floats = logits[0].sigmoid().cpu().numpy()
-        return probabilities
+            return bands.logits(self.network.anomaly, adapted, statistics)[0]
 
     def _mixed(self) -> torch.autocast:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision, enabled=enabled)
+
+
+def _probabilities(logits: Tensor) -> Floats:
+    probabilities: Floats = logits.sigmoid().cpu().numpy()
+    return probabilities
 
 
 def no_photo(pixels: Pixels, source: str = "") -> Notice | None:

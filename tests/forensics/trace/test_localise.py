@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from dcncodec.forensics.trace.synthesis import forge
 from dcncodec.formats.image import Picture, read_image
 from dcncodec.models.registry import WEIGHTS, open_folder
 from dcncodec.models.roles import Role
-from dcncodec.models.trace import Trace
+from dcncodec.models.trace import SIZES, Trace
 from dcncodec.runtime import bands
 
 Pixels = NDArray[np.uint8]
@@ -71,6 +71,21 @@ def test_windows_give_what_the_whole_does(judge: Localiser) -> None:
     assert abs(sum(finished) - whole.size) < 2 * len(finished)
 
 
+def test_windows_of_pixels_give_what_the_whole_does(judge: Localiser) -> None:
+    """As of the paper's size, whose features are not kept."""
+    torch.manual_seed(0)
+    size = replace(SIZES["8"], cell=1, windows=(7,), kernel=3, averaged=(), exact=False)
+    judge.network, judge.cell = Trace(size, 25).requires_grad_(False), 1
+    judge.network.anomaly.decide.weight.mul_(20)
+    whole = judge.judge(PHOTO).probabilities
+    assert whole.std() > 0.02
+    judge.window = 90
+    finished: list[int] = []
+    parts = judge.judge(PHOTO, finished.append).probabilities
+    assert np.abs(parts - whole).max() < 2e-3
+    assert abs(sum(finished) - whole.size) < 2 * len(finished)
+
+
 def test_windows_shrink_when_memory_runs_out(
     judge: Localiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +98,7 @@ def test_windows_shrink_when_memory_runs_out(
 
     monkeypatch.setattr(bands, "adapted", limited)
     monkeypatch.setattr(localise, "SMALLEST_WINDOW", 80)
-    judge.window, room = 320, 500
+    judge.window, room = 320, 200
     assert judge.judge(WIDE).probabilities.shape == WIDE.shape[:2]
     assert judge.window == 160
     room = 10
