@@ -9,7 +9,7 @@ nothing of the training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ class Cells:
     """
 
     plane: Area
-    windows: Iterable[Area]
+    windows: Sequence[Area]
     adapted: Tensor
     statistics: Statistics
 
