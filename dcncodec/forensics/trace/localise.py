@@ -1,9 +1,9 @@
 """Where was a photo manipulated? The map of any photo, window by window.
 
 A window carries a halo as wide as what its middle depends on, so that there are no seams and memory
-depends on the window, but for what the photo and its map take themselves: features of pixels are
-made twice, those of cells (three bytes a pixel) are kept. What anomalies are measured by is taken
-from the whole photo, in a first pass over the windows.
+depends on the window, but for what the photo and its map take themselves: features of cells (three
+bytes a pixel) are kept, those of several windows' pixels are made twice. What anomalies are
+measured by is taken from the whole photo, in a first pass over the windows.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ class Localiser:
     def _map(self, pixels: Pixels, progress: Progress) -> Floats:
         plane = Area(0, 0, *(-(-side // self.cell) for side in pixels.shape[:2]))
         windows = list(plane.windows(self.window // self.cell))
-        if self.cell > 1:
-            return self._map_of_cells(pixels, plane, windows, progress)
+        if self.cell > 1 or len(windows) == 1:
+            return self._map_of_kept(pixels, plane, windows, progress)
         statistics = self._statistics(
             self._inner(pixels, plane, window, progress) for window in windows
         )
@@ -195,10 +195,10 @@ class Localiser:
             progress(window.rows * window.columns // 2)
         return found
 
-    def _map_of_cells(
+    def _map_of_kept(
         self, pixels: Pixels, plane: Area, windows: list[Area], progress: Progress
     ) -> Floats:
-        """Cells are so few that their features stay in memory, and are looked at twice."""
+        """Where features are so few that they stay; those of larger cells are looked at twice."""
         anomaly = self.network.anomaly
         shape = (len(anomaly.floor), plane.rows, plane.columns)
         adapted = torch.empty(shape, dtype=torch.float16, device=self.device)
@@ -212,7 +212,8 @@ class Localiser:
             outer = window.grown(anomaly.reach, plane)
             values = self._logits(cells.of(outer), cells.statistics)
             logits[window.within(plane)] = values[window.within(outer)]
-        logits = second_look(anomaly, cells, logits)
+        if self.cell > 1:
+            logits = second_look(anomaly, cells, logits)
         found = np.empty(pixels.shape[:2], np.float32)
         for window in windows:
             outer = window.grown(1, plane)
