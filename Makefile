@@ -56,6 +56,7 @@ asan:
 	$(MAKE) -C csrc/jpeg asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/net asan SECONDS=$(FUZZ_SECONDS)
 	$(MAKE) -C csrc/png asan SECONDS=$(FUZZ_SECONDS)
+	$(MAKE) -C csrc/ssim asan SECONDS=$(FUZZ_SECONDS)
 
 # Those that have threads, under ThreadSanitizer.
 tsan:
@@ -70,7 +71,8 @@ fuzz:
 	    $(MAKE) -C csrc/context fuzz SECONDS=$(FUZZ_SECONDS) && \
 	    $(MAKE) -C csrc/jpeg fuzz SECONDS=$(FUZZ_SECONDS) && \
 	    $(MAKE) -C csrc/net fuzz SECONDS=$(FUZZ_SECONDS) && \
-	    $(MAKE) -C csrc/png fuzz SECONDS=$(FUZZ_SECONDS); \
+	    $(MAKE) -C csrc/png fuzz SECONDS=$(FUZZ_SECONDS) && \
+	    $(MAKE) -C csrc/ssim fuzz SECONDS=$(FUZZ_SECONDS); \
 	else \
 	    echo "fuzz: clang is not installed, skipped"; \
 	fi
@@ -82,5 +84,5 @@ $(VENV)/ready: pyproject.toml setup.py constraints.txt $(wildcard csrc/*/*.[ch] 
 
 clean:
 	rm -rf $(VENV) build out *.egg-info dcncodec/_*.so
-	rm -f $(foreach core,fse context jpeg net png,dcncodec/_$(core).c)
+	rm -f $(foreach core,fse context jpeg net png ssim,dcncodec/_$(core).c)
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -9,5 +9,6 @@ setup(
         "csrc/jpeg/build_ffi.py:ffibuilder",
         "csrc/net/build_ffi.py:ffibuilder",
         "csrc/png/build_ffi.py:ffibuilder",
+        "csrc/ssim/build_ffi.py:ffibuilder",
     ]
 )

@@ -1,18 +1,20 @@
 """How alike pictures are: PSNR, SSIM as scikit-image computes it by default, and MS-SSIM.
 
-Written in NumPy, so that ``dcn encode`` needs no further library; tests hold the similarities to
-those of ``metrics``.
+Written in NumPy and C (``csrc/ssim``), so that ``dcn encode`` needs no further library; tests hold
+the similarities to those of ``metrics``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.errors import MissingLibraryError
 from dcncodec.notices import Notice
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.floating[Any]]
 """(H, W, 3) in [0, 1]."""
-Planes = NDArray[np.floating[Any]]
-"""(3, H, W)."""
 
 SSIM_WINDOW = 7
 POOR_PSNR, LEAST_PSNR = 28.0, 20.0
@@ -37,8 +37,6 @@ GAUSSIAN, SIGMA = 11, 1.5
 MS_SSIM_SIDE = (GAUSSIAN - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1
 """The smallest side of an image (161 pixels) whose coarsest scale still holds a window."""
 
-BLUR_STEP = 16
-"""Means along a side that are computed at a time: more would multiply by more zeros."""
 UNIFORM = (1 / SSIM_WINDOW,) * SSIM_WINDOW
 _bell = np.exp(-((np.arange(GAUSSIAN) - GAUSSIAN // 2) ** 2) / (2 * SIGMA**2))
 BELL = tuple((_bell / _bell.sum()).tolist())
@@ -59,8 +57,7 @@ def similarities(x: Image, y: Image) -> Image:
     A uniform 7x7 window, sample covariance, data range 1.
     """
     count = SSIM_WINDOW**2
-    contrast, luminance = _similarities(x, y, UNIFORM, count / (count - 1))
-    return np.moveaxis(contrast * luminance, 0, -1)
+    return _similarities(x, y, UNIFORM, count / (count - 1), with_luminance=True)
 
 
 def ms_ssim(x: Image, y: Image) -> float:
@@ -76,6 +73,14 @@ def ms_ssim(x: Image, y: Image) -> float:
     return float(product.mean())
 
 
+def contrasts(x: Image, y: Image, scales: int) -> Iterator[Image]:
+    """Contrast with structure of every window inside the images and channel, at the first scales of
+    ``ms_ssim``, each half as large as the one before."""
+    for _ in range(scales):
+        yield _similarities(x, y, BELL, with_luminance=False)
+        x, y = _halved(x), _halved(y)
+
+
 def _mean_similarity(x: Image, y: Image, with_luminance: bool) -> NDArray[np.float64]:
     """Contrast and structure, with luminance or without: means of the channels, (3,)."""
     rows, columns = (side - GAUSSIAN + 1 for side in x.shape[:2])
@@ -83,71 +88,55 @@ def _mean_similarity(x: Image, y: Image, with_luminance: bool) -> NDArray[np.flo
     total = np.zeros(3)
     for top in range(0, rows, step):
         part = slice(top, min(top + step, rows) + GAUSSIAN - 1)
-        contrast, luminance = _similarities(x[part], y[part], BELL)
-        similar = contrast * luminance if with_luminance else contrast
-        total += similar.sum((1, 2), dtype=np.float64)
+        similar = _similarities(x[part], y[part], BELL, with_luminance=with_luminance)
+        # Rows first, which are added up several numbers at a time.
+        total += similar.sum(0, dtype=np.float64).sum(0)
     mean: NDArray[np.float64] = total / (rows * columns)
     return mean
 
 
 def _similarities(
-    x: Image, y: Image, window: Sequence[float], sample: float = 1.0
-) -> tuple[Planes, Planes]:
-    """Contrast with structure, and luminance, of every window inside the images.
-
-    Both as what they lack of 1, and second moments about the level of the images: variances of
-    flat areas are differences of nearly equal numbers, of which single precision leaves little.
+    x: Image, y: Image, window: Sequence[float], sample: float = 1.0, *, with_luminance: bool
+) -> Image:
+    """Contrast with structure, with luminance or without, of every window inside the images.
 
     Args:
-        x, y: the images.
+        x, y: the images, both in single precision or taken in double.
         window: weights along a side of it.
         sample: factor of variances and covariances.
+        with_luminance: whether it counts.
     """
-    c1, c2 = SSIM_K1**2, SSIM_K2**2
-    level_x, level_y = x.mean(), y.mean()
-    x, y = _planes(x, level_x), _planes(y, level_y)
-    mean_x, mean_y = _blur(x, window), _blur(y, window)
-    variances = _blur(x * x + y * y, window)
-    variance = _blur(np.square(x - y), window)
-    apart = mean_x - mean_y
-    variances -= mean_x * mean_x + mean_y * mean_y
-    variance -= apart * apart
-    variances *= sample
-    variance *= sample
-    mean_x += level_x
-    mean_y += level_y
-    apart = np.square(mean_x - mean_y)
-    squares = mean_x * mean_x + mean_y * mean_y
-    return 1 - variance / (variances + c2), 1 - apart / (squares + c1)
+    core = _extension()
+    single = x.dtype == np.float32
+    precision: type[np.floating[Any]] = np.float32 if single else np.float64
+    function = core.lib.dcn_ssim_f32 if single else core.lib.dcn_ssim_f64
+
+    def buffer(array: NDArray[Any] | None) -> Any:
+        kind = "float[]" if single else "double[]"
+        return core.ffi.NULL if array is None else core.ffi.from_buffer(kind, array)
+
+    x, y = (np.ascontiguousarray(image, precision) for image in (x, y))
+    rows, columns, channels = x.shape
+    shape = rows - len(window) + 1, columns - len(window) + 1, channels
+    contrast = np.empty(shape, precision)
+    luminance = np.empty(shape, precision) if with_luminance else None
+    levels, weights = (np.array(values, precision) for values in ((x.mean(), y.mean()), window))
+    work = np.empty((core.lib.DCN_SSIM_WORK, columns, channels), precision)
+    images = map(buffer, (contrast, luminance, x, y, levels))
+    function(*images, *x.shape, buffer(weights), len(window), sample, buffer(work))
+    return contrast if luminance is None else contrast * luminance
 
 
-def _planes(image: Image, level: np.floating[Any]) -> Planes:
-    return np.subtract(np.moveaxis(image, -1, 0), level, order="C")
-
-
-def _blur(planes: Planes, window: Sequence[float]) -> Planes:
-    """Means weighted by a window, of those inside. As products of matrices, which takes a third of
-    the time of adding up what is shifted."""
-    rows, columns = (side - len(window) + 1 for side in planes.shape[1:])
-    weights = np.zeros((BLUR_STEP, BLUR_STEP + len(window) - 1), planes.dtype)
-    for number, row in enumerate(weights):
-        row[number : number + len(window)] = window
-    across = np.empty((len(planes), planes.shape[1], columns), planes.dtype)
-    for part, whole, band in _steps(columns, weights):
-        np.matmul(planes[..., whole], band.T, out=across[..., part])
-    blurred = np.empty((len(planes), rows, columns), planes.dtype)
-    for part, whole, band in _steps(rows, weights):
-        np.matmul(band, across[:, whole], out=blurred[:, part])
-    return blurred
-
-
-def _steps(length: int, weights: Planes) -> Iterator[tuple[slice, slice, Planes]]:
-    """Parts of so many means, of what, and the weights."""
-    more = weights.shape[1] - len(weights)
-    for first in range(0, length, len(weights)):
-        count = min(len(weights), length - first)
-        until = first + count
-        yield slice(first, until), slice(first, until + more), weights[:count, : count + more]
+@cache
+def _extension() -> Any:
+    try:
+        from dcncodec import _ssim
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"SSIM's C core is not built ({error}); install dcncodec with pip, which needs a C "
+            "compiler"
+        ) from None
+    return _ssim
 
 
 def _halved(image: Image) -> Image:
@@ -230,8 +219,8 @@ def measure_likeness(
 ) -> float | None:
     """One metric of a decoded picture of the same size: dB, or a similarity of at most 1.
 
-    Similarities are computed in single precision, which takes half the time or less
-    and is off by 1e-5 at most where they are 0.9 and more.
+    Similarities are computed in single precision, which takes half the time and is off by 1e-5 at
+    most where they are 0.9 and more.
     None stands for a PSNR without any error, and for a similarity of pictures that are too small.
     """
     if metric == "psnr":

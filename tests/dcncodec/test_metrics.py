@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from dcncodec import likeness
+from dcncodec.errors import MissingLibraryError
 from dcncodec.formats.image import Picture
 from dcncodec.likeness import GOOD_RATE, measure_likeness, ms_ssim, poor_quality, quality_of
 from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
@@ -134,3 +136,13 @@ def test_poor_quality_is_said() -> None:
     assert notice is not None
     assert (notice.kind, notice.source) == ("quality", "a.png")
     assert notice.text.startswith("only 6.0 dB: ")
+
+
+def test_without_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    likeness._extension.cache_clear()
+    monkeypatch.delattr("dcncodec._ssim", raising=False)
+    monkeypatch.setitem(sys.modules, "dcncodec._ssim", None)
+    picture = Picture(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(MissingLibraryError, match="C core is not built"):
+        measure_likeness("ssim", picture, picture)
+    likeness._extension.cache_clear()
