@@ -17,6 +17,9 @@ WORTH = 6 / math.log(2)
 """Bits that the square of a code word is worth in a latent. With a uniform quantiser of step s, D
 is g s^2 / 12 and R falls by log2 s; R + lambda D is least where lambda g s^2 is 6 / ln 2."""
 
+FEWEST_BYTES = section_bytes(2)
+"""Of a file, those for means: less is not packed to see what it takes."""
+
 
 def framed(means: Means) -> int:
     """The bytes of a file that holds them beyond those of one without."""
@@ -67,6 +70,8 @@ class Rounding:
         saved = WORTH * (counts * (exact**2 - (exact - parts / PARTS) ** 2)).sum((1, 2))
         best, most = None, 0.0
         for chosen in product((False, True), repeat=CHANNELS):
+            if saved[list(chosen)].sum() <= 8 * FEWEST_BYTES:
+                continue
             values = np.where(np.reshape(chosen, (-1, 1, 1)), parts, 0)
             if values.any():
                 means = Means(values.astype(np.int8).tobytes(), rows, columns)

@@ -7,7 +7,7 @@ its sum over all places is the estimate. Parts are chosen so that they are as va
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from dcncodec.encoder.encoding import Encoding
 from dcncodec.encoder.palette import tile_sums
-from dcncodec.encoder.target import Target
+from dcncodec.encoder.target import Metric, Target
 from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.likeness import (
-    MS_SSIM_SIDE,
+    GAUSSIAN,
+    SCALE_WEIGHTS,
     SSIM_WINDOW,
+    contrasts,
     decibel,
-    measure_likeness,
     similarities,
 )
+from dcncodec.models.program import COLOURS
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float64]
@@ -31,8 +33,9 @@ Map = NDArray[np.float64]
 
 SIDE = 12
 """Latents of a part's side, where the picture has as many."""
-LARGE_SIDE = -(-MS_SSIM_SIDE // STRIDE) + 1
-"""The same for MS-SSIM, which has no values of single places."""
+SCALES = 4
+"""Of MS-SSIM, those that have windows inside of parts; the coarsest one lacks a hundredth of all
+that is lacking."""
 SHARE = 0.11
 """Of a picture's latents, those in parts."""
 FEWEST, MOST = 4, 32
@@ -69,10 +72,9 @@ class Sample:
         self._target = target
         plane = encoding.header.plane
         self._places = plane.rows * plane.columns
-        side = LARGE_SIDE if target is not None and target.name == "min_msssim" else SIDE
-        height, width = min(side, plane.rows), min(side, plane.columns)
+        height, width = min(SIDE, plane.rows), min(SIDE, plane.columns)
         count = round(self._places * SHARE / (height * width))
-        count = min(max(count, FEWEST if side == SIDE else 2), MOST)
+        count = min(max(count, FEWEST), MOST)
         self.whole = count * height * width > MOST_SHARE * self._places
         if self.whole:
             self.areas, self._parts = [plane], [encoding]
@@ -80,23 +82,36 @@ class Sample:
         features = _features(encoding.picture.pixels)
         self.areas = list(_varied(features, height, width, count))
         self._parts = [encoding.part(area) for area in self.areas]
-        self._model = _Model(features, [features[area.within(plane)] for area in self.areas])
+        measured = [features[area.within(plane)] for area in self.areas]
+        # Of five, the first, the middle and the last one; of four, the second and the last one.
+        self._some = slice(1 - len(measured) % 2, None, 2)
+        self._model = _Model(features, measured)
+        self._rough_model = _Model(features, measured[self._some])
+        self._maps: dict[tuple[int, Encoding], Map] = {}
 
     def bits(self, rate: int) -> float:
         """Of the whole picture, by the coder's estimate."""
         return self._total([part.bits(part.chosen(rate)) for part in self._parts])
 
     def likeness(self, rate: int) -> float:
-        """Of the whole picture, that of the target, in dB (see ``in_decibel``)."""
-        target = self._target
-        assert target is not None
-        pairs = [(part.picture, part.decoded(part.chosen(rate))) for part in self._parts]
-        if self.whole or target.metric == "msssim":
-            values = [in_decibel(target, measure_likeness(target.metric, *pair)) for pair in pairs]
-            return sum(values) / len(values)
-        differences = _squares if target.metric == "psnr" else _dissimilarities
-        total = self._total([differences(x.pixels, y.pixels) for x, y in pairs])
+        """Of the whole picture, where it has parts, that of the target, in dB (``in_decibel``)."""
+        return self._likeness(rate, self._parts, self._model)
+
+    def rough_likeness(self, rate: int) -> float:
+        """The same by every second part. ``likeness`` at this rate looks at the others alone."""
+        return self._likeness(rate, self._parts[self._some], self._rough_model)
+
+    def _likeness(self, rate: int, parts: Sequence[Encoding], model: _Model) -> float:
+        total = model.total([self._differences(rate, part) for part in parts])
         return min(decibel(1 - total / self._places), LIKEST)
+
+    def _differences(self, rate: int, part: Encoding) -> Map:
+        assert self._target is not None
+        if (rate, part) not in self._maps:
+            shown = part.decoded(part.chosen(rate))
+            differences = _DIFFERENCES[self._target.metric]
+            self._maps[rate, part] = differences(part.picture.pixels, shown.pixels)
+        return self._maps[rate, part]
 
     def _total(self, maps: Sequence[Map]) -> float:
         """Of the whole picture, what its parts have at each place."""
@@ -159,8 +174,28 @@ def _squares(original: Pixels, shown: Pixels) -> Map:
 
 def _dissimilarities(original: Pixels, shown: Pixels) -> Map:
     """What SSIM lacks of 1, means over the windows around a place's pixels."""
-    similar = similarities(original / 255, shown / 255).mean(-1)
-    return _means(np.pad(1 - similar, SSIM_WINDOW // 2, mode="edge"))
+    similar = similarities(*(pixels / np.float32(255) for pixels in (original, shown)))
+    return _means(np.pad(1 - similar.mean(-1), SSIM_WINDOW // 2, mode="edge"))
+
+
+def _multiscale_dissimilarities(original: Pixels, shown: Pixels) -> Map:
+    """What MS-SSIM lacks of 1, but for products of what scales lack; the same means."""
+    rows, columns = (-side % STRIDE for side in original.shape[:2])
+    padding = (0, rows), (0, columns), (0, 0)
+    x, y = (np.pad(pixels, padding, mode="edge") / np.float32(255) for pixels in (original, shown))
+    lacking: Map = np.zeros((x.shape[0] // STRIDE, x.shape[1] // STRIDE))
+    for scale, contrast in enumerate(contrasts(x, y, SCALES)):
+        missing = np.pad(1 - contrast.mean(-1), GAUSSIAN // 2, mode="edge")
+        side = STRIDE >> scale
+        lacking += SCALE_WEIGHTS[scale] / side**2 * tile_sums(missing, side)
+    return lacking
+
+
+_DIFFERENCES: dict[Metric, Callable[[Pixels, Pixels], Map]] = {
+    "psnr": _squares,
+    "ssim": _dissimilarities,
+    "msssim": _multiscale_dissimilarities,
+}
 
 
 def _means(values: Map) -> Map:
@@ -190,10 +225,20 @@ def _busy(pixels: Pixels) -> NDArray[np.float32]:
     height, width = pixels.shape[:2]
     padding = (0, -height % STRIDE), (0, -width % STRIDE), (0, 0)
     padded = np.pad(pixels, padding, mode="edge").astype(np.float32)
-    places = padded.reshape(padded.shape[0] // STRIDE, STRIDE, -1, STRIDE, 3)
-    slopes = (np.abs(np.diff(places, axis=axis)).mean((1, 3, 4)) for axis in (1, 3))
-    variance = places.var((1, 3)).sum(-1)
-    return np.stack((np.log1p(variance), np.log1p(sum(slopes)), places.mean((1, 3)).sum(-1)))
+    # Down the places first: numbers beside each other are added several at a time.
+    lines = padded.reshape(padded.shape[0] // STRIDE, STRIDE, -1)
+    down = np.abs(np.diff(lines, axis=1)).sum(1)
+    across = np.zeros_like(down)
+    across[:, :-COLOURS] = np.abs(lines[..., COLOURS:] - lines[..., :-COLOURS]).sum(1)
+    level, square, down, across = (
+        sums.reshape(len(lines), -1, STRIDE, COLOURS)
+        for sums in (lines.sum(1), np.square(lines).sum(1), down, across)
+    )
+    mean = level.sum(2) / STRIDE**2
+    variance = (square.sum(2) / STRIDE**2 - np.square(mean)).clip(min=0).sum(-1)
+    slope = down.sum((2, 3)) + across[:, :, :-1].sum((2, 3))
+    slope /= STRIDE * (STRIDE - 1) * COLOURS
+    return np.stack((np.log1p(variance), np.log1p(slope), mean.sum(-1)))
 
 
 def _varied(features: NDArray[np.float32], height: int, width: int, count: int) -> Iterator[Area]:

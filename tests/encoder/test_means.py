@@ -166,6 +166,16 @@ def test_a_size_may_be_had_without_means(codec: Codec) -> None:
         codec.encode(sky, target_size=len(without) - 1)
 
 
+@pytest.mark.parametrize("size", [140, 146, 158, 176])
+def test_sizes_between_files_with_means_and_without(codec: Codec, size: int) -> None:
+    """They are a tenth of such files."""
+    y, x = np.mgrid[:128, :192] / 128
+    sky = np.stack([90 + 30 * y, 140 + 25 * y + 8 * x, 200 + 20 * y], -1)
+    sky += np.random.default_rng(0).normal(0, 1.5, sky.shape)
+    data = codec.encode(sky.clip(0, 255).astype(np.uint8), target_size=size)
+    assert size - 2 <= len(data) <= size
+
+
 @pytest.mark.parametrize("rate", [0, 120])
 def test_grey_pictures_have_none(codec: Codec, rate: int) -> None:
     """What their latents lose in colour is no error that is seen."""

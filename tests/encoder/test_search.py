@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dcncodec.encoder.search import CLOSE, largest_level
+from dcncodec.encoder.search import CLOSE, curve_of, largest_level, line_of
 
 Curve = Callable[[int], float]
 
@@ -26,7 +26,7 @@ def searched(curve: Curve, sampled: Curve, limit: float, margin: float) -> tuple
         tried.append(level)
         return curve(level)
 
-    found = largest_level(measure, sampled, limit, margin)
+    found = largest_level(measure, curve_of(sampled, limit), limit, margin)
     assert len(set(tried)) == len(tried)
     within = [level for level in tried if curve(level) <= limit]
     assert found == (within[-1] if within else None)
@@ -68,9 +68,45 @@ def test_a_level_that_may_be_missed_saves_trials() -> None:
             tried.append(at)
             return photo(at)
 
-        found = largest_level(measure, photo, limit, 0, spare=1, lead=-0.5)
+        shape = curve_of(photo, limit)
+        found = largest_level(measure, shape, limit, 0, spare=1, lead=-0.5)
         assert found in {level - 1, level}
         assert len(tried) == 1
+
+
+def test_levels_known_before_are_not_tried() -> None:
+    limit = photo(100) + 0.004
+    tried: list[int] = []
+
+    def measure(at: int) -> float:
+        tried.append(at)
+        return photo(at)
+
+    shape = curve_of(photo, limit)
+    known = {99: photo(99), 101: photo(101)}
+    assert largest_level(measure, shape, limit, math.inf, known=known) == 100
+    assert tried == [100]
+    known = {100: photo(100), 101: photo(101)}
+    assert largest_level(measure, shape, limit, math.inf, known=known) == 100
+    assert tried == [100]
+
+
+@pytest.mark.parametrize("level", [0, 30, 120, 128, 240, 255])
+def test_a_line_goes_through_samples_near_the_limit(level: int) -> None:
+    """Whatever slope is the usual one."""
+    tried: list[int] = []
+
+    def sampled(at: int) -> float:
+        tried.append(at)
+        return photo(at)
+
+    for slope in (0.006, 0.012, 0.024):
+        tried.clear()
+        line = line_of(sampled, lambda at: photo(at) + 0.01, photo(level), slope)
+        assert len(tried) <= 4
+        assert abs(tried[-1] - level) < 16
+        assert line[level] == pytest.approx(photo(level), abs=0.1)
+        assert line[tried[-1]] == pytest.approx(photo(tried[-1]) + 0.01)
 
 
 def test_out_of_reach() -> None:

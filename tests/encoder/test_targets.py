@@ -14,6 +14,7 @@ from skimage import data as samples
 
 import dcncodec.pillow_plugin
 from dcncodec.codec import Codec
+from dcncodec.encoder.encoding import Analysed, Encoding
 from dcncodec.errors import TargetError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.header import Header
@@ -24,6 +25,9 @@ from dcncodec.oneline import encode
 Array = NDArray[np.uint8]
 
 PHOTO: Array = np.ascontiguousarray(samples.astronaut()[:200, 150:381])
+
+LARGER: Array = np.ascontiguousarray(samples.astronaut()[:248, :480])
+"""Of which parts are sampled."""
 
 
 def described() -> Picture:
@@ -57,6 +61,24 @@ def test_sizes(codec: Codec, name: str) -> None:
     assert codec.encode(picture, target_size=10 * most) == codec.encode(picture, rate=255)
     with pytest.raises(TargetError, match=rf"the least is {least:,} bytes"):
         codec.encode(picture, target_size=least // 2)
+
+
+def test_no_rate_is_tried_twice_before_a_size_is_out_of_reach(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    unrounded = Encoding.unrounded
+
+    def counted(self: Encoding, rate: int) -> Analysed:
+        tried.append(rate)
+        return unrounded(self, rate)
+
+    monkeypatch.setattr(Encoding, "unrounded", counted)
+    for picture in (PICTURES["photo"], Picture(LARGER)):
+        tried.clear()
+        with pytest.raises(TargetError, match="out of reach"):
+            codec.encode(picture, target_size=100)
+        assert tried == [0]
 
 
 def test_bits_per_pixel(codec: Codec) -> None:
@@ -105,6 +127,33 @@ def test_likeness(codec: Codec, name: str, target: dict[str, Any]) -> None:
     # In small pictures a rate may be better than the next.
     below = [codec.encode(picture, rate=max(0, rate - step)) for step in (1, 2)]
     assert rate == 0 or min(map(reached, below)) < wanted
+
+
+@pytest.mark.parametrize(("metric", "wanted"), [("psnr", 30), ("ssim", 0.9), ("msssim", 0.97)])
+def test_likeness_of_larger_pictures(codec: Codec, metric: Any, wanted: float) -> None:
+    """Met, and met with at most one rate less, without trying that one."""
+    picture = Picture(LARGER)
+
+    def reached(rate: int) -> float:
+        data = codec.encode(picture, rate=rate)
+        return measure_likeness(metric, picture, codec.decode(data)) or 0
+
+    data = codec.encode(picture, **{f"min_{metric}": wanted})
+    rate = container.read(data).rate
+    assert data == codec.encode(picture, rate=rate)
+    assert reached(rate) >= wanted - 1e-5
+    assert reached(rate - 2) < wanted
+
+
+def test_unreachable_likeness_of_larger_pictures(codec: Codec) -> None:
+    picture = Picture(LARGER)
+    least, most = (
+        measure_likeness("psnr", picture, codec.decode(codec.encode(picture, rate=rate))) or 0
+        for rate in (0, 255)
+    )
+    with pytest.raises(TargetError, match=rf"out of reach: the most is {most:.1f}\d dB"):
+        codec.encode(picture, min_psnr=most + 1)
+    assert container.read(codec.encode(picture, min_psnr=least - 5)).rate == 0
 
 
 def test_several_blocks(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
