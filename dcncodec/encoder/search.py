@@ -159,12 +159,16 @@ def line_of(
 
 
 def _moved(shape: Costs, known: dict[int, float]) -> Costs:
-    """A curve that goes straight from trial to trial, and beyond them as the samples' does."""
+    """A curve that goes straight from trial to trial, and beyond them as the samples' does, or as
+    much steeper as it was between them."""
     if not known:
         return shape
     levels, at = np.arange(len(shape)), sorted(known)
     costs = [known[level] for level in at]
+    expected = float(shape[at[-1]] - shape[at[0]])
+    steeper = (costs[-1] - costs[0]) / expected if expected > 0 else 1.0
     beyond = shape - shape[levels.clip(at[0], at[-1])]
+    beyond *= min(max(steeper, 1 / STEEPEST), STEEPEST)
     curve: Costs = np.maximum.accumulate(np.interp(levels, at, costs) + beyond)
     return curve
 

@@ -91,6 +91,21 @@ def test_levels_known_before_are_not_tried() -> None:
     assert tried == [100]
 
 
+def test_two_trials_tell_how_steep_the_curve_is() -> None:
+    """Where the samples' is twice as steep, the third trial does."""
+    for level in (60, 200):
+        tried: list[int] = []
+
+        def measure(at: int, tried: list[int] = tried) -> float:
+            tried.append(at)
+            return 0.01 * at
+
+        shape = 0.02 * np.arange(256) - 1.0
+        found = largest_level(measure, shape, 0.01 * level + 0.005, 0, spare=1, lead=-0.5)
+        assert found in {level - 1, level}
+        assert len(tried) <= 3
+
+
 @pytest.mark.parametrize("level", [0, 30, 120, 128, 240, 255])
 def test_a_line_goes_through_samples_near_the_limit(level: int) -> None:
     """Whatever slope is the usual one."""
