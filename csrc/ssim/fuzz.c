@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "../check.h"
@@ -95,6 +96,10 @@ static void check(const double *x, const double *y, size_t rows, size_t columns,
                  work);
     dcn_ssim_f32(contrast_f32, luminance_f32, narrow, narrow + count, narrow_levels, rows, columns,
                  channels, narrow_window, side, (float)sample, work_f32);
+    double *const alone = allocate(made, sizeof *alone);
+    dcn_ssim_f64(alone, NULL, x, y, levels, rows, columns, channels, window, side, sample, work);
+    CHECK(memcmp(alone, contrast, made * sizeof *alone) == 0);
+    free(alone);
     for (size_t i = 0; i < made; i++) {
         const size_t at = i / width * line + i % width;
         const likeness wanted = define(x + at, y + at, line, channels, window, side, sample);

@@ -138,10 +138,11 @@ def line_of(
     limit: float,
     slope: float,
 ) -> Costs:
-    """Costs of all levels: a line, as steep as between rough samples, through one near the limit.
+    """Costs of all levels: a line through a sample near the limit, as steep as between rough ones
+    and as usual, in the mean.
 
     Args:
-        rough: an estimate of the cost of a level, of which the slope is good.
+        rough: an estimate of the cost of a level, with about the right slope.
         sampled: a better one, which takes little more where the rough one is known.
         limit: of the cost.
         slope: of one level, about.
@@ -154,7 +155,8 @@ def line_of(
         found = rough(meeting)
         steepness = max((found - cost) / (meeting - at), slope / STEEPEST)
         at, cost = meeting, found
-    line: Costs = sampled(at) + steepness * (np.arange(MAX_RATE + 1, dtype=np.float64) - at)
+    # Few parts may be less steep than the whole at low rates.
+    line: Costs = sampled(at) + (steepness + slope) / 2 * (np.arange(MAX_RATE + 1.0) - at)
     return line
 
 

@@ -120,7 +120,7 @@ def test_a_line_goes_through_samples_near_the_limit(level: int) -> None:
         line = line_of(sampled, lambda at: photo(at) + 0.01, photo(level), slope)
         assert len(tried) <= 4
         assert abs(tried[-1] - level) < 16
-        assert line[level] == pytest.approx(photo(level), abs=0.1)
+        assert line[level] == pytest.approx(photo(level), abs=0.2)
         assert line[tried[-1]] == pytest.approx(photo(tried[-1]) + 0.01)
 
 
