@@ -11,14 +11,15 @@ The stable interface::
     data = codec.encode(image, quality=80)         # 0 to 100, or target_size, min_psnr, ...
     picture = codec.decode(data)
 
-    channels = dcncodec.decode_channels(data, [0, 5])   # latents, without a model
-    data = dcncodec.recode(data, strip=["exif"])        # the same latents, another file
+    data = dcncodec.recode(data, strip=["exif"])   # the same latents, another file
+    data = dcncodec.encode("photo.png", model="dcn-32c", entropy="channel")
+    latents = dcncodec.decode_channels(data, [0, 5])    # without a model, of such files
 
 Every error that a file, a user or the machine can cause is a ``dcncodec.DcnError``. After
 ``import dcncodec.pillow_plugin``, Pillow opens and saves .dcn files. Everything in the modules
 below that is not named here may change between versions.
 
-Importing this package does not import torch; using ``Codec``, ``encode`` or ``decode`` does.
+None of this imports torch, unless it runs on a GPU, or in bfloat16 on processors without it.
 """
 
 from __future__ import annotations

@@ -5,11 +5,15 @@ A picture, or a part of one, all of whose tiles are exact needs neither a model 
 
 from __future__ import annotations
 
+from operator import index
+
 import numpy as np
 from numpy.typing import NDArray
 
+from dcncodec.errors import UsageError
 from dcncodec.formats.container import Reader, check_pixels
 from dcncodec.formats.geometry import MAX_PIXELS, STRIDE, Area
+from dcncodec.formats.header import Header
 from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.notices import Notice, Notify, warn
 
@@ -35,13 +39,30 @@ def decode_exact(
         FormatError, LimitError, UsageError: as ``Codec.decode``.
     """
     header = file.header
-    region = region or (0, 0, header.width, header.height)
+    region = whole_numbers(region, header)
     area = checked_area(file, region, max_pixels)
     if not all_exact(file, area):
         return None
     pixels = np.empty((area.rows * STRIDE, area.columns * STRIDE, 3), np.uint8)
     put_exact(file, pixels, area)
     return assembled(file, pixels, area, region, notify)
+
+
+def whole_numbers(region: Region | None, header: Header) -> Region:
+    """A region as it was asked for, of any numbers that are whole; None is the whole picture.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if region is None:
+        return 0, 0, header.width, header.height
+    try:
+        left, top, right, bottom = map(index, region)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"region {region!r}: give left, top, right and bottom in whole pixels"
+        ) from None
+    return left, top, right, bottom
 
 
 def checked_area(file: Reader, region: Region, max_pixels: int | None) -> Area:

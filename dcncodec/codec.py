@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dcncodec.assembly import Region, assembled, decode_exact, put_exact
+from dcncodec.assembly import Region, assembled, decode_exact, put_exact, whole_numbers
 from dcncodec.entropy import check_channels, check_model, coder_of, coders_for, means_of
 from dcncodec.errors import FormatError, UsageError
 from dcncodec.formats import bitstream, container
@@ -55,7 +55,7 @@ class Codec:
     Raises:
         MissingLibraryError: what runs the networks so is not installed.
         ModelError: the model is missing or damaged.
-        UsageError: the device or precision does not exist.
+        UsageError: the device or precision does not exist, or there are no threads.
     """
 
     def __init__(
@@ -265,17 +265,17 @@ class Codec:
             FormatError: the file is damaged.
             LimitError: the picture has more than ``max_pixels``.
             ModelError: the file was encoded with another model.
-            UsageError: the region does not lie inside the picture.
+            UsageError: the region is none, or does not lie inside the picture.
         """
         file = data
         if not isinstance(file, container.Reader):
-            file = container.read(file, max_pixels=None if region else max_pixels)
+            file = container.read(file, max_pixels=max_pixels if region is None else None)
         header = file.header
         check_model(header, self.model)
         exact = decode_exact(file, region=region, max_pixels=max_pixels, notify=self._notify)
         if exact is not None:
             return exact
-        region = region or (0, 0, header.width, header.height)
+        region = whole_numbers(region, header)
         area = header.region(*region)
         outer = area.grown(self.geometry.halo, header.plane)
         latents = self.latents(file, outer)

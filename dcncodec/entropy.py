@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from dcncodec.formats.coder import Latents
+    from dcncodec.formats.coder import Coder, Latents
     from dcncodec.formats.header import Header
     from dcncodec.formats.means import Means
     from dcncodec.formats.reader import Reader
@@ -66,6 +66,22 @@ def coder_of(file: Reader, model: ModelFolder, threads: int) -> FileCoder:
     coder = model.coder_for(file.coding)
     coder.threads = threads
     return coder
+
+
+def coder_to_verify(file: Reader) -> Coder | None:
+    """What decodes all that a file holds, to check it; None where that takes no model.
+
+    Raises:
+        FormatError: the file holds what its model does not have.
+        ModelError: its model is not installed, or coded it with another coder.
+    """
+    if file.coding is None:
+        return None
+    from dcncodec.models.registry import find_by_prefix
+
+    folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
+    means_of(file, folder)
+    return folder.coder_for(file.coding)
 
 
 def check_channels(channels: int, model: ModelFolder) -> None:

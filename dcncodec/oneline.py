@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dcncodec.assembly import Region, decode_exact
 from dcncodec.codec import Codec
 from dcncodec.entropy import check_model
+from dcncodec.errors import UsageError
 from dcncodec.formats import container
 from dcncodec.formats.files import atomic_write, content_of
 from dcncodec.formats.geometry import MAX_PIXELS
@@ -105,8 +106,11 @@ def decode(
 
     Raises:
         DcnError: as ``codec_for`` and ``Codec.decode``.
+        UsageError: there is no such kind.
     """
-    file = container.read(content_of(source), max_pixels=None if region else max_pixels)
+    if kind not in ("array", "pil"):
+        raise UsageError(f"kind {kind!r}: choose array or pil")
+    file = container.read(content_of(source), max_pixels=max_pixels if region is None else None)
     folder = None if model is None else find_model(model)
     if folder is not None:
         check_model(file.header, folder)

@@ -20,6 +20,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from dcncodec.encoder.target import TARGETS
+from dcncodec.entropy import coder_to_verify
 from dcncodec.errors import DcnError
 from dcncodec.formats.container import read
 from dcncodec.formats.sections import SIGNATURE
@@ -77,16 +78,17 @@ class DcnImageFile(ImageFile.ImageFile):
         return super().load()
 
     def verify(self) -> None:
-        """Check the whole file but for the model, and close it.
+        """Check the whole file, by the model that coded it, and close it.
 
         Raises:
-            OSError: it is damaged.
+            OSError: it is damaged, or its model is missing.
         """
         data, self._data = self._data, None
         super().verify()
         if data is not None:
             try:
-                read(data, max_pixels=None).verify()
+                file = read(data, max_pixels=None)
+                file.verify(coder_to_verify(file))
             except DcnError as error:
                 raise OSError(str(error)) from None
 

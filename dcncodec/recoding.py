@@ -67,8 +67,11 @@ def recode(
         FormatError: the file is damaged.
         LimitError: the picture has more than ``max_pixels``, or metadata is too long.
         ModelError: the file's model is not installed, or not the one given.
-        UsageError: the model does not have the entropy mode, or metadata is none of its kind.
+        UsageError: the model does not have the entropy mode, metadata is none of its kind, or
+            there is no such kind to strip.
     """
+    if isinstance(strip, str) or not set(strip) <= set(METADATA.values()):
+        raise UsageError(f"strip {strip!r}: give a list of {', '.join(METADATA.values())}")
     file = container.read(content_of(source), max_pixels=max_pixels)
     header = file.header
     decoder, coders = _coders(file, entropy, model, threads or len(os.sched_getaffinity(0)))

@@ -19,6 +19,8 @@ def decode_channels(
 ) -> NDArray[np.int8]:
     """Latent channels of a file, without a model and without decoding the other channels.
 
+    Only the entropy modes ``channel`` and ``global`` keep channels apart.
+
     Args:
         source: path, bytes or stream of the file.
         channels: numbers of the wanted channels, 0..N-1.
@@ -28,7 +30,7 @@ def decode_channels(
 
     Raises:
         FormatError: the file is damaged.
-        UsageError: there is no such channel.
+        UsageError: there is no such channel, or the file is in the mode ``context``.
     """
     data = content_of(source)
     file = container.read(data, max_pixels=max_pixels)

@@ -265,7 +265,7 @@ def content_of(
         return bytes(source)
     if callable(getattr(source, "read", None)) and isinstance(data := source.read(), bytes):
         return data
-    raise UsageError(f"a {type(source).__name__}: give a path, bytes or a binary stream")
+    raise UsageError(f"{type(source).__name__}: give a path, bytes or a binary stream")
 
 
 def read_finite(file: IO[bytes], label: str) -> bytes:

@@ -205,7 +205,7 @@ def as_picture(image: object, max_pixels: int | None) -> Picture:
     if hasattr(image, "read"):
         return read_image(image, max_pixels=max_pixels)  # type: ignore[arg-type]
     raise ImageError(
-        f"a {type(image).__name__} is no image: give a path, bytes, a binary stream, an array or a "
+        f"{type(image).__name__} is no image: give a path, bytes, a binary stream, an array or a "
         "Pillow image"
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import FormatError
 from dcncodec.formats import bitstream
+from dcncodec.formats.files import content_of
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.header import VERSION
 from dcncodec.formats.reader import Reader, read
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcncodec.formats.coder import Coder
+    from dcncodec.formats.guard import Source
 
 
-def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) -> dict[str, Any]:
+def info(source: Source, *, channels: bool = False, coder: Coder | None = None) -> dict[str, Any]:
     """Facts about a file.
 
     Damaged blocks do not stop it: their entries have `intact` false and no further facts.
 
     Args:
-        data: the whole file.
+        source: the file's path, its bytes or a binary stream.
         channels: also decode the blocks and describe every channel.
         coder: of context-coded blocks, to decode them.
 
@@ -44,7 +46,10 @@ def info(data: Buffer, *, channels: bool = False, coder: Coder | None = None) ->
 
     Raises:
         FormatError: anything but a block is damaged.
+        UsageError: there is no such file.
     """
+    # What is in memory, or mapped there, is not copied.
+    data = source if isinstance(source, bytes | bytearray | memoryview) else content_of(source)
     reader = read(data, max_pixels=None)
     header = reader.header
     blocks = [_block(reader, number, channels, coder) for number in range(header.block_count)]

@@ -126,7 +126,13 @@ class Engine(Protocol):
 
 
 def choose_threads(threads: int | None) -> int:
-    """CPU threads that share the work, one a core where none are asked for."""
+    """CPU threads that share the work, one a core where none are asked for.
+
+    Raises:
+        UsageError: there is no such number of threads.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads {threads}: choose 1 or more")
     cores = len(os.sched_getaffinity(0))
     return min(threads or cores, cores)
 

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,40 @@ def test_regions_outside_the_picture(
 ) -> None:
     with pytest.raises(UsageError, match="does not lie inside"):
         codec.decode(codec.encode(pixels), region=region)
+
+
+@pytest.mark.parametrize("region", [(), (0, 0, 5), (0, 0, 0.5, 5), "0,0,5,5", 5])
+def test_what_is_no_region(codec: Codec, pixels: Array, region: Any) -> None:
+    with pytest.raises(UsageError, match="give left, top, right and bottom in whole pixels"):
+        codec.decode(codec.encode(pixels), region=region)
+
+
+def test_a_region_of_any_whole_numbers(codec: Codec, pixels: Array) -> None:
+    data = codec.encode(pixels)
+    given: Any = np.array([3, 2, 20, 9], np.uint8)
+    found = codec.decode(data, region=given).pixels
+    assert (found == codec.decode(data, region=(3, 2, 20, 9)).pixels).all()
+
+
+def test_kinds_of_results_are_checked(codec: Codec, pixels: Array) -> None:
+    kind: Any = "numpy"
+    with pytest.raises(UsageError, match="kind 'numpy': choose array or pil"):
+        dcncodec.decode(codec.encode(pixels), kind=kind)
+
+
+def test_info_of_paths_and_streams(codec: Codec, pixels: Array, tmp_path: Path) -> None:
+    data = codec.encode(pixels)
+    (tmp_path / "x.dcn").write_bytes(data)
+    for source in (data, memoryview(data), tmp_path / "x.dcn", io.BytesIO(data)):
+        assert dcncodec.info(source)["bytes"] == len(data)
+    with pytest.raises(UsageError, match="no such file"):
+        dcncodec.info(tmp_path / "y.dcn")
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_numbers_of_threads_are_checked(tiny_model: Path, threads: int) -> None:
+    with pytest.raises(UsageError, match=f"threads {threads}: choose 1 or more"):
+        Codec(tiny_model, threads=threads)
 
 
 def test_latents_are_those_of_the_channels(codec: Codec, pixels: Array) -> None:

@@ -125,6 +125,17 @@ def test_verify_finds_damage(photo: Image.Image, tmp_path: Path, tiny_model: Pat
         opened.verify()
 
 
+def test_verify_reads_what_context_models_coded(photo: Image.Image) -> None:
+    buffer = io.BytesIO()
+    photo.save(buffer, "DCN")
+    assert dcncodec.info(buffer.getvalue())["blocks"][0]["mode"] == "context"
+    Image.open(buffer).verify()
+    content = bytearray(buffer.getvalue())
+    content[-20] ^= 1
+    with pytest.raises(OSError, match="damaged block 0"):
+        Image.open(io.BytesIO(content)).verify()
+
+
 def test_opening_does_not_need_torch(photo: Image.Image, tmp_path: Path) -> None:
     photo.save(tmp_path / "x.dcn")
     program = (

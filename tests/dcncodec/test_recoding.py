@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,6 +206,12 @@ def test_metadata_is_set(model: ModelFolder) -> None:
 def test_metadata_of_another_kind(model: ModelFolder, given: Metadata, error: str) -> None:
     with pytest.raises(UsageError, match=error):
         recode(several_blocks(model, "channel"), metadata=given)
+
+
+@pytest.mark.parametrize("strip", ["exif", ["exif", "all"], {""}])
+def test_kinds_to_strip_are_checked(model: ModelFolder, strip: Collection[str]) -> None:
+    with pytest.raises(UsageError, match="give a list of icc, exif, xmp"):
+        recode(several_blocks(model, "channel"), strip=strip)
 
 
 def test_what_the_model_does_not_have(plain: Path, tmp_path: Path) -> None:
