@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dcncodec.cli.lines import say_text
+from dcncodec.cli.lines import escaped, say_text
+from dcncodec.cli.streams import on_terminal
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.runtime.engine import DEVICE_NAMES, DEVICE_RULE, DEVICES
 
 if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
     from dcncodec.cli.work import Watch
     from dcncodec.codec import Codec
     from dcncodec.models.card import ModelFolder
@@ -27,6 +31,17 @@ MAX_THREADS = 1024
 MAX_JOBS = 256
 MAX_SEED = 2**63 - 1
 """The largest that torch and NumPy both take."""
+
+
+def progress_bar(
+    label: str, length: int, items: Iterable[Any] | None = None, *, quiet: bool = False
+) -> ProgressBar[Any]:
+    """What counts the steps of a long work, or what is taken from ``items``, on a terminal.
+
+    Elsewhere click would write the label alone, as a line before every error.
+    """
+    hidden = quiet or not on_terminal()
+    return click.progressbar(items, length, escaped(label), hidden=hidden, file=sys.stderr)
 
 
 class Finite(click.FloatRange):

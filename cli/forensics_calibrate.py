@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dcncodec.cli.checks import check_model
-from dcncodec.cli.common import load_torch, quiet_option, threads_option
+from dcncodec.cli.common import load_torch, progress_bar, quiet_option, threads_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.forensics.parts import PARTS, Part
 
@@ -71,13 +70,11 @@ def command(
     for name in names:
         model = find_model(name, None)
         if model.role is Role.LOCALISER:
-            entry = _localiser(model, photos)
+            entry = _localiser(model, photos, quiet)
             say(json_line({"name": model.name, **entry}) if as_json else _line(model.name, entry))
             continue
         fan = open_forensic(name)
-        with click.progressbar(
-            length=len(photos), label=fan.name, hidden=quiet, file=sys.stderr
-        ) as bar:
+        with progress_bar(fan.name, len(photos), quiet=quiet) as bar:
             found = measure(fan, photos, folder.resolve().name, partial(bar.update, 1))
         card = read_model(fan.model.card_path).card
         write_model_card(fan.model.card_path, card | {ENTRY: found.entry()})
@@ -87,7 +84,7 @@ def command(
             say(f"{fan.name}: thresholds {json.dumps(found.entry()['thresholds'])}")
 
 
-def _localiser(model: ModelFolder, photos: Photos) -> dict[str, float]:
+def _localiser(model: ModelFolder, photos: Photos, quiet: bool) -> dict[str, float]:
     """Measure the threshold of a localising network, and write it into its card."""
     import torch
 
@@ -95,7 +92,7 @@ def _localiser(model: ModelFolder, photos: Photos) -> dict[str, float]:
     from dcncodec.forensics.trace.localise import Localiser
     from dcncodec.models.card import read_model, write_model_card
 
-    with click.progressbar(length=len(photos), label=model.name, file=sys.stderr) as bar:
+    with progress_bar(model.name, len(photos), quiet=quiet) as bar:
         judge = Localiser(model, torch.device("cpu"))
         threshold = threshold_of(judge, photos, partial(bar.update, 1))
     entry = {"threshold": round(threshold, 5), "false_alarm": FALSE_ALARM}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from dcncodec.cli.batch import write_output
 from dcncodec.cli.checks import check_model
-from dcncodec.cli.common import load_torch, quiet_option, threads_option
+from dcncodec.cli.common import load_torch, progress_bar, quiet_option, threads_option
 from dcncodec.cli.lines import say, say_text
 from dcncodec.errors import UsageError
 from dcncodec.forensics.parts import PARTS
@@ -150,9 +149,7 @@ def command(
             asked = rates if folder.rates else ()
             for run in [partial(run, rate=rate) for rate in asked or (None,) for run in runs]:
                 title = f"{folder.name} on {data}"
-                with click.progressbar(
-                    length=len(photos), label=title, hidden=quiet, file=sys.stderr
-                ) as bar:
+                with progress_bar(title, len(photos), quiet=quiet) as bar:
                     measured = run(folder, photos, data, partial(bar.update, 1))
                 for one in measured:
                     figures = one.figures()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from dcncodec.cli.batch import write_output
-from dcncodec.cli.common import MAX_SEED, load_torch, machine_options
+from dcncodec.cli.common import MAX_SEED, load_torch, machine_options, progress_bar
 from dcncodec.cli.lines import json_line, say, say_text
 from dcncodec.errors import UsageError
 
@@ -69,7 +68,7 @@ def forge_command(
     from dcncodec.forensics.trace.forging import forge_folder, sources
 
     count = len(sources(photos, limit)) * len(kinds)
-    with click.progressbar(length=count, label=str(output), file=sys.stderr) as bar:
+    with progress_bar(str(output), count) as bar:
         advance = partial(bar.update, 1)
         rows = forge_folder(photos, output, kinds, seed, limit, force, advance)
     for row in rows if as_json else ():
@@ -149,7 +148,7 @@ def evaluate_command(
     found = []
     for name, judge in zip(names, judges, strict=True):
         count = len(chosen) + len(others)
-        with click.progressbar(length=count, label=judge.name, file=sys.stderr) as bar:
+        with progress_bar(judge.name, count) as bar:
             found.append(evaluate(judge, chosen, others, partial(bar.update, 1)))
         if update_card is not None:
             model = find_model(name, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcncodec.cli.batch import Batch, read_input, write_output
-from dcncodec.cli.common import quiet_option
+from dcncodec.cli.common import progress_bar, quiet_option
 from dcncodec.cli.lines import json_line, say, tell
 from dcncodec.cli.photos import plan_photos
 from dcncodec.cli.plan import Job
@@ -167,7 +166,7 @@ def predictor_command(
     files = photos_in(source)
     fingerprint = load_fingerprint(folder)
     work = sample_photos(files, fingerprint, window, _processes(processes))
-    with click.progressbar(work, len(files), str(source), hidden=quiet, file=sys.stderr) as bar:
+    with progress_bar(str(source), len(files), work, quiet=quiet) as bar:
         samples = list(bar)
     predictor = Predictor.fit(samples, window)
     write_predictor(folder, predictor.as_dict())
@@ -353,9 +352,7 @@ def _add(
         tally = Tally(int(folder.card["photos"]))
         return str(folder.card["source"]), tally, str(folder.card["pipeline"])
     files = photos_in(source)
-    with click.progressbar(
-        length=len(files), label=str(source), hidden=quiet, file=sys.stderr
-    ) as bar:
+    with progress_bar(str(source), len(files), quiet=quiet) as bar:
         tally = add_photos(
             estimator, files, pipeline, _processes(processes), partial(bar.update, 1)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from dcncodec.cli.batch import write_output
 from dcncodec.cli.checks import check_pipelines
-from dcncodec.cli.common import Finite, quiet_option
+from dcncodec.cli.common import Finite, progress_bar, quiet_option
 from dcncodec.cli.lines import json_line, say
 from dcncodec.cli.warned import take_warnings
 
@@ -121,7 +120,7 @@ def transfer_command(
     pages.check()
     make_folder(report)
     total = steps(split, camera)
-    with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
+    with progress_bar(str(folder), total, quiet=quiet) as bar:
         found = transfer(
             split,
             camera,
@@ -177,7 +176,7 @@ def survive_command(
     pages.check()
     make_folder(report)
     total = len(split.fingerprint) + len(split.evaluation)
-    with click.progressbar(length=total, label=str(folder), hidden=quiet, file=sys.stderr) as bar:
+    with progress_bar(str(folder), total, quiet=quiet) as bar:
         found = survive(split, camera, channels, processes or cores(), partial(bar.update, 1))
     _finish(found, report, as_json)
     write_survival(found, report)
