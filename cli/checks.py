@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dcncodec.cli.plan import is_folder
-from dcncodec.errors import TrainingError
+from dcncodec.errors import TrainingError, UsageError
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
@@ -54,6 +54,20 @@ def check_sources(sources: Iterable[Path]) -> None:
             raise TrainingError(f"cannot be read ({error.strerror})", source) from None
         if not whole:
             raise TrainingError("not a folder or whole tar shard of images", source)
+
+
+def check_out(folder: Path, sources: Iterable[Path]) -> None:
+    """See that a run's folder lies in no source: a resumed training would learn from its curves.
+
+    Raises:
+        UsageError: it does.
+    """
+    inner = folder.resolve()
+    for source in sources:
+        if inner.is_relative_to(source.resolve()):
+            raise UsageError(
+                f"--out {folder}: lies in {source}, which it learns from; choose another"
+            )
 
 
 def _later(_: Notice) -> None:

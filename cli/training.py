@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dcncodec.cli.checks import check_model, check_pipelines, check_sources
+from dcncodec.cli.checks import check_model, check_out, check_pipelines, check_sources
 from dcncodec.cli.common import MAX_SEED, Finite, load_torch
 from dcncodec.cli.lines import escaped, tell
 from dcncodec.cli.streams import on_terminal
@@ -126,6 +126,7 @@ def run_training(
     if not options["sources"] and export is None:
         raise UsageError("nothing to train on: give SOURCES")
     check_sources(options["sources"])
+    check_out(folder, options["sources"])
     if export is not None:
         check_export(export)
     for name, role in models.items():

@@ -163,6 +163,15 @@ def test_export_without_sources(finished: Path, tmp_path: Path, dcn: Dcn) -> Non
     assert (tmp_path / "my-model" / "card.json").exists()
 
 
+@pytest.mark.parametrize("inner", [".", "run"])
+def test_no_run_within_what_it_trains_on(pictures: Path, dcn: Dcn, inner: str) -> None:
+    before = sorted(pictures.iterdir())
+    code, error = dcn(pictures, "--out", pictures / inner, "--max-steps", "1")
+    assert code == 2
+    assert f"lies in {pictures}, which it learns from" in error
+    assert sorted(pictures.iterdir()) == before
+
+
 def test_start_from_another_model(
     tmp_path: Path, pictures: Path, tiny_model: Path, dcn: Dcn
 ) -> None:

@@ -314,10 +314,12 @@ def test_nothing_to_train_on(tmp_path: Path, dcn: Dcn) -> None:
 
 
 def test_too_uniform(tmp_path: Path, dcn: Dcn) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for i in range(3):
-        Image.new("RGB", (160, 160), (90, 90, 90)).save(tmp_path / f"{i}.png")
+        Image.new("RGB", (160, 160), (90, 90, 90)).save(photos / f"{i}.png")
     code, error = dcn(
-        tmp_path, "--channel", "none", "--out", tmp_path / "run", "--max-steps", "1", *QUICK
+        photos, "--channel", "none", "--out", tmp_path / "run", "--max-steps", "1", *QUICK
     )
     assert code == 1
     assert "random patches of 48 pixels vary enough" in error
