@@ -198,6 +198,7 @@ def _reachable(url: str) -> Iterator[None]:
         yield
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        reason = getattr(reason, "strerror", None) or reason
         raise ImageError(
             f"cannot be fetched ({reason}); go online, or give a folder that holds "
             "kodak/kodim01.png to kodim24.png with --data-dir",

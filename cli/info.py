@@ -13,6 +13,7 @@ from dcncodec.cli.failures import explain
 from dcncodec.cli.lines import complain, json_line, say
 from dcncodec.cli.streams import INPUT_NAME, STREAM
 from dcncodec.cli.warned import take_warnings
+from dcncodec.errors import ModelError
 
 
 @click.command()
@@ -42,21 +43,18 @@ def command(
 
 
 def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
+    from dcncodec.encoder.quality import MAX_QUALITY
+    from dcncodec.formats.geometry import MAX_RATE
     from dcncodec.formats.inspect import info
 
     data = read_input(path)
     coder = None
     if channels or verify:
+        from dcncodec.entropy import coder_to_verify
         from dcncodec.formats.container import read
 
         file = read(data, max_pixels=None)
-        if file.coding is not None:
-            from dcncodec.entropy import means_of
-            from dcncodec.models.registry import find_by_prefix
-
-            folder = find_by_prefix(file.header.model, file.header.model_hash, file.coding)
-            coder = folder.coder_for(file.coding)
-            means_of(file, folder)
+        coder = coder_to_verify(file)
     facts: dict[str, Any] = {"file": path, **info(data, channels=channels, coder=coder)}
     if verify:
         file.verify(coder)
@@ -72,6 +70,10 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
     )
     say(f"  model     {facts['model']} ({facts['model_hash']})")
     say(f"  latents   {latent['height']} x {latent['width']} x {latent['channels']}")
+    if (rate := facts["rate"]) is not None and _has_rates(facts):
+        say(
+            f"  rate      {rate} of {MAX_RATE}, about --quality {rate * MAX_QUALITY / MAX_RATE:.0f}"
+        )
     for name, size in facts["metadata"].items():
         say(f"  {name:<9} {size:,} bytes")
     if (palette := facts["palette"]) is not None:
@@ -83,6 +85,17 @@ def _show(path: str, channels: bool, verify: bool, as_json: bool) -> None:
         _show_block(number, block)
     if verify:
         say("  ok        checksums and entropy codes of all sections")
+
+
+def _has_rates(facts: dict[str, Any]) -> bool:
+    """Whether a file's rate means something; unknown where its model is not installed."""
+    from dcncodec.models.registry import find_by_prefix
+
+    prefix = bytes.fromhex(facts["model_hash"])
+    try:
+        return find_by_prefix(facts["model"], prefix, notify=lambda _: None).geometry.rates
+    except ModelError:
+        return False
 
 
 def _show_block(number: int, block: dict[str, Any]) -> None:

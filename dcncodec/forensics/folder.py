@@ -184,12 +184,18 @@ def find_for_codec(sha256: str) -> ForensicFolder:
     Raises:
         ModelError: there is none.
     """
+    names: dict[str, None] = {}
     for folder in sorted(list_forensic(), key=lambda folder: bool(folder.card["nip"])):
         known = folder.codec_sha256
-        if known is not None and known.startswith(sha256) and not folder.downsample:
+        if known is None or folder.downsample:
+            continue
+        if known.startswith(sha256):
             return folder
+        names[folder.card["codec"]["name"]] = None
+    others = f" (there are some for {', '.join(names)})" if names else ""
     raise ModelError(
-        f"no installed FAN was trained on the codec with weights {sha256[:16]}; give one with --fan"
+        f"no installed FAN was trained on the codec with weights {sha256[:16]}{others}; encode "
+        "with a codec that has one, or give a FAN with --fan"
     )
 
 

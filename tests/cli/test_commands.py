@@ -145,6 +145,16 @@ def test_info(dcn: Runner, coded: Path) -> None:
     assert len(facts["blocks"][0]["channels"]) == 4
 
 
+def test_info_tells_the_rate_of_models_with_rates(dcn: Runner, coded: Path, tmp_path: Path) -> None:
+    Image.effect_noise((24, 16), 50).convert("RGB").save(tmp_path / "x.png")
+    for options in (["--quality", 80], ["--model", "dcn-16c", "--entropy", "context"]):
+        assert dcn("encode", "-f", *options, tmp_path / "x.png").code == 0
+        shown = dcn("info", tmp_path / "x.dcn").out
+        assert ("\n  rate      204 of 255, about --quality 80\n" in shown) == (80 in options)
+        assert ("  rate  " in shown) == (80 in options)
+    assert "  rate  " not in dcn("info", coded).out
+
+
 def test_damage_is_found(dcn: Runner, coded: Path, tmp_path: Path, tiny_model: Path) -> None:
     content = bytearray(coded.read_bytes())
     content[-12] ^= 1

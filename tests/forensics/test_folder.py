@@ -213,6 +213,8 @@ def test_finished_photos_come_first(
     assert find_for_codec(sha256[:16]).name == "b-plain"
     (tmp_path / "models" / "b-plain" / "forensic.json").unlink()
     assert find_for_codec(sha256).name == "a-native"
+    with pytest.raises(ModelError, match=r"there are some for .*tiny\b.*give a FAN with --fan"):
+        find_for_codec("00" * 32)
 
 
 def test_unknown_folders(tmp_path: Path) -> None:
