@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -83,8 +84,16 @@ def threads_option(command: Command) -> Command:
     return click.option(
         "--threads",
         type=click.IntRange(1, MAX_THREADS),
+        callback=_share_with_numpy,
         help="CPU threads, at most one a core.  [default: all cores]",
     )(command)
+
+
+def _share_with_numpy(_: click.Context, __: click.Parameter, threads: int | None) -> int | None:
+    """The threads, for NumPy's products, too, whose library asks for them when it is loaded."""
+    if threads is not None:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    return threads
 
 
 def machine_options(command: Command) -> Command:

@@ -148,6 +148,7 @@ def test_what_cannot_be_forged(dcn: Runner, photo: Path, tmp_path: Path) -> None
     ):
         code, _, err = dcn("forge", *arguments)
         assert code == 2
+        assert err.count("\n") == 1
         assert text in err
     small = tmp_path / "small"
     small.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -123,3 +124,19 @@ def test_simulating_a_camera_takes_no_torch(tmp_path: Path, target: str) -> None
     )
     assert done.stderr.endswith("\x1f0"), done.stderr
     assert (tmp_path / target).stat().st_size > 1000
+
+
+def test_numpy_keeps_to_the_threads(tmp_path: Path) -> None:
+    """Of a process that has loaded NumPy with the library behind its products."""
+    Image.effect_noise((16, 16), 50).convert("RGB").save(tmp_path / "x.png")
+    program = (
+        "import os, sys\n"
+        "from dcncodec.cli.encode import command\n"
+        "command(['--threads', '1', '--effort', '1', sys.argv[1]], standalone_mode=False)\n"
+        "assert 'numpy' in sys.modules\n"
+        "assert len(os.listdir('/proc/self/task')) == 1\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "x.png")], check=True, env=environment
+    )
