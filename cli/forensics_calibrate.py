@@ -12,7 +12,9 @@ import click
 from dcncodec.cli.checks import check_model
 from dcncodec.cli.common import load_torch, progress_bar, quiet_option, threads_option
 from dcncodec.cli.lines import json_line, say
+from dcncodec.cli.warned import take_warnings, warned
 from dcncodec.forensics.parts import PARTS, Part
+from dcncodec.notices import Notice
 
 if TYPE_CHECKING:
     from dcncodec.forensics.photos import Photos
@@ -62,7 +64,7 @@ def command(
     load_torch(threads)
     from dcncodec.forensics.calibration import measure
     from dcncodec.forensics.folder import open_forensic
-    from dcncodec.forensics.verdict import ENTRY
+    from dcncodec.forensics.verdict import ENTRY, FALSE_ALARMS
     from dcncodec.models.card import read_model, write_model_card
     from dcncodec.models.registry import find_model
     from dcncodec.models.roles import Role
@@ -76,12 +78,16 @@ def command(
         fan = open_forensic(name)
         with progress_bar(fan.name, len(photos), quiet=quiet) as bar:
             found = measure(fan, photos, folder.resolve().name, partial(bar.update, 1))
+        entry = found.entry()
+        if (versions := entry["native_versions"]) * max(FALSE_ALARMS) < 1:
+            text = f"{versions} untouched versions tell no share of false alarms; give more photos"
+            warned(Notice("quality", text, fan.name))
         card = read_model(fan.model.card_path).card
-        write_model_card(fan.model.card_path, card | {ENTRY: found.entry()})
+        write_model_card(fan.model.card_path, card | {ENTRY: entry})
         if as_json:
-            say(json_line({"name": fan.name, **found.entry()}))
+            say(json_line({"name": fan.name, **entry, "warnings": take_warnings()}))
         else:
-            say(f"{fan.name}: thresholds {json.dumps(found.entry()['thresholds'])}")
+            say(f"{fan.name}: thresholds {json.dumps(entry['thresholds'])}")
 
 
 def _localiser(model: ModelFolder, photos: Photos, quiet: bool) -> dict[str, float]:

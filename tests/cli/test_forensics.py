@@ -297,7 +297,11 @@ def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Runne
     record = json.loads(text)
     assert (record["photos"], record["part"], record["first"]) == (1, "tune", "0.png")
     card = json.loads((fan / "forensic.json").read_text())
-    assert card["verdict"] == {name: value for name, value in record.items() if name != "name"}
+    assert card["verdict"] | {"name": record["name"], "warnings": record["warnings"]} == record
+    assert record["warnings"] == [
+        "tiny-fan: 6 untouched versions tell no share of false alarms; give more photos"
+    ]
+    assert error == f"dcn: warning: {record['warnings'][0]}\n"
     assert "## Verdicts" in (fan / "forensic.md").read_text()
     for rate in ("0.01", "0.05"):
         code, text, error = dcn("detect", photos, "--fan", fan, "--false-alarm", rate)
