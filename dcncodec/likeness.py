@@ -55,6 +55,9 @@ def similarities(x: Image, y: Image) -> Image:
     """Structural similarity of every window inside the images, and channel.
 
     A uniform 7x7 window, sample covariance, data range 1.
+
+    Raises:
+        ValueError: the images are smaller than a window, or not of one size.
     """
     count = SSIM_WINDOW**2
     return _similarities(x, y, UNIFORM, count / (count - 1), with_luminance=True)
@@ -64,7 +67,11 @@ def ms_ssim(x: Image, y: Image) -> float:
     """Multi-scale SSIM of images with sides of at least 161.
 
     With the weights and windows of Wang et al. (2003), as pytorch_msssim computes it.
+
+    Raises:
+        ValueError: the images are smaller, or not of one size.
     """
+    _check_sizes(x, y, MS_SSIM_SIDE)
     product = np.ones(3)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         last = scale == len(SCALE_WEIGHTS) - 1
@@ -106,6 +113,7 @@ def _similarities(
         sample: factor of variances and covariances.
         with_luminance: whether it counts.
     """
+    _check_sizes(x, y, len(window))  # The core takes them at their word.
     core = _extension()
     single = x.dtype == np.float32
     precision: type[np.floating[Any]] = np.float32 if single else np.float64
@@ -125,6 +133,12 @@ def _similarities(
     images = map(buffer, (contrast, luminance, x, y, levels))
     function(*images, *x.shape, buffer(weights), len(window), sample, buffer(work))
     return contrast if luminance is None else contrast * luminance
+
+
+def _check_sizes(x: Image, y: Image, side: int) -> None:
+    if x.shape != y.shape or min(x.shape[:2]) < side:
+        shapes = " and ".join("x".join(map(str, image.shape)) for image in (x, y))
+        raise ValueError(f"two images of one size, {side} x {side} or more, are needed: {shapes}")
 
 
 @cache

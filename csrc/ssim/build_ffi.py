@@ -4,18 +4,17 @@ from cffi import FFI
 
 FOLDER = "csrc/ssim"
 
+FUNCTION = """
+    void dcn_ssim_{name}({real} *contrast, {real} *luminance, const {real} *x, const {real} *y,
+                         const {real} *levels, size_t rows, size_t columns, size_t channels,
+                         const {real} *window, size_t side, {real} sample, {real} *work);
+"""
+
 ffibuilder = FFI()
-ffibuilder.cdef(
-    """
-    #define DCN_SSIM_WORK ...
-    void dcn_ssim_f32(float *contrast, float *luminance, const float *x, const float *y,
-                      const float *levels, size_t rows, size_t columns, size_t channels,
-                      const float *window, size_t side, float sample, float *work);
-    void dcn_ssim_f64(double *contrast, double *luminance, const double *x, const double *y,
-                      const double *levels, size_t rows, size_t columns, size_t channels,
-                      const double *window, size_t side, double sample, double *work);
-    """
-)
+ffibuilder.cdef("#define DCN_SSIM_WORK ...")
+for path in "", "plain_":
+    ffibuilder.cdef(FUNCTION.format(name=f"{path}f32", real="float"))
+    ffibuilder.cdef(FUNCTION.format(name=f"{path}f64", real="double"))
 ffibuilder.set_source(
     "dcncodec._ssim",
     '#include "ssim.h"',

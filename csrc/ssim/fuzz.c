@@ -99,6 +99,9 @@ static void check(const double *x, const double *y, size_t rows, size_t columns,
     double *const alone = allocate(made, sizeof *alone);
     dcn_ssim_f64(alone, NULL, x, y, levels, rows, columns, channels, window, side, sample, work);
     CHECK(memcmp(alone, contrast, made * sizeof *alone) == 0);
+    dcn_ssim_plain_f64(alone, NULL, x, y, levels, rows, columns, channels, window, side, sample,
+                       work);
+    CHECK(memcmp(alone, contrast, made * sizeof *alone) == 0);
     free(alone);
     for (size_t i = 0; i < made; i++) {
         const size_t at = i / width * line + i % width;

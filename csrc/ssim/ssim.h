@@ -29,4 +29,12 @@ void dcn_ssim_f64(double *contrast, double *luminance, const double *x, const do
                   const double *levels, size_t rows, size_t columns, size_t channels,
                   const double *window, size_t side, double sample, double *work);
 
+/* The same, without what only some processors have. */
+void dcn_ssim_plain_f32(float *contrast, float *luminance, const float *x, const float *y,
+                        const float *levels, size_t rows, size_t columns, size_t channels,
+                        const float *window, size_t side, float sample, float *work);
+void dcn_ssim_plain_f64(double *contrast, double *luminance, const double *x, const double *y,
+                        const double *levels, size_t rows, size_t columns, size_t channels,
+                        const double *window, size_t side, double sample, double *work);
+
 #endif

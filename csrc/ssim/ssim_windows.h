@@ -6,8 +6,8 @@ INLINE void NAMED(add_rows)(REAL *restrict sums, const REAL *restrict x, const R
 {
     for (size_t left = 0; left < line; left += CHUNK) {
         const size_t right = line - left < CHUNK ? line : left + CHUNK;
-        REAL *restrict const of_x = sums, *restrict const of_y = of_x + line;
-        REAL *restrict const squares = of_y + line, *restrict const apart = squares + line;
+        REAL *restrict const of_x = sums, *restrict const of_y = sums + line;
+        REAL *restrict const squares = sums + 2 * line, *restrict const apart = sums + 3 * line;
         for (size_t i = left; i < right; i++) {
             of_x[i] = of_y[i] = squares[i] = apart[i] = 0;
         }
@@ -86,6 +86,14 @@ AVX2 static void NAMED(each_row_avx2)(REAL *contrast, REAL *luminance, const REA
 }
 #endif
 
+void NAMED(dcn_ssim_plain)(REAL *contrast, REAL *luminance, const REAL *x, const REAL *y,
+                           const REAL *levels, size_t rows, size_t columns, size_t channels,
+                           const REAL *window, size_t side, REAL sample, REAL *work)
+{
+    NAMED(each_row)
+    (contrast, luminance, x, y, levels, rows, columns, channels, window, side, sample, work);
+}
+
 void NAMED(dcn_ssim)(REAL *contrast, REAL *luminance, const REAL *x, const REAL *y,
                      const REAL *levels, size_t rows, size_t columns, size_t channels,
                      const REAL *window, size_t side, REAL sample, REAL *work)
@@ -97,6 +105,6 @@ void NAMED(dcn_ssim)(REAL *contrast, REAL *luminance, const REAL *x, const REAL 
         return;
     }
 #endif
-    NAMED(each_row)
+    NAMED(dcn_ssim_plain)
     (contrast, luminance, x, y, levels, rows, columns, channels, window, side, sample, work);
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -112,6 +114,41 @@ def test_single_precision_does_for_calm_and_bright_pictures(
         assert found is not None
         assert found <= 1
         assert found == pytest.approx(exact, abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_ssim_is_the_same_whatever_the_processor_has(
+    monkeypatch: pytest.MonkeyPatch, precision: type[np.floating]
+) -> None:
+    rng = np.random.default_rng(4)
+    core = likeness._extension()
+    plain = {name: getattr(core.lib, f"dcn_ssim_plain_{name}") for name in ("f32", "f64")}
+    functions = {f"dcn_ssim_{name}": function for name, function in plain.items()}
+    lib = SimpleNamespace(DCN_SSIM_WORK=core.lib.DCN_SSIM_WORK, **functions)
+    for height, width in ((7, 7), (11, 8), (16, 93), (9, 400)):
+        x, y = rng.random((2, height, width, 3)).astype(precision)
+        y[: height // 2] = x[: height // 2]
+        found = likeness.similarities(x, y)
+        with monkeypatch.context() as patch:
+            patch.setattr(likeness, "_extension", lambda: SimpleNamespace(ffi=core.ffi, lib=lib))
+            np.testing.assert_array_equal(likeness.similarities(x, y), found)
+        assert found.min() < 0.5
+
+
+@pytest.mark.parametrize("shape", [(199, 200, 3), (200, 199, 3), (200, 200, 1), (201, 200, 3)])
+def test_images_of_two_sizes_are_not_compared(shape: tuple[int, int, int]) -> None:
+    one, other = np.zeros((200, 200, 3)), np.zeros(shape)
+    for compare in (likeness.ssim, ms_ssim):
+        with pytest.raises(ValueError, match=r"two images of one size, .*: 200x200x3 and"):
+            compare(one, other)
+
+
+@pytest.mark.parametrize(("compare", "side"), [(likeness.ssim, 7), (ms_ssim, 161)])
+def test_images_hold_a_window(compare: Callable[..., float], side: int) -> None:
+    assert compare(np.ones((side, side, 3)), np.ones((side, side, 3))) == 1
+    small = np.ones((side, side - 1, 3))
+    with pytest.raises(ValueError, match=f"{side} x {side} or more"):
+        compare(small, small)
 
 
 def test_ssim_needs_a_window() -> None:
