@@ -240,6 +240,7 @@ class _Sizes:
 
         self._shape = curve_of(sampled, self._limit)
         self._above: _Larger | None
+        self._known: dict[int, float]
         self._begin(True)
         self._last = 0
         self.fitting = b""
@@ -273,7 +274,11 @@ class _Sizes:
         rate = largest_level(self._measure, self._shape, limit, self._margin, enough, lead=LEAD)
         if self.close or rate == MAX_RATE:
             return
-        if rate is not None and (self._above is None or self._cost(self._last) < limit):
+        if (
+            rate is not None
+            and rate + 1 not in self._known
+            and (self._above is None or self._cost(self._last) < limit)
+        ):
             # The next one, which the curve says to be too large.
             self._measure(rate + 1)
         if self._above is not None and (self._above.rate > 0 or self.fitting):
@@ -281,12 +286,20 @@ class _Sizes:
             self._keep(thinned)
             if not self.fitting:
                 # What is stored exactly is not thinned: the search goes on.
-                largest_level(self._measure, self._shape, limit, self._margin, lead=LEAD)
+                known = self._known
+                largest_level(
+                    self._measure, self._shape, limit, self._margin, known=known, lead=LEAD
+                )
 
     def _begin(self, told: bool) -> None:
-        self._told, self._above = told, None
+        self._told, self._above, self._known = told, None, {}
 
     def _measure(self, rate: int) -> float:
+        self._known[rate] = cost = self._cost(self._made(rate))
+        return cost
+
+    def _made(self, rate: int) -> int:
+        """Make the file of a rate, and return its size."""
         encoding = self._encoding
         analysed = encoding.unrounded(rate)
         if not self._told:
@@ -297,7 +310,7 @@ class _Sizes:
         self._last = len(data)
         if self._last <= self._most:
             self._keep(data)
-            return self._cost(self._last)
+            return self._last
         self.smallest = self._last
         if words.means is None:
             analysed = replace(analysed, told=None)
@@ -305,7 +318,7 @@ class _Sizes:
             self._with_means = True
             self.smallest -= framed(words.means)
         self._above = _Larger(rate, analysed, self._last)
-        return self._cost(self._last)
+        return self._last
 
     def _keep(self, data: bytes) -> None:
         self.fitting = max(self.fitting, data, key=len)

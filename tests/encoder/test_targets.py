@@ -63,22 +63,38 @@ def test_sizes(codec: Codec, name: str) -> None:
         codec.encode(picture, target_size=least // 2)
 
 
-def test_no_rate_is_tried_twice_before_a_size_is_out_of_reach(
-    codec: Codec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[int] = []
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rates at which pictures are analysed for a size."""
+    rates: list[int] = []
     unrounded = Encoding.unrounded
 
     def counted(self: Encoding, rate: int) -> Analysed:
-        tried.append(rate)
+        rates.append(rate)
         return unrounded(self, rate)
 
     monkeypatch.setattr(Encoding, "unrounded", counted)
+    return rates
+
+
+def test_no_rate_is_tried_twice_before_a_size_is_out_of_reach(
+    codec: Codec, tried: list[int]
+) -> None:
     for picture in (PICTURES["photo"], Picture(LARGER)):
         tried.clear()
         with pytest.raises(TargetError, match="out of reach"):
             codec.encode(picture, target_size=100)
         assert tried == [0]
+
+
+def test_no_rate_is_tried_twice_for_small_files(codec: Codec, tried: list[int]) -> None:
+    """Whose sizes grow by more than a few per cent from rate to rate. (Grey ones have no means.)"""
+    small = from_array(PHOTO[:48, :48, 1])
+    least, most = (len(codec.encode(small, rate=rate)) for rate in (0, 255))
+    for size in range(least, most, 3):
+        tried.clear()
+        assert len(codec.encode(small, target_size=size)) <= size
+        assert len(set(tried)) == len(tried)
 
 
 def test_bits_per_pixel(codec: Codec) -> None:
