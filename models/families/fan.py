@@ -18,7 +18,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dcncodec.models.card import FAN_FILE, MAX_PATCH, is_sha256, is_whole, run_lines, table
@@ -96,9 +96,15 @@ def has_gauges(card: Mapping[str, Any]) -> bool:
 
     It got its gauges in the training that the card is about, or had them before.
     """
-    recipe = card.get("recipe", {})
-    begun = recipe.get("gauges") and LEARNS_CODEC in recipe.get("trainable", ())
-    return bool(begun or (card.get("codec") or card).get("gauges"))
+    recipe, codec = (_entries(card.get(name)) for name in ("recipe", "codec"))
+    trainable = recipe.get("trainable")
+    learns = isinstance(trainable, Sequence) and LEARNS_CODEC in trainable
+    return bool((learns and recipe.get("gauges")) or (codec or card).get("gauges"))
+
+
+def _entries(part: object) -> Mapping[str, Any]:
+    """None of what is no mapping: nothing else reads these parts of cards that others wrote."""
+    return part if isinstance(part, Mapping) else {}
 
 
 NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
