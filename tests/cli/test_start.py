@@ -126,6 +126,7 @@ def test_simulating_a_camera_takes_no_torch(tmp_path: Path, target: str) -> None
     assert (tmp_path / target).stat().st_size > 1000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_numpy_keeps_to_the_threads(tmp_path: Path) -> None:
     """Of a process that has loaded NumPy with the library behind its products."""
     Image.effect_noise((16, 16), 50).convert("RGB").save(tmp_path / "x.png")
