@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dcncodec.encoder.search import CLOSE, curve_of, largest_level, line_of
+from dcncodec.encoder.levels import curve_of, largest_level, line_of
+from dcncodec.encoder.search import CLOSE
 
 Curve = Callable[[int], float]
 
