@@ -80,13 +80,20 @@ def peak_resident() -> int:
 
 
 def measure(
-    codec: str, setting: str, width: int, height: int, operation: Operation, file: Path
+    codec: str,
+    setting: str,
+    width: int,
+    height: int,
+    effort: int,
+    operation: Operation,
+    file: Path,
 ) -> Usage:
     """Run one operation in a fresh process.
 
     Args:
         codec: a baseline, or the name or folder of a model.
-        setting: of a baseline.
+        setting: of a baseline; the rate of a model for all rates; else "".
+        effort: of a model for all rates.
         file: where encoding leaves its result and decoding finds it.
 
     Raises:
@@ -94,7 +101,7 @@ def measure(
     """
     command = [sys.executable, "-m", "dcncodec.bench.memory", "--operation", operation]
     command += ["--codec", codec, "--setting", setting, "--file", str(file)]
-    command += ["--width", str(width), "--height", str(height)]
+    command += ["--width", str(width), "--height", str(height), "--effort", str(effort)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"]
@@ -102,18 +109,28 @@ def measure(
     return Usage(**json.loads(done.stdout))
 
 
-def both(codec: str, setting: str, width: int, height: int) -> dict[Operation, Usage]:
-    """Encode, then decode what came out, each in a fresh process."""
+def both(
+    codec: str, setting: str, width: int, height: int, effort: int = 0
+) -> dict[Operation, Usage]:
+    """Encode, then decode what came out, each in a fresh process; arguments as of ``measure``."""
     with tempfile.TemporaryDirectory(prefix="dcn-memory-") as folder:
         file = Path(folder, "coded")
         operations: tuple[Operation, ...] = ("encode", "decode")
-        return {name: measure(codec, setting, width, height, name, file) for name in operations}
+        return {
+            name: measure(codec, setting, width, height, effort, name, file) for name in operations
+        }
 
 
 def perform(
-    codec: str, setting: str, width: int, height: int, operation: Operation, file: Path
+    codec: str,
+    setting: str,
+    width: int,
+    height: int,
+    effort: int,
+    operation: Operation,
+    file: Path,
 ) -> Usage:
-    """One operation in this process."""
+    """One operation in this process; arguments as of ``measure``."""
     from dcncodec.formats.peers.baselines import BASELINES
 
     pixels = pattern(width, height) if operation == "encode" else None
@@ -128,7 +145,8 @@ def perform(
 
         loaded = Codec(codec, device="cpu")
         if pixels is not None:
-            file.write_bytes(loaded.encode(pixels))
+            rate = int(setting) if setting else None
+            file.write_bytes(loaded.encode(pixels, rate=rate, effort=effort))
         else:
             loaded.decode(file.read_bytes())
     return Usage(peak_resident(), width * height * 3)
@@ -138,13 +156,14 @@ def main() -> None:
     """Measure and print; the exit code tells whether the bound holds."""
     parser = argparse.ArgumentParser(prog="python -m dcncodec.bench.memory")
     parser.add_argument("--codec", default="dcn-32c", help="a model or another codec")
-    parser.add_argument("--setting", default="", help="quality of another codec")
+    parser.add_argument("--setting", default="", help="quality of another codec, rate")
+    parser.add_argument("--effort", type=int, default=0, help="of a model for all rates")
     parser.add_argument("--width", type=int, default=SIDE)
     parser.add_argument("--height", type=int, default=SIDE)
     parser.add_argument("--operation", choices=["encode", "decode"], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    shape = (options.codec, options.setting, options.width, options.height)
+    shape = (options.codec, options.setting, options.width, options.height, options.effort)
     try:
         if options.operation:
             print(json.dumps(asdict(perform(*shape, options.operation, options.file))))

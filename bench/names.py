@@ -36,6 +36,11 @@ def split_effort(name: str) -> tuple[str, str]:
     return (plain, level) if mark and level.isdecimal() else (name, "")
 
 
+def called(codec: str, setting: str) -> str:
+    """How tables call a dcn model: of the ladder by the setting, else by the codec."""
+    return setting if codec == LADDER else codec
+
+
 def model_of(name: str) -> ModelFolder:
     """The model of a name; raises as ``check``."""
     try:

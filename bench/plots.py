@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcncodec.bench.metrics import METRICS
+from dcncodec.bench.names import called
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_quality
 from dcncodec.bench.results import Results
@@ -154,7 +155,8 @@ def speed_over_rate(results: Results, metric: str) -> Figure | None:
             place = row[f"{operation}_mp_s"], rate
             style = look[row["codec"]]
             axes.plot(*place, color=style["color"], marker=style["marker"])
-            name = row["setting"] if "analysis_s" in row else row["title"]
+            own = "analysis_s" in row
+            name = called(row["codec"], row["setting"]) if own else row["title"]
             axes.annotate(name, place, (4, 4), textcoords="offset points", fontsize=7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -171,11 +173,11 @@ def speed_over_rate(results: Results, metric: str) -> Figure | None:
 
 
 def _rate_over_anchor(results: Results, row: dict[str, Any], metric: str) -> float | None:
-    """BD-rate in percent of what was timed; of a dcn model the difference at its own quality."""
+    """BD-rate in percent of what was timed; of a model of one rate the bits at its own quality."""
     codec = row["codec"]
     if codec == results.anchor:
         return 0.0
-    if "analysis_s" in row:
+    if "analysis_s" in row and row["setting"] == called(codec, row["setting"]):
         found = equal_quality(results.points, codec, results.anchor, metric)
         ratios = found.get(row["setting"], {}).values()
         return (fmean(ratios) - 1) * 100 if ratios else None

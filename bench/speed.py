@@ -23,6 +23,7 @@ import torch
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Item, Pixels
 from dcncodec.bench.memory import both
+from dcncodec.bench.names import called
 from dcncodec.bench.points import Failure
 from dcncodec.codec import Codec
 from dcncodec.errors import DcnError, UsageError
@@ -43,7 +44,8 @@ class Timing:
     """One codec at one size; times in seconds, one for each round and image.
 
     Attributes:
-        codec, title, setting: which; of dcn the setting is the model.
+        codec, title, setting: which; of the ladder ``dcn`` the setting is the model, of a model for
+            all rates the rate.
         size: such as ``768x512``.
         rates: bits of payload per pixel, of each image.
         encode, decode: elapsed times.
@@ -129,7 +131,7 @@ class Outcome:
                     times = zip(own.encode, own.decode, peer.encode, peer.decode, strict=True)
                     pairs = [(pe / oe, pd / od) for oe, od, pe, pd in times]
                     encode, decode = (median(column) for column in zip(*pairs, strict=True))
-                    name = own.setting
+                    name = called(own.codec, own.setting)
                     found.append(Ratio(name, peer.codec, own.size, encode, decode))
         return found
 
@@ -288,7 +290,7 @@ def run(
     if memory and shapes:
         for timing in outcome.timings:
             if timing.size == sizes[-1]:
-                progress(f"memory of {timing.setting if timing.parts else timing.codec}")
+                progress(f"memory of {called(timing.codec, timing.setting)}")
                 _add_memory(timing, specs, failures)
     return outcome
 
@@ -361,12 +363,15 @@ def _time_size(
 
 def _add_memory(timing: Timing, specs: Sequence[Spec], failures: list[Failure]) -> None:
     width, height = parse_size(timing.size)
-    name = timing.codec
-    for spec in specs:
-        if spec.name == timing.codec and spec.models:
-            name = next(p for p in spec.models if find_model(p).name == timing.setting)
+    spec = next(spec for spec in specs if spec.name == timing.codec)
+    name, setting = spec.name, timing.setting
+    if spec.models:
+        folders = {find_model(path).name: path for path in spec.models}
+        # Of a model for all rates the setting is not a model's name, but the rate.
+        name = folders.get(setting, spec.models[0])
+        setting = "" if setting in folders else setting
     try:
-        usages = both(name, timing.setting, width, height)
+        usages = both(name, setting, width, height, spec.effort)
     except DcnError as error:
         failures.append(Failure(timing.codec, "", str(error)))
         return

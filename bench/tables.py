@@ -9,6 +9,7 @@ import numpy as np
 
 from dcncodec.bench import fits
 from dcncodec.bench.metrics import IN_DECIBEL, METRICS
+from dcncodec.bench.names import called
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_rate, summaries
 from dcncodec.bench.results import Results
@@ -146,6 +147,8 @@ def speed(results: Results) -> Table:
     """Times and memory of every codec and size."""
     rows = []
     for row in results.speed:
+        own = "analysis_s" in row
+        name = called(row["codec"], row["setting"]) if own else row["title"]
         memory = [
             f"{row[f'{name}_memory'] / 2**20:.0f}" if f"{name}_memory" in row else "–"
             for name in ("encode", "decode")
@@ -153,8 +156,8 @@ def speed(results: Results) -> Table:
         rows.append(
             (
                 row["size"],
-                row["setting"] if "analysis_s" in row else row["title"],
-                "" if "analysis_s" in row else row["setting"],
+                name,
+                "" if row["setting"] == name else row["setting"],
                 f"{row['bpp_payload']:.2f}",
                 f"{row['encode_s'] * 1e3:.1f}",
                 f"{row['decode_s'] * 1e3:.1f}",
@@ -182,7 +185,8 @@ def breakdown(results: Results) -> Table:
             networks = row["analysis_s"] + row["synthesis_s"]
             parts = ("analysis_s", "entropy_encode_s", "entropy_decode_s", "synthesis_s")
             times = (f"{row[part] * 1e3:.2f}" for part in parts)
-            rows.append((row["size"], row["setting"], *times, f"{coding / networks * 100:.2f} %"))
+            name = called(row["codec"], row["setting"])
+            rows.append((row["size"], name, *times, f"{coding / networks * 100:.2f} %"))
     head = ("size", "model", "analysis", "entropy encode", "entropy decode", "synthesis")
     return Table("Parts of dcn's time, ms", (*head, "entropy / networks"), rows)
 

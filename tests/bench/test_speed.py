@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dcncodec.bench import datasets, memory, speed
+from dcncodec.bench import datasets, memory, speed, tables
 from dcncodec.bench.codecs import specs
+from dcncodec.bench.results import Results
 from dcncodec.bench.speed import Outcome, Timing
 from dcncodec.errors import DcnError, ImageError, LimitError, UsageError
 
@@ -156,8 +157,10 @@ def test_memory_of_an_unknown_model_is_one_line() -> None:
 def test_memory_of_codecs(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each codec's own setting and size are asked for; one that fails is counted."""
 
-    def both(codec: str, setting: str, width: int, height: int) -> dict[str, memory.Usage]:
-        assert (width, height) == (64, 48)
+    def both(
+        codec: str, setting: str, width: int, height: int, effort: int
+    ) -> dict[str, memory.Usage]:
+        assert (width, height, effort) == (64, 48, 0)
         if codec == "webp":
             raise DcnError("webp: encode failed")
         return {"encode": memory.Usage(5000, 64 * 48 * 3), "decode": memory.Usage(1 << 20, 9216)}
@@ -180,6 +183,46 @@ def test_the_test_image_has_every_size() -> None:
     assert image.shape == (260, 301, 3)
     assert np.array_equal(image[:10, 250:301], image[250:260, :51])
     assert image.std() > 40
+
+
+def test_models_for_all_rates(
+    photos: Path, rated: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their memory is that of the rate and the effort that are timed, under their own names."""
+    asked = []
+
+    def both(
+        codec: str, setting: str, width: int, height: int, effort: int
+    ) -> dict[str, memory.Usage]:
+        asked.append((Path(codec).name, setting, effort))
+        return {}
+
+    monkeypatch.setattr(speed, "both", both)
+    names = [str(rated), f"{rated}@1", str(tiny_model), "jpeg"]
+    items = datasets.find(str(photos))[:1]
+    outcome = speed.run(specs(names), items, threads=1, bpp=1, sizes=("64x64",), rounds=1)
+    rates = [timing.setting for timing in outcome.timings]
+    assert asked == [
+        (rated.name, rates[0], 0),
+        (rated.name, rates[1], 1),
+        ("tiny", "", 0),
+        ("jpeg", rates[3], 0),
+    ]
+    assert all(0 <= int(rate) <= 255 for rate in rates[:2])
+    own = (rated.name, f"{rated.name}@1", "tiny")
+    assert [ratio.codec for ratio in outcome.ratios()] == [*own]
+    rows = [timing.as_row() for timing in outcome.timings]
+    results = Results("photos", None, {"jpeg": "JPEG"}, "jpeg", [], speed=rows)
+    cells = [row[1:3] for row in tables.speed(results).rows]
+    assert cells[:3] == [(own[0], rates[0]), (own[1], rates[1]), ("tiny", "")]
+    assert [row[1] for row in tables.breakdown(results).rows] == [*own]
+
+
+def test_memory_of_a_rate(rated: Path) -> None:
+    """A fresh process encodes at it; rates that are none are refused."""
+    assert memory.both(str(rated), "0", 200, 100, 1)["encode"].above > 0
+    with pytest.raises(DcnError, match="encode failed"):
+        memory.both(str(rated), "256", 200, 100)
 
 
 def test_peak_memory_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
