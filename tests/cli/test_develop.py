@@ -190,7 +190,10 @@ def test_train_develop_list(
 def test_bad_choices(
     tmp_path: Path, photo: Path, dcn: Dcn, arguments: list[str], expected: str
 ) -> None:
-    code, error = dcn("train", "nip", photo.parent, "--out", tmp_path / "run", *arguments)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo.rename(photos / photo.name)
+    code, error = dcn("train", "nip", photos, "--out", tmp_path / "run", *arguments)
     assert code != 0
     assert expected in error
     assert "Traceback" not in error

@@ -46,9 +46,11 @@ def test_a_run_without_the_other_libraries(tmp_path: Path, pictures: Path) -> No
 
 def test_a_fan_without_the_other_libraries(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for i in range(2):
         small = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
-        small.resize((128, 128), Image.Resampling.BICUBIC).save(tmp_path / f"{i}.png")
+        small.resize((128, 128), Image.Resampling.BICUBIC).save(photos / f"{i}.png")
     choices = ("--finetune", "forensic", "--channel", "none", "--preset", "paper")
-    train(tmp_path, tmp_path, *choices)
+    train(tmp_path, photos, *choices)
     assert (tmp_path / "model" / "fan.safetensors").exists()
