@@ -49,6 +49,24 @@ class Usage:
         return self.peak - self.image
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        codec: a baseline, or the name or folder of a model.
+        setting: of a baseline; the rate of a model for all rates; else "".
+        width, height: of the image.
+        effort: of a model for all rates.
+    """
+
+    codec: str
+    setting: str
+    width: int
+    height: int
+    effort: int = 0
+
+
 def pattern(width: int, height: int) -> NDArray[np.uint8]:
     """A waved and noisy image, uint8 (H, W, 3), made without further memory."""
     y, x = np.mgrid[:TILE, :TILE] * (2 * np.pi / TILE)
@@ -79,77 +97,58 @@ def peak_resident() -> int:
     return int(entry.split()[1]) << 10
 
 
-def measure(
-    codec: str,
-    setting: str,
-    width: int,
-    height: int,
-    effort: int,
-    operation: Operation,
-    file: Path,
-) -> Usage:
+def measure(case: Case, operation: Operation, file: Path) -> Usage:
     """Run one operation in a fresh process.
 
     Args:
-        codec: a baseline, or the name or folder of a model.
-        setting: of a baseline; the rate of a model for all rates; else "".
-        effort: of a model for all rates.
         file: where encoding leaves its result and decoding finds it.
 
     Raises:
         DcnError: the operation failed.
     """
     command = [sys.executable, "-m", "dcncodec.bench.memory", "--operation", operation]
-    command += ["--codec", codec, "--setting", setting, "--file", str(file)]
-    command += ["--width", str(width), "--height", str(height), "--effort", str(effort)]
+    command += ["--file", str(file)]
+    for name, value in asdict(case).items():
+        command += [f"--{name}", str(value)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"]
-        raise DcnError(f"{codec}: {operation} failed ({lines[-1]})")
+        raise DcnError(f"{case.codec}: {operation} failed ({lines[-1]})")
     return Usage(**json.loads(done.stdout))
 
 
 def both(
     codec: str, setting: str, width: int, height: int, effort: int = 0
 ) -> dict[Operation, Usage]:
-    """Encode, then decode what came out, each in a fresh process; arguments as of ``measure``."""
+    """Encode, then decode what came out, each in a fresh process; arguments as of ``Case``."""
+    case = Case(codec, setting, width, height, effort)
     with tempfile.TemporaryDirectory(prefix="dcn-memory-") as folder:
         file = Path(folder, "coded")
         operations: tuple[Operation, ...] = ("encode", "decode")
-        return {
-            name: measure(codec, setting, width, height, effort, name, file) for name in operations
-        }
+        return {name: measure(case, name, file) for name in operations}
 
 
-def perform(
-    codec: str,
-    setting: str,
-    width: int,
-    height: int,
-    effort: int,
-    operation: Operation,
-    file: Path,
-) -> Usage:
+def perform(case: Case, operation: Operation, file: Path) -> Usage:
     """One operation in this process; arguments as of ``measure``."""
     from dcncodec.formats.peers.baselines import BASELINES
 
-    pixels = pattern(width, height) if operation == "encode" else None
-    if codec in BASELINES:
-        baseline = BASELINES[codec]
+    pixels = pattern(case.width, case.height) if operation == "encode" else None
+    if case.codec in BASELINES:
+        baseline = BASELINES[case.codec]
         if pixels is not None:
-            file.write_bytes(baseline.compress(pixels, float(setting), 1))
+            file.write_bytes(baseline.compress(pixels, float(case.setting), 1))
         else:
             baseline.decompress(file.read_bytes(), 1)
     else:
         from dcncodec.codec import Codec
 
-        loaded = Codec(codec, device="cpu")
+        loaded = Codec(case.codec, device="cpu")
         if pixels is not None:
-            rate = int(setting) if setting else None
-            file.write_bytes(loaded.encode(pixels, rate=rate, effort=effort))
+            rate = int(case.setting) if case.setting else None
+            file.write_bytes(loaded.encode(pixels, rate=rate, effort=case.effort))
         else:
             loaded.decode(file.read_bytes())
-    return Usage(peak_resident(), width * height * 3)
+    return Usage(peak_resident(), case.width * case.height * 3)
 
 
 def main() -> None:
@@ -166,7 +165,7 @@ def main() -> None:
     shape = (options.codec, options.setting, options.width, options.height, options.effort)
     try:
         if options.operation:
-            print(json.dumps(asdict(perform(*shape, options.operation, options.file))))
+            print(json.dumps(asdict(perform(Case(*shape), options.operation, options.file))))
             return
         usages = both(*shape)
     except DcnError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dcncodec.errors import ModelError, UsageError
 from dcncodec.formats.peers.baselines import BASELINES
@@ -39,6 +40,11 @@ def split_effort(name: str) -> tuple[str, str]:
 def called(codec: str, setting: str) -> str:
     """How tables call a dcn model: of the ladder by the setting, else by the codec."""
     return setting if codec == LADDER else codec
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """How tables and plots call what a row of ``speed.Timing.as_row`` is about."""
+    return called(row["codec"], row["setting"]) if "analysis_s" in row else str(row["title"])
 
 
 def model_of(name: str) -> ModelFolder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcncodec.bench.metrics import METRICS
-from dcncodec.bench.names import called
+from dcncodec.bench.names import called, label
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_quality
 from dcncodec.bench.results import Results
@@ -155,9 +155,7 @@ def speed_over_rate(results: Results, metric: str) -> Figure | None:
             place = row[f"{operation}_mp_s"], rate
             style = look[row["codec"]]
             axes.plot(*place, color=style["color"], marker=style["marker"])
-            own = "analysis_s" in row
-            name = called(row["codec"], row["setting"]) if own else row["title"]
-            axes.annotate(name, place, (4, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(label(row), place, (4, 4), textcoords="offset points", fontsize=7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.25, y=0.12)

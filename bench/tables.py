@@ -9,7 +9,7 @@ import numpy as np
 
 from dcncodec.bench import fits
 from dcncodec.bench.metrics import IN_DECIBEL, METRICS
-from dcncodec.bench.names import called
+from dcncodec.bench.names import called, label
 from dcncodec.bench.points import Point
 from dcncodec.bench.rd import Curves, equal_rate, summaries
 from dcncodec.bench.results import Results
@@ -147,8 +147,7 @@ def speed(results: Results) -> Table:
     """Times and memory of every codec and size."""
     rows = []
     for row in results.speed:
-        own = "analysis_s" in row
-        name = called(row["codec"], row["setting"]) if own else row["title"]
+        name = label(row)
         memory = [
             f"{row[f'{name}_memory'] / 2**20:.0f}" if f"{name}_memory" in row else "–"
             for name in ("encode", "decode")

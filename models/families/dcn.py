@@ -37,15 +37,12 @@ def check(card: Mapping[str, Any]) -> bool:
 
 def text(card: Mapping[str, Any]) -> str:
     """See ``Family``."""
-    from dcncodec.models.families.fan import has_gauges
+    from dcncodec.models.families.fan import GAUGES_TELL, has_gauges
 
     channels = card["architecture"]["latent_channels"]
     about = f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels."
     if has_gauges(card):
-        about += (
-            " It has gauges: four of them hold side information about the photo's history, written "
-            "by hand-made filters. That is no trace that survived."
-        )
+        about += f" It has gauges: four of them {GAUGES_TELL}."
     return card_text(card, about)
 
 

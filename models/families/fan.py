@@ -107,6 +107,11 @@ def _entries(part: object) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
+GAUGES_TELL = (
+    "hold side information about the photo's history, written by hand-made filters. That is no "
+    "trace that survived"
+)
+"""What cards say of the four latent channels."""
 NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
 """What lambda_n weighs in the NIP paper's units, 255^2 times the mean squared error."""
 
@@ -121,10 +126,7 @@ def _weight_lines(card: Mapping[str, Any]) -> list[str]:
             "as much)"
         )
     if has_gauges(card):
-        lines.append(
-            "- The codec has gauges: four of its latent channels hold side information about the "
-            "photo's history, written by hand-made filters. That is no trace that survived"
-        )
+        lines.append(f"- The codec has gauges: four of its latent channels {GAUGES_TELL}")
     if LEARNS_NIP in card["trainable"]:
         weight = card["lambda_n"] * NIP_UNITS
         lines.append(f"- lambda_n {card['lambda_n']:g}, in the NIP paper's units {weight:.3g}")
