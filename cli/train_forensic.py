@@ -9,6 +9,7 @@ import click
 from dcncodec.cli.common import Finite, machine_options
 from dcncodec.cli.training import Training, run_training, training_options
 from dcncodec.formats.geometry import MAX_RATE
+from dcncodec.models.families.fan import NETWORKS
 from dcncodec.models.roles import Role
 
 MODELS = {"model": Role.CODEC, "fan": Role.FAN, "nip": Role.PIPELINE, "critic": Role.FAN}
@@ -48,6 +49,12 @@ class Rates(click.ParamType[tuple[int, int]]):
 @training_options
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
+@click.option(
+    "--network",
+    type=click.Choice(NETWORKS),
+    help="The DCN paper's FAN, or one that judges local spectra.  [default: spectral; that of "
+    "--fan or of the resumed run]",
+)
 @click.option(
     "--critic",
     metavar="NAME|PATH",

@@ -1,15 +1,22 @@
-"""FAN, the forensic analysis network (DCN paper, Table 6; Bayar & Stamm's constrained filter).
+"""FANs, forensic analysis networks: what all of them are, and that of the DCN paper.
 
-A constrained convolution suppresses the content of a photo and leaves what manipulation changes:
-each of its filters predicts a pixel from its neighbours and subtracts the pixel.
+The paper's (Table 6; Bayar & Stamm's constrained filter) begins with a constrained convolution,
+which suppresses the content of a photo and leaves what manipulation changes: each of its filters
+predicts a pixel from its neighbours and subtracts the pixel. Another one is in ``spectral_fan``.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dcncodec.models.families.fan import CONVOLUTIONAL
+
+STEP = 16
+"""Pixels along a side of a cell, for which a FAN has one vector of features."""
 RESIDUAL_SIZE = 5
 FILTERS = (32, 64, 128, 256)
 DENSE = (512, 128)
@@ -57,7 +64,7 @@ class ConstrainedConv(nn.Module):
 
 
 class FAN(nn.Module):
-    """Classifier of manipulations: 1,341,990 parameters for five classes.
+    """A classifier of manipulations: features of cells, their means, and what judges those.
 
     Args:
         classes: number of classes, 2 or more.
@@ -66,11 +73,48 @@ class FAN(nn.Module):
         ValueError: fewer than two classes.
     """
 
+    NETWORK: ClassVar[str]
+    """What cards and recipes call it."""
+    head: nn.Module
+    """Means of features (N, C) to logits (N, classes)."""
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         if classes < 2:
             raise ValueError(f"a classifier needs at least 2 classes, not {classes}")
         self.classes = classes
+
+    def constrain(self) -> None:
+        """Restore what the network demands of its weights after an optimisation step."""
+
+    def traces(self, pixels: Tensor) -> Tensor:
+        """Features of every cell.
+
+        Args:
+            pixels: RGB (B, 3, H, W) in [0, 1], H and W at least ``STEP``.
+
+        Returns:
+            (B, C, H / ``STEP``, W / ``STEP``), rounded down.
+        """
+        raise NotImplementedError
+
+    def describe(self, pixels: Tensor) -> Tensor:
+        """The same pixels to the means of their features, (B, C), which ``head`` judges."""
+        return self.traces(pixels).mean((2, 3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in [0, 1], H and W at least ``STEP``, to logits, float32."""
+        logits: Tensor = self.head(self.describe(pixels))
+        return logits.float()
+
+
+class ConvolutionalFAN(FAN):
+    """The DCN paper's: 1,341,990 parameters for five classes. See ``FAN``."""
+
+    NETWORK = CONVOLUTIONAL
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
         self.residual = ConstrainedConv()
         layers: list[nn.Module] = []
         channels = 3
@@ -97,22 +141,13 @@ class FAN(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def constrain(self) -> None:
-        """Restore the constraint of the residual filters after an optimisation step."""
+        """Restore the constraint of the residual filters."""
         self.residual.constrain()
 
     def traces(self, pixels: Tensor) -> Tensor:
-        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to features (B, 256, H / 16, W / 16)."""
+        """See ``FAN``; 256 features."""
         # The residual is a small difference of large numbers: bfloat16 would drown it.
         with torch.autocast(pixels.device.type, enabled=False):
             residual = self.residual(pixels.float()) * RESIDUAL_GAIN
         features: Tensor = self.features(residual)
         return features
-
-    def describe(self, pixels: Tensor) -> Tensor:
-        """The same pixels to the means of their features, (B, 256), which ``head`` judges."""
-        return self.traces(pixels).mean((2, 3))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """RGB (B, 3, H, W) in [0, 1], H and W at least 16, to logits (B, classes), float32."""
-        logits: Tensor = self.head(self.describe(pixels))
-        return logits.float()

@@ -1,6 +1,6 @@
 """What a FAN says of every place of a photo: a map with a step of 16 pixels.
 
-A FAN is convolutional up to its pooling. Its features are computed once for all of a photo; the
+A FAN has features for every cell, up to its pooling. They are computed once for all of a photo; the
 means over boxes as large as the patches that it was trained on, at every step, go through its
 last layers. So every pixel counts, and a change is seen wherever it lies.
 """
@@ -18,13 +18,11 @@ from torch.nn import functional
 from dcncodec.errors import ImageError
 from dcncodec.forensics.patches import FLAT_VARIANCE
 from dcncodec.metrics import to_unit
-from dcncodec.models.fan import FAN, FILTERS
+from dcncodec.models.fan import FAN, STEP
 
-STEP = 2 ** len(FILTERS)
-"""Pixels of a photo for one feature: the FAN halves it after each of its layers."""
 TILE, HALO = 32, 4
-"""Features that are computed at once along a side, and those around them: a feature sees 47 pixels
-beyond its own, less than four others. A tile takes 60 MB."""
+"""Cells that are computed at once along a side, and those around them: the features of one depend
+on 47 pixels beyond it at most, less than four others. A tile takes 60 MB."""
 ROWS = 4096
 """Places that go through the last layers at once."""
 

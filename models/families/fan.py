@@ -1,4 +1,4 @@
-"""Forensic analysis networks (DCN paper, Table 6), networks in ``models.fan``.
+"""Forensic analysis networks (DCN paper, Table 6), networks in ``models.fan`` and beside it.
 
 Their cards, ``forensic.json``, hold beside what every card does::
 
@@ -13,6 +13,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
     rates        optional, the lowest and highest rate of the codec that it was trained behind
     verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``)
     patch        int, side in pixels of the patches that it judges
+    network      optional, of ``NETWORKS``; by default the first one
     fan_sha256   str, of fan.safetensors in hexadecimal
 """
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 ROLE = Role.FAN
 TITLE = "forensic network"
+CONVOLUTIONAL, SPECTRAL = NETWORKS = ("convolutional", "spectral")
+"""That of the DCN paper, and one that judges spectra."""
 MAKER = "dcn train forensic"
 
 LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
@@ -45,6 +48,7 @@ def check(card: Mapping[str, Any]) -> bool:
         and len(set(classes)) == len(classes) >= 2
         and isinstance(card["downsample"], bool)
         and is_whole(card["patch"], 1, MAX_PATCH)
+        and card.get("network", CONVOLUTIONAL) in NETWORKS
         and (card["channel"] == "dcn") == bool(codec)
         and (not codec or (isinstance(codec["name"], str) and is_sha256(codec["sha256"])))
         and (not nip or nip["name"] == STANDARD or is_sha256(nip["sha256"]))
@@ -66,6 +70,8 @@ def text(card: Mapping[str, Any]) -> str:
         "",
         f"- Channel: {channel}",
     ]
+    if card.get("network") == SPECTRAL:
+        lines.append("- It judges local spectra (models/spectral_fan.py), not as in the paper")
     if card["nip"]:
         nip = card["nip"]["name"]
         if nip != STANDARD:
@@ -160,10 +166,12 @@ def network(folder: ModelFolder) -> FAN:
     """See ``Family``."""
     import torch
 
-    from dcncodec.models.fan import FAN
+    from dcncodec.models.fan import ConvolutionalFAN
     from dcncodec.models.load import fill
+    from dcncodec.models.spectral_fan import SpectralFAN
 
+    spectral = folder.card.get("network") == SPECTRAL
     with torch.device("meta"):
-        fan = FAN(len(folder.card["classes"]))
+        fan = (SpectralFAN if spectral else ConvolutionalFAN)(len(folder.card["classes"]))
     fill(fan, folder)
     return fan

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from skimage import data
 
 from dcncodec.codec import Codec
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import open_folder
 
 
@@ -42,7 +42,7 @@ def fan(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = tmp_path / "models" / "tiny-fan"
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    content = save({k: v.half().contiguous() for k, v in FAN(2).state_dict().items()})
+    content = save({k: v.half().contiguous() for k, v in ConvolutionalFAN(2).state_dict().items()})
     (folder / "fan.safetensors").write_bytes(content)
     model = open_folder(tiny_model)
     card = {

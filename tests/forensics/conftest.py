@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from skimage import data
 
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import open_folder
 
 Maker = Callable[..., Path]
@@ -38,7 +38,7 @@ def forensic_folder(tmp_path: Path, tiny_model: Path) -> Maker:
         folder.mkdir(parents=True)
         classes = entries.get("classes", ["native", "gaussian"])
         torch.manual_seed(3)
-        state = FAN(len(classes)).state_dict()
+        state = ConvolutionalFAN(len(classes)).state_dict()
         content = save({k: v.half().contiguous() for k, v in state.items()})
         (folder / "fan.safetensors").write_bytes(content)
         model = open_folder(tiny_model)

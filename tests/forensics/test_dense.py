@@ -12,15 +12,15 @@ from dcncodec.forensics import dense
 from dcncodec.forensics.dense import STEP, cells_of
 from dcncodec.forensics.patches import is_varied
 from dcncodec.metrics import to_unit
-from dcncodec.models.fan import FAN, RESIDUAL_GAIN
+from dcncodec.models.fan import FAN, RESIDUAL_GAIN, ConvolutionalFAN
 
 Pixels = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def fan() -> FAN:
+def fan() -> ConvolutionalFAN:
     torch.manual_seed(0)
-    return FAN(3).eval().requires_grad_(False)
+    return ConvolutionalFAN(3).eval().requires_grad_(False)
 
 
 def test_every_place_has_an_answer(fan: FAN, photo: Pixels) -> None:
@@ -32,7 +32,7 @@ def test_every_place_has_an_answer(fan: FAN, photo: Pixels) -> None:
         cells_of(fan, photo[:20], 32)
 
 
-def test_an_answer_is_that_of_the_box_around_it(fan: FAN, photo: Pixels) -> None:
+def test_an_answer_is_that_of_the_box_around_it(fan: ConvolutionalFAN, photo: Pixels) -> None:
     """The middle of a photo, by the plain way: features of all, the mean of a box, the head."""
     features = fan.features(
         fan.residual(to_unit(torch.from_numpy(photo.copy()))[None]) * RESIDUAL_GAIN

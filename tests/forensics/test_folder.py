@@ -16,7 +16,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
 from dcncodec.models.card import update_card
 from dcncodec.models.dcn import DCN
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import WEIGHTS, list_models, open_folder
 from dcncodec.models.roles import Role
 from dcncodec.train.engine.checkpoint import FILE, Header, Progress, save_checkpoint
@@ -35,7 +35,7 @@ def run_folder(folder: Path, sha256: str = "ab" * 32, **changes: Any) -> Path:
     folder.mkdir()
     recipe = replace(RECIPE, **changes)
     torch.manual_seed(0)
-    trained = torch.nn.ModuleDict({"fan": FAN(len(recipe.classes))})
+    trained = torch.nn.ModuleDict({"fan": ConvolutionalFAN(len(recipe.classes))})
     if "dcn" in recipe.trainable:
         trained["codec"] = DCN(4)
     optimiser = Optimiser(trained, muon=False)
@@ -65,7 +65,7 @@ def test_both_networks_are_there(exported: Path, monkeypatch: pytest.MonkeyPatch
     assert folder.classes == RECIPE.classes
     assert (folder.channel, folder.downsample) == ("dcn", False)
     torch.manual_seed(0)
-    expected = FAN(3)
+    expected = ConvolutionalFAN(3)
     patch = torch.rand(1, 3, 32, 32)
     assert torch.allclose(folder.load_fan()(patch), expected(patch), rtol=0.01, atol=1)
     codec = folder.codec("cpu")

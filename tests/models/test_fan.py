@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcncodec.models.fan import FAN, ConstrainedConv
+from dcncodec.models.fan import ConstrainedConv, ConvolutionalFAN
 
 
 @pytest.mark.parametrize(("classes", "count"), [(5, 1_341_990), (7, 1_342_248)])
 def test_number_of_parameters(classes: int, count: int) -> None:
     """Table 6, and two more outputs of 128 weights and a bias each."""
-    assert sum(parameter.numel() for parameter in FAN(classes).parameters()) == count
+    assert sum(parameter.numel() for parameter in ConvolutionalFAN(classes).parameters()) == count
 
 
 def test_residuals() -> None:
@@ -30,7 +30,7 @@ def test_residuals() -> None:
 
 def test_logits() -> None:
     torch.manual_seed(0)
-    fan = FAN(7)
+    fan = ConvolutionalFAN(7)
     for size in ((128, 128), (16, 40)):
         logits = fan(torch.rand(2, 3, *size))
         assert logits.shape == (2, 7)
@@ -41,4 +41,4 @@ def test_logits() -> None:
 
 def test_too_few_classes() -> None:
     with pytest.raises(ValueError, match="at least 2 classes"):
-        FAN(1)
+        ConvolutionalFAN(1)

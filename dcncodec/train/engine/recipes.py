@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from dcncodec.models.families.fan import CONVOLUTIONAL
 from dcncodec.quantise import CODEBOOK_BITS, Histogram
 
 DECAY_EPOCHS = 100
@@ -116,6 +117,7 @@ class ForensicRecipe(Recipe):
         gauges: begin by giving a trainable codec gauges (``forensics.gauges``).
         encoder_rest: share of the budget for which the codec's encoder does not learn: the entropy
             would make it drop what decoder and FAN have not learned to use yet.
+        network: which FAN, of ``models.families.fan.NETWORKS``.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
         critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
             judges decoded pictures, too; empty for none.
@@ -152,6 +154,7 @@ class ForensicRecipe(Recipe):
     lambda_n: float = 0.001
     gauges: bool = False
     encoder_rest: float = 0.0
+    network: str = CONVOLUTIONAL
     fan: str = ""
     critic: str = ""
     critic_weight: float = 1.0

@@ -13,7 +13,7 @@ from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
 from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
 from dcncodec.models.coders import CONTEXT
-from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
+from dcncodec.models.families.fan import CONVOLUTIONAL, LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
 from dcncodec.train.engine.checkpoint import Header
@@ -38,8 +38,8 @@ GAUGES = "gauges"
 """Entry of a codec's card, and of what a run keeps of it."""
 FAN_BITS = 6
 CODEC_BITS = {"analysis_net": 7, "synthesis_net": 8}
-"""Significant bits that are kept of the weights of a FAN, and of the networks of a codec for all
-rates. Its linear parts keep theirs: at high rates their rounding would show."""
+"""Significant bits that are kept of the weights of the paper's FAN, and of the networks of a codec
+for all rates. Its linear parts keep theirs: at high rates their rounding would show."""
 
 
 def export_forensic(run: Path, folder: Path) -> str:
@@ -66,7 +66,9 @@ def export_forensic(run: Path, folder: Path) -> str:
     # Only codecs estimate a rate, and without a channel nothing is lost.
     void = {DCN_FILE: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
     figures = [name for name in trainer.VALIDATED if name not in void]
-    fan = shortened(_part(average, "fan."), FAN_BITS)
+    fan = _part(average, "fan.")
+    if recipe.network == CONVOLUTIONAL:
+        fan = shortened(fan, FAN_BITS)
     content = half_precision(fan, f"{FORMAT}: {','.join(recipe.classes)}")
     name = folder.resolve().name
     codec = _identity(header.origins.get(LEARNS_CODEC))
@@ -97,6 +99,7 @@ def export_forensic(run: Path, folder: Path) -> str:
         "trainable": list(recipe.trainable),
         **_rates(header),
         "patch": PAPER_PATCH,
+        "network": recipe.network,
         **describe_run(header, rows, figures),
         "fan_sha256": hashlib.sha256(content).hexdigest(),
     }

@@ -21,10 +21,11 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP, has_gauges
 from dcncodec.models.families.nip import STANDARD
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import FAN, ConvolutionalFAN
 from dcncodec.models.load import load_dcn, load_nip, load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
+from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header
@@ -40,7 +41,20 @@ from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.forensic_sensor import PRNU, trainer_of
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
-CHOSEN = ("channel", "downsample", "classes", "trainable", "nip", "fan", "critic", "keep")
+NETWORKS: dict[str, type[FAN]] = {
+    network.NETWORK: network for network in (ConvolutionalFAN, SpectralFAN)
+}
+CHOSEN = (
+    "channel",
+    "downsample",
+    "classes",
+    "trainable",
+    "nip",
+    "fan",
+    "network",
+    "critic",
+    "keep",
+)
 """Fields of the recipe that say what is trained; no preset decides about them."""
 BEGUN = ("gauges", "encoder_rest")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
@@ -48,7 +62,7 @@ DRAWN = ("implementations", "grid", "history")
 """Fields of the recipe for which photos are drawn one by one."""
 FIXED = (
     *("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges"),
-    *("vary_strengths", "keep", *DRAWN),
+    *("vary_strengths", "keep", "network", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
 PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
@@ -122,11 +136,13 @@ def prepare(
     channel = Channel(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
-    fan = FAN(len(recipe.classes)) if recipe.classes else None
+    fan = NETWORKS[recipe.network](len(recipe.classes)) if recipe.classes else None
     if header is None and settings.fan is not None:
         folder = open_forensic(settings.fan)
         fan = begin_with(folder, recipe)
-        recipe = replace(recipe, fan=folder.name)
+        if settings.overrides.get("network", fan.NETWORK) != fan.NETWORK:
+            raise UsageError(f"--network: the FAN of {folder.name} is {fan.NETWORK}; leave it out")
+        recipe = replace(recipe, fan=folder.name, network=fan.NETWORK)
     critic, recipe = _critic(settings, recipe)
     kind = trainer_of(recipe)
     channel, data = channel.to(device), data.to(device)

@@ -18,7 +18,7 @@ from dcncodec.forensics.gauges import install_gauges
 from dcncodec.forensics.manipulations import CLASSES as PAPER_CLASSES
 from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.nip import INet
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, pack
@@ -66,13 +66,15 @@ def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> Fore
         recipe = read_header(folder / FILE, ForensicRecipe).recipe  # type: ignore[assignment]
     else:
         recipe = with_gauges(ForensicTrainer, codec, recipe, data.training)
-    return ForensicTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS)
+    return ForensicTrainer(
+        channel, ConvolutionalFAN(3), recipe, data, folder, 5, torch.float32, ORIGINS
+    )
 
 
 def test_the_loss(dataset: Dataset) -> None:
     """Equation 9: cross-entropy plus lambda_c times the codec's own loss."""
     torch.manual_seed(0)
-    codec, fan = DCN(4), FAN(3)
+    codec, fan = DCN(4), ConvolutionalFAN(3)
     recipe = replace(JOINT, lambda_c=0.25)
     objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
@@ -91,7 +93,7 @@ def test_the_loss(dataset: Dataset) -> None:
 def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
     """Its weights stay; its gradient reaches the codec and not the FAN."""
     torch.manual_seed(0)
-    codec, fan, critic = DCN(4), FAN(3), FAN(3).requires_grad_(False)
+    codec, fan, critic = DCN(4), ConvolutionalFAN(3), ConvolutionalFAN(3).requires_grad_(False)
     recipe = replace(JOINT, lambda_c=0.0, critic_weight=2.0)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
     plain = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
@@ -112,7 +114,7 @@ def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
 def test_a_critic_s_features_are_distilled(dataset: Dataset) -> None:
     """Their distance is weighed, and only the codec learns from it: pictures before stay."""
     torch.manual_seed(0)
-    codec, fan, critic = DCN(4), FAN(3), FAN(3).requires_grad_(False)
+    codec, fan, critic = DCN(4), ConvolutionalFAN(3), ConvolutionalFAN(3).requires_grad_(False)
     recipe = replace(JOINT, lambda_c=0.0, critic_weight=0.0)
     channel = Channel("dcn", codec)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
@@ -267,7 +269,9 @@ def test_a_fan_learns(tmp_path: Path, dataset: Dataset) -> None:
     recipe = replace(TINY, channel="none", classes=("native", "awgn"), batch=8, patch=32)
     seen: list[float] = []
     torch.manual_seed(0)
-    run = ForensicTrainer(Channel("none"), FAN(2), recipe, dataset, tmp_path, 0, torch.float32)
+    run = ForensicTrainer(
+        Channel("none"), ConvolutionalFAN(2), recipe, dataset, tmp_path, 0, torch.float32
+    )
     run.run(Budget(40), lambda figures: seen.append(figures.get("validation_accuracy", 0)))
     assert seen[-1] == 1.0
 
@@ -278,7 +282,9 @@ def camera(folder: Path, data: RawDataset, recipe: ForensicRecipe) -> CameraTrai
     nip = INet(torch.tensor(MEAN_CAMERA).float()).eval()
     codec = DCN(4) if recipe.channel == "dcn" else None
     channel = Channel(recipe.channel, codec, recipe.downsample)
-    return CameraTrainer(channel, FAN(3), recipe, data, folder, 5, torch.float32, ORIGINS, nip)
+    return CameraTrainer(
+        channel, ConvolutionalFAN(3), recipe, data, folder, 5, torch.float32, ORIGINS, nip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +299,7 @@ CAMERA = replace(TINY, patch=32, channel="jpeg:50", downsample=True, nip="inet",
 def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
     """Cross-entropy plus lambda_n times the distortion against the standard picture."""
     torch.manual_seed(0)
-    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(3)
+    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), ConvolutionalFAN(3)
     recipe = replace(CAMERA, lambda_n=0.01)
     channel = Channel("jpeg:50", None, downsample=True)
     objective = ForensicLoss(channel, fan, recipe, torch.float32, nip)
@@ -311,7 +317,7 @@ def test_the_loss_with_a_pipeline(frames: RawDataset) -> None:
 def test_gradients_of_the_classification_reach_the_pipeline(frames: RawDataset) -> None:
     """Through JPEG, down-sampling and every manipulation, with no weight on distortion."""
     torch.manual_seed(0)
-    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), FAN(len(PAPER_CLASSES))
+    nip, fan = INet(torch.tensor(MEAN_CAMERA).float()), ConvolutionalFAN(len(PAPER_CLASSES))
     recipe = replace(CAMERA, lambda_n=0.0, classes=PAPER_CLASSES)
     objective = ForensicLoss(
         Channel("jpeg:50", None, downsample=True), fan, recipe, torch.float32, nip

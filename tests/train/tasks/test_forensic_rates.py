@@ -11,7 +11,7 @@ import torch
 from skimage import data
 
 from dcncodec.forensics.channel import Channel
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.presets import FORENSIC_RECIPES, VR_RECIPES
@@ -98,7 +98,7 @@ def test_the_gradient_is_that_of_the_family_s_training() -> None:
 
 
 def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    objective = ForensicLoss(Channel("dcn", network()), FAN(2), RECIPE, torch.float32)
+    objective = ForensicLoss(Channel("dcn", network()), ConvolutionalFAN(2), RECIPE, torch.float32)
     seen: list[torch.Tensor] = []
     assert objective.rated is not None
     compress = objective.rated.compress
@@ -120,7 +120,7 @@ def test_codec_context_model_and_fan_learn_together(
 ) -> None:
     monkeypatch.setattr(forensic, "PAPER_PATCH", 32)
     monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
-    codec, fan = network(), FAN(2)
+    codec, fan = network(), ConvolutionalFAN(2)
     parts = {"codec": codec.analysis_net, "context": codec.context_model, "fan": fan}
     before = {n: [p.detach().clone() for p in part.parameters()] for n, part in parts.items()}
     run = ForensicTrainer(Channel("dcn", codec), fan, RECIPE, dataset, tmp_path, 0, torch.float32)
@@ -131,6 +131,12 @@ def test_codec_context_model_and_fan_learn_together(
     (tmp_path / "still").mkdir()
     fixed = replace(RECIPE, trainable=())
     still = ForensicTrainer(
-        Channel("dcn", network()), FAN(2), fixed, dataset, tmp_path / "still", 0, torch.float32
+        Channel("dcn", network()),
+        ConvolutionalFAN(2),
+        fixed,
+        dataset,
+        tmp_path / "still",
+        0,
+        torch.float32,
     )
     assert all(name.startswith("fan.") for name in still.average)

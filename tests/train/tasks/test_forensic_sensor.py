@@ -16,7 +16,7 @@ from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.prnu.learning import NoiseResidual, correlation
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import open_folder
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.data import Dataset, pack
@@ -124,7 +124,7 @@ def test_a_fan_sees_no_photos_of_sensors(dataset: Dataset) -> None:
     generator = torch.Generator().manual_seed(0)
     recipe = replace(ALONE, classes=("native", "median"), vary_strengths=False, resave=False)
     photos, patterns = taken(dataset.training.crops(1, 64, generator), generator)
-    codec, fan = vr(), FAN(2)
+    codec, fan = vr(), ConvolutionalFAN(2)
     objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
     with torch.no_grad():
         figures, sent, received = objective(photos, generator, None, None, photos, patterns)
