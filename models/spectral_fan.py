@@ -61,12 +61,13 @@ class SpectralFAN(FAN):
         with torch.autocast(pixels.device.type, enabled=False):
             colours = torch.tensor(COLOURS, device=pixels.device) * 255
             planes = torch.einsum("cd,bdhw->bchw", colours, pixels.float())
+            rows, columns = (side // HOP for side in pixels.shape[2:])
             padded = functional.pad(planes, (MARGIN,) * 4, mode="reflect")
-            waves = functional.conv2d(
-                padded.flatten(0, 1).unsqueeze(1), _basis(pixels.device), stride=HOP
-            )
-            power = waves[:, :FREQUENCIES].square() + waves[:, FREQUENCIES:].square()
-            logs = (power + FLOOR).log().unflatten(0, planes.shape[:2])
+            # A convolution with so few channels and such a step has a slow gradient.
+            windows = functional.unfold(padded.flatten(0, 1).unsqueeze(1), WINDOW, stride=HOP)
+            waves = _basis(pixels.device) @ windows
+            parts = waves.view(len(pixels), len(COLOURS), 2, FREQUENCIES, rows, columns)
+            logs = (parts.square().sum(2) + FLOOR).log()
             features = torch.cat([logs, logs.square()], 2).flatten(1, 2)
             return functional.avg_pool2d(features, STEP // HOP)
 
@@ -75,18 +76,17 @@ class _Spectrum(nn.Module):
     """Means of logarithms and of their squares, (N, 864), to levels and spreads near 0 and 1."""
 
     def forward(self, means: Tensor) -> Tensor:
-        level, square = means.unflatten(1, (len(COLOURS), 2, FREQUENCIES)).unbind(2)
+        level, square = means.view(-1, len(COLOURS), 2, FREQUENCIES).unbind(2)
         spread = (square - level.square()).clamp_min(LEAST_VARIANCE).sqrt()
         parts = (level - LEVEL) / LEVEL_SCALE, (spread - SPREAD) / SPREAD_SCALE
         return torch.cat(parts, 1).flatten(1)
 
 
 def _basis(device: torch.device) -> Tensor:
-    """Filters (2 ``FREQUENCIES``, 1, 16, 16): real parts, then imaginary ones, of unit energy."""
+    """What windows are multiplied by, (2 ``FREQUENCIES``, 256): real parts, then imaginary ones."""
     hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
     window = torch.outer(hann, hann)
     impulses = torch.eye(WINDOW**2, dtype=torch.float64).view(-1, WINDOW, WINDOW)
     waves = torch.fft.rfft2(impulses * window).flatten(1).T / window.square().sum().sqrt()
     waves = waves - waves.mean(1, keepdim=True)
-    both = torch.cat([waves.real, waves.imag]).view(-1, 1, WINDOW, WINDOW)
-    return both.float().to(device)
+    return torch.cat([waves.real, waves.imag]).float().to(device)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcncodec.errors import ModelError, UsageError
-from dcncodec.forensics.dense import STEP, Cells, cells_of
+from dcncodec.forensics.dense import Cells, cells_of
 from dcncodec.forensics.folder import ForensicFolder, find_for_codec, open_forensic
 from dcncodec.forensics.heatmap import Colour
 from dcncodec.forensics.judge import Floats, Pixels, Progress, unheard
@@ -20,7 +20,7 @@ from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.formats.image import Picture, read_image
 from dcncodec.formats.sections import SIGNATURE
-from dcncodec.models.fan import FAN
+from dcncodec.models.fan import FAN, STEP
 from dcncodec.notices import Notice, Notify, warn
 
 SEEN = ("implementations", "grid", "history")
