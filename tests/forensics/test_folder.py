@@ -26,7 +26,11 @@ from dcncodec.train.tasks.forensic import ForensicTrainer
 from dcncodec.train.tasks.forensic_export import export_forensic
 
 RECIPE = replace(
-    FORENSIC_RECIPES["fast"], classes=("native", "jpeg", "median"), muon=False, trainable=("dcn",)
+    FORENSIC_RECIPES["fast"],
+    classes=("native", "jpeg", "median"),
+    muon=False,
+    trainable=("dcn",),
+    network="convolutional",
 )
 
 

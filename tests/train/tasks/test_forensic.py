@@ -46,6 +46,7 @@ TINY = replace(
     vary_strengths=False,
     resave=False,
     gauges=True,
+    network="convolutional",
 )
 ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
 JOINT = replace(TINY, trainable=("dcn",))
