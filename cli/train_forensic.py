@@ -140,8 +140,9 @@ class Rates(click.ParamType[tuple[int, int]]):
 )
 @click.option(
     "--implementations",
-    type=click.Choice(["paper", "field"]),
-    help="The paper's operators, or those of several programs besides.  [default: field]",
+    type=click.Choice(["paper", "field", "both"]),
+    help="The paper's operators, or those of several programs besides; both: half of the photos by "
+    "the paper's protocol.  [default: field]",
 )
 @click.option(
     "--vary-strengths/--fixed-strengths",

@@ -103,7 +103,8 @@ class ForensicRecipe(Recipe):
         trainable: of ``dcn`` and ``nip``, what learns together with the FAN.
         vary_strengths: draw the strength of each manipulation anew for every photo.
         implementations: ``paper`` for the paper's operators, ``field`` for those of several
-            programs besides (``forensics.field``).
+            programs besides (``forensics.field``), ``both`` for half of the photos as in that field
+            and half by the paper's protocol.
         grid: where the codec's lattice begins: ``aligned`` with a JPEG's, or ``random``.
         history: of half of the photos before they are manipulated (``forensics.history``).
         rate_low, rate_high: of a codec for all rates, drawn for every photo between the two.

@@ -1,7 +1,11 @@
 """Batches of the field protocol (``forensics.field``): every photo with a history, implementations
-and strengths of its own, cut where no lattice begins; and what happens to pictures afterwards."""
+and strengths of its own, cut where no lattice begins; or half of them as in the paper; and what
+happens to pictures afterwards."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +26,24 @@ MARGIN = 16
 """Pixels around a patch that are manipulated with it, so that no filter sees a border."""
 SMALLEST = 16
 """Side in pixels of what a FAN can judge."""
-FIELD, RANDOM = "field", "random"
-"""Values of ``implementations`` and ``grid``."""
+FIELD, BOTH, RANDOM = "field", "both", "random"
+"""Values of ``implementations``, and of ``grid``."""
+AS_IN_THE_FIELD: dict[str, Any] = {"implementations": FIELD}
+AS_IN_THE_PAPER: dict[str, Any] = {
+    "implementations": "paper",
+    "vary_strengths": False,
+    "grid": "aligned",
+    "history": NONE,
+}
+"""Fields of the recipe that photos of either protocol are drawn by, where there are both."""
 RESAVED, QUALITIES = 0.3, (75, 100)
 """Share of pictures that are saved again after the channel, and the range of their qualities."""
 
 
 def is_field(recipe: ForensicRecipe) -> bool:
     """Whether photos are drawn one by one, instead of manipulated as a batch."""
-    return recipe.implementations == FIELD or recipe.grid == RANDOM or recipe.history != NONE
+    drawn = recipe.implementations in {FIELD, BOTH}
+    return drawn or recipe.grid == RANDOM or recipe.history != NONE
 
 
 def field_versions(
@@ -52,13 +65,16 @@ def field_versions(
     found: list[list[Pixels]] = [[] for _ in recipe.classes]
     for crop in crops.cpu().numpy():
         draws = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        own = recipe
+        if recipe.implementations == BOTH:
+            own = replace(recipe, **(AS_IN_THE_PAPER if draws.integers(2) else AS_IN_THE_FIELD))
         before = crop
-        if history is not None and draws.integers(2):
+        if own.history != NONE and history is not None and draws.integers(2):
             before = history.apply(crop, draws)
         for versions, name in zip(found, recipe.classes, strict=True):
-            changed = _manipulated(before, name, recipe, draws)
+            changed = _manipulated(before, name, own, draws)
             top, left = MARGIN + (
-                draws.integers(LATTICE, size=2) if recipe.grid == RANDOM else np.zeros(2, int)
+                draws.integers(LATTICE, size=2) if own.grid == RANDOM else np.zeros(2, int)
             )
             versions.append(changed[top : top + side, left : left + side])
     pixels = torch.from_numpy(np.stack([v for versions in found for v in versions]))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcncodec.forensics.history import LATTICE
+from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
@@ -51,6 +52,22 @@ def test_every_photo_has_its_own_offset(crops: Tensor) -> None:
         assert len(places) == 1
         found.add(places[0])
     assert len(found) == 4
+
+
+def test_half_of_the_photos_as_in_the_paper(crops: Tensor) -> None:
+    """These have no history, begin with the lattice, and are changed as the paper's whole batch."""
+    recipe = replace(FIELD, implementations="both")
+    assert is_field(recipe)
+    many = crops[:1].expand(40, -1, -1, -1).contiguous()
+    versions, _ = field_versions(many, recipe, torch.Generator().manual_seed(3))
+    inside = slice(MARGIN, MARGIN + 32)
+    native = to_unit(crops[:1, inside, inside])
+    plain = (versions[:40] == native).flatten(1).all(1)
+    assert 10 < int(plain.sum()) < 30
+    saved, _ = manipulate_all(to_unit(crops[:1]), ("jpeg",))
+    jpegs = versions[40:80][plain]
+    expected = to_bytes(saved[:, :, inside, inside])
+    assert all(np.array_equal(to_bytes(jpeg[None]), expected) for jpeg in jpegs)
 
 
 def cut(photo: np.ndarray, count: int) -> Tensor:
