@@ -155,6 +155,21 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             2,
             "--fan fan-none: without classes there is no FAN",
         ),
+        (
+            ["--model", "tiny", "--keep", "prnu", "--classes", "none", "--network", "spectral"],
+            2,
+            "--network spectral: without classes there is no FAN",
+        ),
+        (
+            ["--channel", "none", "--fan", "fan-none", "--network", "spectral"],
+            2,
+            "--network: the FAN of fan-none is convolutional; leave it out",
+        ),
+        (
+            ["--channel", "none", "--nip", "inet", "--implementations", "both"],
+            2,
+            "--implementations both: not behind a neural camera pipeline",
+        ),
         (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
         (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),
         (

@@ -386,8 +386,8 @@ def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicReci
         )
     if recipe.classes:
         return recipe
-    for name in ("fan", "critic"):
-        if chosen := getattr(settings, name):
+    for name in ("fan", "critic", "network"):
+        if chosen := settings.overrides.get(name) or getattr(settings, name, None):
             raise UsageError(f"--{name} {chosen}: without classes there is no FAN; leave it out")
     # Nothing learns beside the codec; an encoder at rest would keep nothing that it loses now.
     return replace(recipe, tuning_rate=1.0, gauges=False, encoder_rest=0.0)
