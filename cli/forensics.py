@@ -125,7 +125,7 @@ def detect_command(
     \b
     Examples:
       dcn forensics detect photo.dcn --heatmap map.png
-      dcn forensics detect --false-alarm 0.01 -r photos/ --fan fan-none --heatmap maps/
+      dcn forensics detect --false-alarm 0.01 -r photos/ --fan fan-spectral --heatmap maps/
     """
     plan = plan_photos(paths, heatmap, recursive, force)
     check_model(fan, Role.FAN)

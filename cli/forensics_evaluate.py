@@ -115,7 +115,7 @@ def command(
       dcn forensics evaluate dcn-16c-fan dcn-16c-forensic --data photos/
       dcn forensics evaluate dcn-16c-fan --data photos/ --part report --protocol field
       dcn forensics evaluate dcn-16c-fan --data photos/ --grid 0,0 --grid 3,5 --history 90:420
-      dcn forensics evaluate fan-none fan-field --data photos/ --protocol wifs2020
+      dcn forensics evaluate fan-none fan-spectral --data photos/ --protocol wifs2020
     """
     protocol, part, rates = (options.pop(name) for name in ("protocol", "part", "rates"))
     _refuse_options(protocol, options)
