@@ -6,7 +6,7 @@ FOLDER = "csrc/net"
 SOURCES = [
     f"net_{name}.c"
     for name in (
-        *("check", "order", "model", "workspace", "layers", "compare", "run"),
+        *("check", "order", "model", "workspace", "layers", "memo", "compare", "run"),
         *("plain", "avx2", "avx512"),
     )
 ]
@@ -62,9 +62,12 @@ ffibuilder.cdef(
                               size_t row_step, size_t rows, size_t columns, dcn_net_means means,
                               unsigned rate, unsigned threads, void *workspace,
                               size_t workspace_size);
+    typedef struct { void *memory; size_t size; int known; } dcn_net_memo;
+    size_t dcn_net_memo_size(const dcn_net *net, size_t rows, size_t columns);
     size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels,
-                           size_t pitch, size_t rows, size_t columns, unsigned rate,
-                           unsigned threads, void *workspace, size_t workspace_size);
+                           size_t pitch, size_t rows, size_t columns, dcn_net_memo memo,
+                           unsigned rate, unsigned threads, void *workspace,
+                           size_t workspace_size);
     size_t dcn_net_gradient(const dcn_net *net, float *gradient, float *errors,
                             const uint8_t *pixels, size_t pitch, const uint8_t *counted, int grey,
                             const int16_t *latents, size_t channel_step, size_t row_step,

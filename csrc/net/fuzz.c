@@ -214,6 +214,31 @@ typedef struct {
     int grey;
 } window;
 
+/* Latents are the same when another rate's analysis has left what they have in common. */
+static void check_memo(const dcn_net *net, const window *w, const float *latents, size_t size,
+                       unsigned threads, void *work, size_t work_size)
+{
+    const size_t needed = dcn_net_memo_size(net, w->rows, w->columns);
+    dcn_net_memo memo = {allocate(needed), needed, 0};
+    float *const found = allocate(size);
+    const unsigned rates[] = {255 - w->rate, w->rate};
+    for (size_t i = 0; i < 2; i++) {
+        memo.known = i > 0;
+        require(dcn_net_analyse(net, found, w->pixels, w->columns * 24, w->rows, w->columns, memo,
+                                rates[i], threads, work, work_size) == 0,
+                "a window with a memo fails");
+        memset(work, 0xff, work_size);
+    }
+    require(memcmp(found, latents, size) == 0, "latents differ with a memo");
+    memo.size--;
+    require(needed == 0 || dcn_net_analyse(net, found, w->pixels, w->columns * 24, w->rows,
+                                           w->columns, memo, w->rate, threads, work,
+                                           work_size) == (size_t)0 - DCN_NET_MEMORY_TOO_SMALL,
+            "a memo that is too small is taken");
+    free(found);
+    free(memo.memory);
+}
+
 /* What a path gives of a part; NULL where the processor or the network does not have it. */
 static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_part part,
                  unsigned threads, size_t *size)
@@ -262,7 +287,8 @@ static void *run(const network *n, const window *w, dcn_net_path path, dcn_net_p
         *size = w->rows * w->columns * p->channels * sizeof(float);
         result = allocate(*size);
         done = dcn_net_analyse(net, result, w->pixels, w->columns * 24, w->rows, w->columns,
-                               w->rate, threads, work, work_size);
+                               (dcn_net_memo){0}, w->rate, threads, work, work_size);
+        check_memo(net, w, result, *size, threads, work, work_size);
     }
     require(done == 0, "a window fails");
     free(work);

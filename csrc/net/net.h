@@ -170,13 +170,25 @@ size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn
                           size_t columns, dcn_net_means means, unsigned rate, unsigned threads,
                           void *workspace, size_t workspace_size);
 
+/* What layers that do not depend on the rate give for a window of pixels, for analyses at other
+ * rates. */
+typedef struct {
+    void *memory; /* any alignment; NULL for none */
+    size_t size;  /* bytes, see dcn_net_memo_size() */
+    int known;    /* whether an analysis of these pixels has filled it; else this one does */
+} dcn_net_memo;
+
+/* Bytes that a window of so many latents needs for that, or an error. */
+size_t dcn_net_memo_size(const dcn_net *net, size_t rows, size_t columns);
+
 /* Latents of a window of pixels, float (channels, rows, columns), not rounded.
  *
  * pixels    uint8, three for each pixel, of stride * rows by stride * columns; rows begin `pitch`
- *           bytes apart */
+ *           bytes apart
+ * memo      the latents are the same with it and without */
 size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels, size_t pitch,
-                       size_t rows, size_t columns, unsigned rate, unsigned threads,
-                       void *workspace, size_t workspace_size);
+                       size_t rows, size_t columns, dcn_net_memo memo, unsigned rate,
+                       unsigned threads, void *workspace, size_t workspace_size);
 
 /* How far the pixels of a window of latents are from others, and how that changes with each latent.
  *

@@ -91,6 +91,8 @@ typedef struct {
     size_t words;  /* in a row of the kernel */
     size_t units;  /* of columns */
     uint32_t grid; /* places for each latent */
+    int fixed;     /* whether it gives the same at all rates */
+    int kept;      /* of these, whether a layer reads it that does not */
     const float
         *matrix; /* panel by panel; in each row by row. Rows of bfloat16 are pairs of rows. */
     const float *bias;

@@ -220,8 +220,15 @@ void dcn_net_run_strip(const run *r, const worker *w, size_t number, size_t y, s
     }
     const stage *const s = &n->stages[number];
     for (size_t i = s->first; i < s->last; i++) {
-        run_layer(r, w, i, y, x, count);
-        if (n->layers[i].compared && r->to_latents == NULL) {
+        const layer *const l = &n->layers[i];
+        if (!r->memo.known || !l->fixed) {
+            run_layer(r, w, i, y, x, count);
+        }
+        if (r->memo.memory != NULL && l->kept) {
+            const view to = at_place(r, w, l->output, y * l->shuffle, x * l->shuffle);
+            dcn_net_remember(r, i, &to, y, x, count);
+        }
+        if (l->compared && r->to_latents == NULL) {
             return;
         }
     }

@@ -113,12 +113,40 @@ static void use(dcn_net *n)
     n->buffers[n->layers[n->layer_count - 1].output].wide = 1;
 }
 
+/* Which layers do not depend on the rate, and which of these others, or the output, read. */
+static void find_fixed(dcn_net *n)
+{
+    layer *writers[DCN_NET_MAX_BUFFERS] = {NULL};
+    for (size_t i = 0; i < n->layer_count; i++) {
+        layer *const l = &n->layers[i];
+        layer *read[3];
+        size_t count = 0;
+        const uint32_t used[] = {l->input, l->add, l->gate};
+        for (size_t u = 0; u < sizeof used / sizeof *used; u++) {
+            if (used[u] != DCN_NET_NONE && writers[used[u]] != NULL) {
+                read[count++] = writers[used[u]];
+            }
+        }
+        l->fixed = l->rate_bias == NULL;
+        for (size_t k = 0; k < count; k++) {
+            l->fixed = l->fixed && read[k]->fixed;
+        }
+        for (size_t k = 0; k < count && !l->fixed; k++) {
+            read[k]->kept = read[k]->fixed;
+        }
+        writers[l->output] = l;
+    }
+    layer *const last = &n->layers[n->layer_count - 1];
+    last->kept = last->fixed;
+}
+
 dcn_net_error dcn_net_order(dcn_net *n)
 {
     use(n);
     const dcn_net_error error = divide(n);
     if (error == DCN_NET_OK) {
         find_spans(n);
+        find_fixed(n);
     }
     return error;
 }

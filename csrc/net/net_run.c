@@ -67,7 +67,8 @@ static size_t run_window(run *r, unsigned rate, unsigned threads, void *workspac
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
     }
     threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
-    if (size < dcn_net_divide(r, NULL, threads)) {
+    if (size < dcn_net_divide(r, NULL, threads) ||
+        (r->memo.memory != NULL && r->memo.size < dcn_net_share_memo(r))) {
         return NET_ERROR(DCN_NET_MEMORY_TOO_SMALL);
     }
     uint8_t *const aligned = (uint8_t *)workspace + (size_t)(0 - (uintptr_t)workspace) % ALIGNMENT;
@@ -109,8 +110,8 @@ size_t dcn_net_synthesise(const dcn_net *net, uint8_t *pixels, size_t pitch, dcn
 }
 
 size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels, size_t pitch,
-                       size_t rows, size_t columns, unsigned rate, unsigned threads,
-                       void *workspace, size_t workspace_size)
+                       size_t rows, size_t columns, dcn_net_memo memo, unsigned rate,
+                       unsigned threads, void *workspace, size_t workspace_size)
 {
     if (net->transform != DCN_NET_ANALYSIS) {
         return NET_ERROR(DCN_NET_WINDOW_WRONG);
@@ -119,6 +120,7 @@ size_t dcn_net_analyse(const dcn_net *net, float *latents, const uint8_t *pixels
              .rows = rows,
              .columns = columns,
              .part = {0, 0, rows, columns},
+             .memo = {memo.memory, memo.size, memo.memory != NULL && memo.known},
              .pixels = pixels,
              .pitch = pitch,
              .to_latents = latents};

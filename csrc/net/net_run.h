@@ -51,6 +51,8 @@ typedef struct {
     const int16_t *latents;
     size_t channel_step, row_step;
     dcn_net_means means;
+    dcn_net_memo memo;
+    size_t kept[DCN_NET_MAX_LAYERS]; /* where a layer's part of it begins, in bytes */
     const uint8_t *pixels;
     uint8_t *to_pixels;
     float *to_latents; /* NULL where a gradient is not wanted */
@@ -66,6 +68,14 @@ int dcn_net_window_fits(size_t rows, size_t columns);
 /* Hand out the workspace for some threads, at most MAX_THREADS, or only count its bytes where
  * `memory` is NULL. */
 size_t dcn_net_divide(run *r, uint8_t *memory, unsigned threads);
+
+/* Share out the memo's bytes among the layers that are kept, and return how many there are. */
+size_t dcn_net_share_memo(run *r);
+
+/* Copy what a kept layer gives for `count` places of its grid from (y, x) on, where `places` begin,
+ * into the memo, or from there where it is known. */
+void dcn_net_remember(const run *r, size_t number, const view *places, size_t y, size_t x,
+                      size_t count);
 
 /* Put the work in order. */
 void dcn_net_plan(run *r);

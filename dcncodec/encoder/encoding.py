@@ -22,10 +22,13 @@ from dcncodec.formats.means import Means
 from dcncodec.formats.picture import Picture, as_grey
 from dcncodec.models.card import ModelFolder
 from dcncodec.records import record, replace
-from dcncodec.runtime.windows import Transforms
+from dcncodec.runtime.windows import WINDOW, Memos, Transforms
 
 if TYPE_CHECKING:
     from dcncodec.entropy import FileCoder
+
+MOST_KEPT = WINDOW**2
+"""Latents of the largest picture of which analyses keep what they have in common: about 44 MB."""
 
 Latents = NDArray[np.int16]
 Exact = NDArray[np.float32]
@@ -89,10 +92,16 @@ class Encoding:
     ) -> None:
         self.model, self.transforms, self.coders = model, transforms, coders
         self.header, self.picture, self.effort = header, picture, effort
+        self._memos: Memos | None = None
         self._drawings: Drawings | None = None
         if palette:
             worth = partial(slope, model)
             self._drawings = Drawings(picture, header, coders[0], transforms, worth)
+
+    def expect_rates(self) -> None:
+        """Prepare for analyses at several rates."""
+        if self.header.plane.rows * self.header.plane.columns <= MOST_KEPT:
+            self._memos = {}
 
     def file(self, rate: int) -> bytes:
         """The bytes of the file at a rate, 0..255, which models of one rate ignore."""
@@ -151,7 +160,8 @@ class Encoding:
         """Each block, as in the file, because other windows round some values to other words; and
         what analysis gives of it."""
         for block in self._blocks:
-            yield block, self.transforms.analyse_unrounded(self.picture.pixels, block, rate)
+            exact = self.transforms.analyse_unrounded(self.picture.pixels, block, rate, self._memos)
+            yield block, exact
 
     def chosen(
         self, rate: int, latents: Latents | None = None, told: Exact | Means | None = None
@@ -300,9 +310,12 @@ class Encoding:
         )
         picture = Picture(pixels, grey=self.picture.grey)
         palette = self._drawings is not None
-        return Encoding(
+        part = Encoding(
             self.model, self.transforms, self.coders, header, picture, self.effort, palette
         )
+        if self._memos is not None:
+            part.expect_rates()
+        return part
 
     @cached_property
     def fixed_bytes(self) -> int:

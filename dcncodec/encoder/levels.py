@@ -70,7 +70,9 @@ def largest_level(
     while high - low > 1:
         level = (low + high) // 2
         if tried < GUESSES:
-            level = math.floor(_meeting(_moved(shape, known), limit) + lead)
+            meeting = _meeting(_moved(shape, known), limit)
+            # Beyond the last level there is none that may be missed.
+            level = math.floor(meeting + lead) if meeting < MAX_RATE else MAX_RATE
             level = min(max(level, low + 1), high - 1)
         tried += 1
         known[level] = cost = measure(level)

@@ -51,6 +51,7 @@ def reach(target: Target, encoding: Encoding) -> bytes:
     """
     picture = encoding.picture
     target.check(picture.width, picture.height)
+    encoding.expect_rates()
     if target.name in SIZES:
         return _of_size(target, encoding)
     return _of_likeness(target, encoding)

@@ -31,6 +31,16 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Of the drivers of GPUs: without one of them there is no need to load torch to ask for any."""
 
 
+class Memo:
+    """What an analysis of a window leaves for others of the same pixels at other rates.
+
+    Attributes:
+        kept: an engine's own; None as long as there is nothing.
+    """
+
+    kept: object = None
+
+
 class Engine(Protocol):
     """A codec's networks on a device, for a window at a time.
 
@@ -47,12 +57,15 @@ class Engine(Protocol):
         """See above."""
         ...
 
-    def analysis(self, pixels: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
+    def analysis(
+        self, pixels: NDArray[np.uint8], rate: int, memo: Memo | None = None
+    ) -> NDArray[np.float32]:
         """The latent, in units of the quantiser's step.
 
         Args:
             pixels: (H, W, 3), H and W multiples of the stride.
             rate: 0..255, ignored by networks of one rate.
+            memo: of these pixels and this engine, which may use it: the latent is the same.
 
         Returns:
             (N, H / stride, W / stride).

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dcncodec.formats.tensors import Tensor
     from dcncodec.models.card import ModelFolder
     from dcncodec.models.program import Program
+    from dcncodec.runtime.engine import Memo
 
     Path = Literal["auto", "plain", "avx2", "avx512"]
 
@@ -77,7 +78,9 @@ class NativeEngine:
         """See ``Engine``."""
         return "cpu"
 
-    def analysis(self, pixels: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
+    def analysis(
+        self, pixels: NDArray[np.uint8], rate: int, memo: Memo | None = None
+    ) -> NDArray[np.float32]:
         """See ``Engine``."""
         import numpy as np
 
@@ -86,15 +89,24 @@ class NativeEngine:
         net = self._net(Transform.ANALYSIS)
         latent = np.empty((net.channels, rows, columns), np.float32)
         work, size = self._work(net, rows, columns)
+        kept = None if memo is None else memo.kept
+        known = kept is not None
+        if memo is not None and not known:
+            kept = _memory(net.check(net.lib.dcn_net_memo_size(net.net, rows, columns)))
+        own = (net.ffi.NULL, 0, False)
+        if isinstance(kept, mmap.mmap):
+            own = (net.ffi.from_buffer(kept), len(kept), known)
         net.check(
             net.lib.dcn_net_analyse(
                 net.net,
                 net.ffi.from_buffer("float[]", latent),
                 net.ffi.from_buffer("uint8_t[]", pixels),
                 pixels.strides[0],
-                *(rows, columns, rate, self._threads, work, size),
+                *(rows, columns, own, rate, self._threads, work, size),
             )
         )
+        if memo is not None:
+            memo.kept = kept
         return latent
 
     def synthesis(

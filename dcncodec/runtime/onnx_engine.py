@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dcncodec.formats.means import Means
     from dcncodec.models.card import ModelFolder
+    from dcncodec.runtime.engine import Memo
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 WHOLE = Area(0, 0, 0, 0)
@@ -61,8 +62,10 @@ class OnnxEngine:
         """See ``Engine``."""
         return self._device
 
-    def analysis(self, pixels: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
-        """See ``Engine``."""
+    def analysis(
+        self, pixels: NDArray[np.uint8], rate: int, memo: Memo | None = None
+    ) -> NDArray[np.float32]:
+        """See ``Engine``; a memo stays empty."""
         feed = {"pixels": np.ascontiguousarray(pixels[None])}
         latent: NDArray[np.float32] = self._run(Transform.ANALYSIS, feed, rate)
         return latent

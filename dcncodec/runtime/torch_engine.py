@@ -11,6 +11,7 @@ from dcncodec.formats.geometry import STRIDE, Area
 from dcncodec.formats.means import Means, with_means
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.models.network import Network
+from dcncodec.runtime.engine import Memo
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Of R, G and B (Rec. 601): what a decoder shows of grey pictures."""
@@ -47,8 +48,10 @@ class TorchEngine:
         return str(self._device)
 
     @torch.inference_mode()
-    def analysis(self, pixels: NDArray[np.uint8], rate: int) -> NDArray[np.float32]:
-        """See ``Engine``."""
+    def analysis(
+        self, pixels: NDArray[np.uint8], rate: int, memo: Memo | None = None
+    ) -> NDArray[np.float32]:
+        """See ``Engine``; a memo stays empty."""
         # torch refuses read-only arrays, such as those of Pillow.
         writable = np.require(pixels, requirements=["C", "W"])
         batch = to_unit(torch.from_numpy(writable).to(self._device)[None])

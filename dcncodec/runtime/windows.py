@@ -15,11 +15,14 @@ from dcncodec.errors import LimitError, is_out_of_memory
 from dcncodec.formats.geometry import Area, Geometry
 from dcncodec.formats.means import Means
 from dcncodec.notices import Notice, Notify
-from dcncodec.runtime.engine import Engine
+from dcncodec.runtime.engine import Engine, Memo
 
 WINDOW = 128
 """Side of a window in latents (1,024 pixels): about 0.7 GiB at the widest layers in float32."""
 SMALLEST_WINDOW = 32
+
+Memos = dict[Area, Memo]
+"""Of one picture, by windows."""
 
 Pixels = NDArray[np.uint8]
 Latents = NDArray[np.int16]
@@ -66,17 +69,20 @@ class Transforms:
         self._analyse(pixels, area, rate, keep)
         return latents
 
-    def analyse_unrounded(self, pixels: Pixels, area: Area, rate: int = 0) -> NDArray[np.float32]:
+    def analyse_unrounded(
+        self, pixels: Pixels, area: Area, rate: int = 0, memos: Memos | None = None
+    ) -> NDArray[np.float32]:
         """What the network gives for an area of the latent plane, float32 (N, rows, columns).
 
-        Arguments and errors are those of ``analyse``.
+        Arguments and errors are those of ``analyse``, but for ``memos``, which keep what does not
+        depend on the rate of pixels that are analysed at several.
         """
         latents = np.empty((self.geometry.channels, area.rows, area.columns), np.float32)
 
         def keep(latent: NDArray[np.float32], place: tuple[slice, ...]) -> None:
             latents[place] = latent
 
-        self._analyse(pixels, area, rate, keep)
+        self._analyse(pixels, area, rate, keep, memos)
         return latents
 
     def rounded(self, latent: NDArray[np.float32]) -> Latents:
@@ -90,6 +96,7 @@ class Transforms:
         area: Area,
         rate: int,
         keep: Callable[[NDArray[np.float32], tuple[slice, ...]], None],
+        memos: Memos | None = None,
     ) -> None:
         geometry, stride = self.geometry, self.geometry.stride
         height, width = pixels.shape[:2]
@@ -103,7 +110,8 @@ class Transforms:
             part = pixels[rows, columns]
             if below or beside:
                 part = np.pad(part, ((0, below), (0, beside), (0, 0)), mode="edge")
-            latent = self.engine.analysis(part, rate)
+            memo = None if memos is None else memos.setdefault(window, Memo())
+            latent = self.engine.analysis(part, rate, memo)
             inner = latent[window.latents_in(outer)]
             keep(inner, window.latents_in(area))
 

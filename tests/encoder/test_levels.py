@@ -75,6 +75,18 @@ def test_a_level_that_may_be_missed_saves_trials() -> None:
         assert len(tried) == 1
 
 
+def test_where_all_levels_do_the_last_one_is_tried() -> None:
+    tried: list[int] = []
+
+    def measure(at: int) -> float:
+        tried.append(at)
+        return photo(at)
+
+    limit = photo(255) + 0.1
+    assert largest_level(measure, curve_of(photo, limit), limit, 0, spare=1, lead=-0.5) == 255
+    assert tried == [255]
+
+
 def test_levels_known_before_are_not_tried() -> None:
     limit = photo(100) + 0.004
     tried: list[int] = []

@@ -23,7 +23,9 @@ from dcncodec.models.families import find_codec
 from dcncodec.models.program import Program, Transform
 from dcncodec.models.registry import list_models, open_folder
 from dcncodec.runtime import engine, native_engine
+from dcncodec.runtime.engine import Memo
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
+from dcncodec.runtime.windows import Memos
 
 if TYPE_CHECKING:
     from dcncodec.runtime.native_engine import Path as Instructions
@@ -68,6 +70,28 @@ def test_bfloat16_is_as_good(name: str) -> None:
             for t in (wide, narrow)
         ]
         assert 10 * np.log10(errors[1] / errors[0]) < 0.02
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_memos_change_no_latent(vr: ModelFolder, tiny_model: Path, path: Instructions) -> None:
+    pixels = np.ascontiguousarray(PHOTO[:40, :56])
+    for folder in (vr, open_folder(tiny_model)):
+        own, memo = engine_of(folder, path), Memo()
+        for rate in (200, 3, 77):
+            assert (own.analysis(pixels, rate, memo) == own.analysis(pixels, rate)).all()
+        # What is kept was taken: other pixels are not seen any more as a whole.
+        other = own.analysis(pixels[::-1], 77)
+        assert (own.analysis(pixels[::-1], 77, memo) != other).any()
+
+
+def test_memos_of_windows(vr: ModelFolder) -> None:
+    own, memos = transforms(vr, engine_of(vr)), Memos()
+    own.window = 7
+    plane = Area(0, 0, 20, 23)
+    for rate in (9, 180):
+        found = own.analyse_unrounded(PHOTO, plane, rate, memos)
+        assert (found == own.analyse_unrounded(PHOTO, plane, rate)).all()
+    assert len(memos) == 12
 
 
 def test_windows_give_the_pixels_of_the_whole_image(vr: ModelFolder) -> None:
