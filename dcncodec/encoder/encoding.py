@@ -293,7 +293,7 @@ class Encoding:
 
     def part(self, area: Area) -> Encoding:
         """A part of the picture as a picture of its own: without what is around it, which is less
-        work, and the same but for its edges.
+        work, and the same but for its edges. It is ready for several rates.
 
         Args:
             area: of the latent plane, at most 255 x 255 latents.
@@ -313,8 +313,7 @@ class Encoding:
         part = Encoding(
             self.model, self.transforms, self.coders, header, picture, self.effort, palette
         )
-        if self._memos is not None:
-            part.expect_rates()
+        part.expect_rates()
         return part
 
     @cached_property

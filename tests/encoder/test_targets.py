@@ -14,6 +14,7 @@ from skimage import data as samples
 
 import dcncodec.pillow_plugin
 from dcncodec.codec import Codec
+from dcncodec.encoder import encoding
 from dcncodec.encoder.encoding import Analysed, Encoding
 from dcncodec.errors import TargetError, UsageError
 from dcncodec.formats import container
@@ -21,6 +22,7 @@ from dcncodec.formats.header import Header
 from dcncodec.formats.picture import Picture, from_array
 from dcncodec.likeness import measure_likeness
 from dcncodec.oneline import encode
+from dcncodec.runtime.engine import Memo
 
 Array = NDArray[np.uint8]
 
@@ -185,6 +187,31 @@ def test_several_blocks(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     alike = codec.encode(PHOTO, min_psnr=31)
     assert alike == codec.encode(PHOTO, rate=container.read(alike).rate)
     assert (measure_likeness("psnr", Picture(PHOTO), codec.decode(alike)) or 0) >= 31 - 1e-5
+
+
+def test_what_rates_share_is_kept_of_small_pictures(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = codec.transforms.engine
+    analysis = engine.analysis
+    memos: list[Memo | None] = []
+
+    def noted(pixels: Array, rate: int, memo: Memo | None = None) -> NDArray[np.float32]:
+        memos.append(memo)
+        return analysis(pixels, rate, memo)
+
+    monkeypatch.setattr(engine, "analysis", noted)
+    codec.encode(LARGER, min_psnr=31)
+    assert None not in memos
+    assert len(set(memos)) < len(memos)
+    memos.clear()
+    codec.encode(LARGER, rate=128)
+    assert memos == [None]
+    # As of pictures of which the parts are small enough alone.
+    monkeypatch.setattr(encoding, "MOST_KEPT", 31 * 60 - 1)
+    codec.encode(LARGER, min_psnr=31)
+    assert memos[1] is not None
+    assert memos[-1] is None
 
 
 def test_what_cannot_be(codec: Codec, tiny_model: Path) -> None:
