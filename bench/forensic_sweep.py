@@ -27,7 +27,8 @@ from dcncodec.models.families.fan import LEARNS_CODEC
 from dcncodec.models.registry import find_model
 from dcncodec.plotting import new_figure
 from dcncodec.train.engine.session import Notify, unseen
-from dcncodec.train.tasks.forensic_setup import ForensicSettings, train_forensic
+from dcncodec.train.tasks.forensic_fans import ForensicSettings
+from dcncodec.train.tasks.forensic_setup import train_forensic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -132,7 +132,8 @@ def command(
     from dcncodec.forensics.report import write_page
     from dcncodec.forensics.tables import percent
     from dcncodec.models.registry import find_model
-    from dcncodec.train.tasks.forensic_setup import PLAIN, ForensicSettings
+    from dcncodec.train.tasks.forensic_fans import ForensicSettings
+    from dcncodec.train.tasks.forensic_setup import PLAIN
 
     pages.check()
     trained = [open_forensic(name) for name in dict.fromkeys(beside)]

@@ -52,8 +52,8 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option(
     "--network",
     type=click.Choice(NETWORKS),
-    help="The DCN paper's FAN, or one that judges local spectra.  [default: spectral; that of "
-    "--fan or of the resumed run]",
+    help="The DCN paper's FAN, or one that judges local spectra.  [default: spectral for the "
+    "channel none, else convolutional; that of --fan or of the resumed run]",
 )
 @click.option(
     "--critic",
@@ -192,7 +192,8 @@ def command(**options: Any) -> None:
 
 def _load() -> Training:
     from dcncodec.train.tasks.forensic_export import export_forensic
-    from dcncodec.train.tasks.forensic_setup import ForensicSettings, train_forensic
+    from dcncodec.train.tasks.forensic_fans import ForensicSettings
+    from dcncodec.train.tasks.forensic_setup import train_forensic
 
     return Training(ForensicSettings, train_forensic, export_forensic)
 

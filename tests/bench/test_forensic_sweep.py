@@ -16,7 +16,7 @@ from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.photos import Photos
 from dcncodec.models.registry import open_folder
 from dcncodec.train.tasks import forensic
-from dcncodec.train.tasks.forensic_setup import ForensicSettings
+from dcncodec.train.tasks.forensic_fans import ForensicSettings
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ RECIPE = replace(
     classes=("native", "jpeg", "median"),
     muon=False,
     trainable=("dcn",),
-    network="convolutional",
 )
 
 

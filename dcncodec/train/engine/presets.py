@@ -3,7 +3,6 @@
 ``python -m dcncodec.bench.paper.recipes`` measures what each deviation of ``fast`` buys.
 """
 
-from dcncodec.models.families.fan import SPECTRAL
 from dcncodec.train.engine.recipes import (
     ContextRecipe,
     ForensicRecipe,
@@ -71,7 +70,6 @@ FORENSIC_RECIPES = {
         history="88-100",
         resave=True,
         encoder_rest=0.6,
-        network=SPECTRAL,
         tuning_rate=0.2,
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import DCN_FILE, NONE, Channel, parse_channel
-from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.history import parse_history
 from dcncodec.forensics.manipulations import CLASSES, DEFAULTS
 from dcncodec.forensics.prnu import learning
@@ -21,11 +20,9 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP, has_gauges
 from dcncodec.models.families.nip import STANDARD
-from dcncodec.models.fan import FAN, ConvolutionalFAN
 from dcncodec.models.load import load_dcn, load_nip, load_vr
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
-from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
 from dcncodec.train.engine.checkpoint import FILE, Header
@@ -34,16 +31,19 @@ from dcncodec.train.engine.presets import FORENSIC_RECIPES, PAPER_PATCH
 from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
-from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
+from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, run_session
 from dcncodec.train.tasks.forensic import ForensicTrainer, can_have_gauges, with_gauges
 from dcncodec.train.tasks.forensic_export import GAUGES, export_forensic
+from dcncodec.train.tasks.forensic_fans import (
+    ForensicSettings,
+    choose_network,
+    open_critic,
+    open_fan,
+)
 from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.forensic_sensor import PRNU, trainer_of
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
-NETWORKS: dict[str, type[FAN]] = {
-    network.NETWORK: network for network in (ConvolutionalFAN, SpectralFAN)
-}
 CHOSEN = (
     "channel",
     "downsample",
@@ -71,24 +71,6 @@ RATES = {"rate_low", "rate_high", "rate_fall"}
 """Fields of the recipe that only codecs with rates have."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
 """Entries of a weight folder's card that its run keeps."""
-
-
-@dataclass(frozen=True)
-class ForensicSettings(RunSettings):
-    """What the user chose; the preset is a key of ``FORENSIC_RECIPES``.
-
-    Attributes:
-        model: the codec of a dcn channel, by name or weight folder.
-        fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
-        nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
-            the photos; None for finished photos.
-        critic: forensic folder, by name or path, whose FAN judges decoded pictures, too.
-    """
-
-    model: str | None = None
-    fan: str | None = None
-    nip: str | None = None
-    critic: str | None = None
 
 
 def train_forensic(settings: ForensicSettings, notify: Notify, report: Report) -> int:
@@ -136,14 +118,8 @@ def prepare(
     channel = Channel(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
-    fan = NETWORKS[recipe.network](len(recipe.classes)) if recipe.classes else None
-    if header is None and settings.fan is not None:
-        folder = open_forensic(settings.fan)
-        fan = begin_with(folder, recipe)
-        if settings.overrides.get("network", fan.NETWORK) != fan.NETWORK:
-            raise UsageError(f"--network: the FAN of {folder.name} is {fan.NETWORK}; leave it out")
-        recipe = replace(recipe, fan=folder.name, network=fan.NETWORK)
-    critic, recipe = _critic(settings, recipe)
+    fan, recipe = open_fan(settings, recipe, header is None)
+    critic, recipe = open_critic(settings, recipe)
     kind = trainer_of(recipe)
     channel, data = channel.to(device), data.to(device)
     if header is None:
@@ -167,28 +143,6 @@ def _origin(folder: ModelFolder) -> dict[str, Any]:
     """What a run keeps of a network that it begins with."""
     kept = {name: folder.card[name] for name in ORIGIN if name in folder.card}
     return kept | ({GAUGES: True} if has_gauges(folder.card) else {})
-
-
-def _critic(
-    settings: ForensicSettings, recipe: ForensicRecipe
-) -> tuple[FAN | None, ForensicRecipe]:
-    """The critic that the user names, or that of the run to resume, and the recipe with its name.
-
-    Raises:
-        UsageError: it has a channel, it tells other classes apart, or nothing learns from it.
-        ModelError: it is missing or damaged.
-    """
-    name = settings.critic or recipe.critic
-    if not name:
-        if recipe.distil_weight:
-            raise UsageError("--distil-weight: of whose features? add --critic NAME")
-        return None, recipe
-    folder = open_forensic(name)
-    if folder.channel != NONE:
-        raise UsageError(f"--critic {folder.name}: has a channel; name a FAN without one")
-    if not recipe.trainable:
-        raise UsageError(f"--critic {folder.name}: nothing learns from it; see --trainable")
-    return begin_with(folder, recipe, "critic"), replace(recipe, critic=folder.name)
 
 
 def load_tuned(folder: ModelFolder) -> DCN | VR:
@@ -278,21 +232,6 @@ def _load_data(
     return frames
 
 
-def begin_with(folder: ForensicFolder, recipe: ForensicRecipe, option: str = "fan") -> FAN:
-    """The FAN of a forensic folder, to be trained further; ``option`` names it in messages.
-
-    Raises:
-        ModelError: it is damaged.
-        UsageError: it tells other classes apart.
-    """
-    if folder.classes != recipe.classes:
-        raise UsageError(
-            f"--{option} {folder.name}: tells {','.join(folder.classes)} apart, not "
-            f"{','.join(recipe.classes)}"
-        )
-    return folder.load_fan().requires_grad_(True).train()
-
-
 def choose(
     settings: ForensicSettings, header: Header | None, camera: ModelFolder | None
 ) -> tuple[ForensicRecipe, Budget]:
@@ -313,6 +252,8 @@ def choose(
         kept = {name: getattr(header.recipe, name) for name in (*CHOSEN, *BEGUN)}
         recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = replace(recipe, **settings.overrides)
+    if header is None:
+        recipe = replace(recipe, network=choose_network(recipe, settings))
     if header is None and "trainable" not in settings.overrides and recipe.channel == DCN_FILE:
         recipe = replace(recipe, trainable=(LEARNS_CODEC,))
     if recipe.trainable != (LEARNS_CODEC,):

@@ -30,8 +30,9 @@ from dcncodec.train.engine.run import Budget
 from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
+from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
-from dcncodec.train.tasks.forensic_setup import ForensicSettings, choose
+from dcncodec.train.tasks.forensic_setup import choose
 
 CLASSES = ("native", "gaussian", "jpeg")
 TINY = replace(
@@ -46,7 +47,6 @@ TINY = replace(
     vary_strengths=False,
     resave=False,
     gauges=True,
-    network="convolutional",
 )
 ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
 JOINT = replace(TINY, trainable=("dcn",))

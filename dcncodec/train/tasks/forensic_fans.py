@@ -1,0 +1,105 @@
+"""Which FANs a forensic training has: the one that learns, and its critic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dcncodec.errors import UsageError
+from dcncodec.forensics.channel import NONE
+from dcncodec.forensics.folder import ForensicFolder, open_forensic
+from dcncodec.models.fan import FAN, ConvolutionalFAN
+from dcncodec.models.spectral_fan import SpectralFAN
+from dcncodec.train.engine.recipes import ForensicRecipe
+from dcncodec.train.engine.session import DEFAULT_PRESET, RunSettings
+
+NETWORKS: dict[str, type[FAN]] = {
+    network.NETWORK: network for network in (ConvolutionalFAN, SpectralFAN)
+}
+
+
+@dataclass(frozen=True)
+class ForensicSettings(RunSettings):
+    """What the user chose; the preset is a key of ``FORENSIC_RECIPES``.
+
+    Attributes:
+        model: the codec of a dcn channel, by name or weight folder.
+        fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
+        nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
+            the photos; None for finished photos.
+        critic: forensic folder, by name or path, whose FAN judges decoded pictures, too.
+    """
+
+    model: str | None = None
+    fan: str | None = None
+    nip: str | None = None
+    critic: str | None = None
+
+
+def choose_network(recipe: ForensicRecipe, settings: ForensicSettings) -> str:
+    """Which network a new run has, of ``NETWORKS``, where no FAN is given that it begins with."""
+    # Behind a channel the paper's network tells as much or more (bench/RESULTS.md).
+    fast = (settings.preset or DEFAULT_PRESET) == DEFAULT_PRESET
+    best = SpectralFAN if fast and recipe.channel == NONE else ConvolutionalFAN
+    return str(settings.overrides.get("network", best.NETWORK))
+
+
+def open_fan(
+    settings: ForensicSettings, recipe: ForensicRecipe, begins: bool
+) -> tuple[FAN | None, ForensicRecipe]:
+    """The FAN that learns, and the recipe with what it began with; None without classes.
+
+    Args:
+        settings: the user's choices.
+        recipe: of the run.
+        begins: whether the run does; a resumed one has weights of its own.
+
+    Raises:
+        UsageError: the FAN to begin with tells other classes apart or is another network.
+        ModelError: it is missing or damaged.
+    """
+    if not recipe.classes:
+        return None, recipe
+    if not begins or settings.fan is None:
+        return NETWORKS[recipe.network](len(recipe.classes)), recipe
+    folder = open_forensic(settings.fan)
+    fan = _begin_with(folder, recipe, "fan")
+    if settings.overrides.get("network", fan.NETWORK) != fan.NETWORK:
+        raise UsageError(f"--network: the FAN of {folder.name} is {fan.NETWORK}; leave it out")
+    return fan, replace(recipe, fan=folder.name, network=fan.NETWORK)
+
+
+def open_critic(
+    settings: ForensicSettings, recipe: ForensicRecipe
+) -> tuple[FAN | None, ForensicRecipe]:
+    """The critic that the user names, or that of the run to resume, and the recipe with its name.
+
+    Raises:
+        UsageError: it has a channel, it tells other classes apart, or nothing learns from it.
+        ModelError: it is missing or damaged.
+    """
+    name = settings.critic or recipe.critic
+    if not name:
+        if recipe.distil_weight:
+            raise UsageError("--distil-weight: of whose features? add --critic NAME")
+        return None, recipe
+    folder = open_forensic(name)
+    if folder.channel != NONE:
+        raise UsageError(f"--critic {folder.name}: has a channel; name a FAN without one")
+    if not recipe.trainable:
+        raise UsageError(f"--critic {folder.name}: nothing learns from it; see --trainable")
+    return _begin_with(folder, recipe, "critic"), replace(recipe, critic=folder.name)
+
+
+def _begin_with(folder: ForensicFolder, recipe: ForensicRecipe, option: str) -> FAN:
+    """The FAN of a forensic folder, to be trained further; ``option`` names it in messages.
+
+    Raises:
+        ModelError: it is damaged.
+        UsageError: it tells other classes apart.
+    """
+    if folder.classes != recipe.classes:
+        raise UsageError(
+            f"--{option} {folder.name}: tells {','.join(folder.classes)} apart, not "
+            f"{','.join(recipe.classes)}"
+        )
+    return folder.load_fan().requires_grad_(True).train()

@@ -1,0 +1,61 @@
+"""Which FANs a forensic training has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dcncodec.errors import UsageError
+from dcncodec.forensics.manipulations import CLASSES
+from dcncodec.models.fan import ConvolutionalFAN
+from dcncodec.models.spectral_fan import SpectralFAN
+from dcncodec.train.engine.checkpoint import Header
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
+from dcncodec.train.tasks.forensic_fans import ForensicSettings, open_fan
+from dcncodec.train.tasks.forensic_setup import choose
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "network"),
+    [
+        (None, {"channel": "none"}, "spectral"),
+        ("fast", {"channel": "none"}, "spectral"),
+        ("fast", {"channel": "none", "network": "convolutional"}, "convolutional"),
+        ("paper", {"channel": "none"}, "convolutional"),
+        (None, {"channel": "jpeg:50"}, "convolutional"),
+        (None, {"channel": "jpeg:50", "network": "spectral"}, "spectral"),
+    ],
+)
+def test_the_network_of_a_new_run(
+    tmp_path: Path, preset: str | None, overrides: dict[str, str], network: str
+) -> None:
+    settings = ForensicSettings((), tmp_path, preset=preset, overrides=overrides)
+    recipe, _ = choose(settings, None, None)
+    assert recipe.network == network
+    fan, kept = open_fan(settings, recipe, True)
+    assert isinstance(fan, SpectralFAN if network == "spectral" else ConvolutionalFAN)
+    assert kept == recipe
+
+
+def test_a_resumed_run_keeps_its_network(tmp_path: Path) -> None:
+    for network in ("convolutional", "spectral"):
+        begun = replace(
+            FORENSIC_RECIPES["fast"], channel="none", classes=("native", "jpeg"), network=network
+        )
+        for preset in (None, "fast"):
+            settings = ForensicSettings((), tmp_path, preset=preset)
+            recipe, _ = choose(settings, Header(0, begun), None)
+            assert recipe.network == network
+
+
+def test_the_network_of_the_fan_that_it_begins_with(tmp_path: Path) -> None:
+    recipe = replace(FORENSIC_RECIPES["fast"], channel="none", classes=CLASSES)
+    for name, kind in (("fan-none", ConvolutionalFAN), ("fan-spectral", SpectralFAN)):
+        fan, kept = open_fan(ForensicSettings((), tmp_path, fan=name), recipe, True)
+        assert isinstance(fan, kind)
+        assert (kept.fan, kept.network) == (name, kind.NETWORK)
+    wrong = ForensicSettings((), tmp_path, fan="fan-none", overrides={"network": "spectral"})
+    with pytest.raises(UsageError, match="--network: the FAN of fan-none is convolutional"):
+        open_fan(wrong, recipe, True)
