@@ -53,7 +53,8 @@ class Rates(click.ParamType[tuple[int, int]]):
     "--network",
     type=click.Choice(NETWORKS),
     help="The DCN paper's FAN, or one that judges local spectra.  [default: spectral for the "
-    "channel none, else convolutional; that of --fan or of the resumed run]",
+    "channel none, convolutional behind others and with --preset paper; that of --fan or of the "
+    "resumed run]",
 )
 @click.option(
     "--critic",

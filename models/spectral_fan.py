@@ -22,8 +22,8 @@ MARGIN = (WINDOW - HOP) // 2
 COLOURS = ((0.299, 0.587, 0.114), (0.0, -1.0, 1.0), (1.0, -1.0, 0.0))
 """Luminance, and how blue and red differ from green."""
 FLOOR = 0.01
-"""Power, in squared grey levels, under which a spectrum tells nothing: 8-bit samples are off by
-1 / 12 of one."""
+"""Power, in squared grey levels, added to all of them, so that flat areas have a logarithm: little
+beside the 1 / 12 by which 8-bit samples are off."""
 FREQUENCIES = WINDOW * (WINDOW // 2 + 1)
 LEVEL, LEVEL_SCALE = 0.5, 2.2
 SPREAD, SPREAD_SCALE = 1.6, 0.5

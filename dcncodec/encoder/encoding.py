@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dcncodec.entropy import FileCoder
 
 MOST_KEPT = WINDOW**2
-"""Latents of the largest picture of which analyses keep what they have in common: about 44 MB."""
+"""Latents of the largest picture of which analyses keep what they have in common: about 50 MB."""
 
 Latents = NDArray[np.int16]
 Exact = NDArray[np.float32]

@@ -92,7 +92,7 @@ class NativeEngine:
         kept = None if memo is None else memo.kept
         known = kept is not None
         if memo is not None and not known:
-            kept = _memory(net.check(net.lib.dcn_net_memo_size(net.net, rows, columns)))
+            kept = _spare(net.check(net.lib.dcn_net_memo_size(net.net, rows, columns)))
         own = (net.ffi.NULL, 0, False)
         if isinstance(kept, mmap.mmap):
             own = (net.ffi.from_buffer(kept), len(kept), known)
@@ -315,6 +315,14 @@ class _Net:
         own.count = tensor.count
         own.type = getattr(self.lib, f"DCN_NET_{tensor.kind}")
         self._tensors.append((tensor, self.ffi.addressof(own)))
+
+
+def _spare(size: int) -> mmap.mmap | None:
+    """Memory that can be done without: None where there is too little, or nothing to keep."""
+    try:
+        return _memory(size) if size else None
+    except MemoryError:
+        return None
 
 
 def _memory(size: int) -> mmap.mmap:

@@ -101,10 +101,16 @@ class Transforms:
         geometry, stride = self.geometry, self.geometry.stride
         height, width = pixels.shape[:2]
         plane = Area(0, 0, -(-height // stride), -(-width // stride))
+        side = self.window
 
         def run(window: Area) -> None:
+            nonlocal side
             outer = window.grown(geometry.halo, plane)
             rows, columns = outer.within(plane, stride)
+            if memos is not None and self.window < side:
+                # They are of other windows, and take memory of which there is too little.
+                memos.clear()
+                side = self.window
             # np.pad would copy even where nothing is missing.
             below, beside = max(0, rows.stop - height), max(0, columns.stop - width)
             part = pixels[rows, columns]

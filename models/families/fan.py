@@ -1,4 +1,4 @@
-"""Forensic analysis networks (DCN paper, Table 6), networks in ``models.fan`` and beside it.
+"""Forensic analysis networks: that of the DCN paper (Table 6) is in ``models.fan``, others beside.
 
 Their cards, ``forensic.json``, hold beside what every card does::
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from array import array
 from pathlib import Path
@@ -22,7 +23,7 @@ from dcncodec.models.card import ModelFolder
 from dcncodec.models.families import find_codec
 from dcncodec.models.program import Program, Transform
 from dcncodec.models.registry import list_models, open_folder
-from dcncodec.runtime import engine, native_engine
+from dcncodec.runtime import engine, native_engine, windows
 from dcncodec.runtime.engine import Memo
 from dcncodec.runtime.native_engine import NativeEngine, core_has_bf16
 from dcncodec.runtime.windows import Memos
@@ -183,6 +184,50 @@ def test_too_little_memory(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(LimitError, match="not enough memory even for windows of 256 pixels"):
         own.synthesise(np.zeros((4, 4, 4), np.int16), plane, plane)
     assert len(notices) == 2
+
+
+def test_memos_can_be_done_without(vr: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is too little memory for them, latents are the same."""
+    own, memo = engine_of(vr), Memo()
+    pixels = np.ascontiguousarray(PHOTO[:40, :56])
+    expected = own.analysis(pixels, 9)
+
+    class Full(mmap.mmap):
+        def __new__(cls, *_: Any, **__: Any) -> Any:
+            raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(native_engine.mmap, "mmap", Full)
+    for _ in range(2):
+        assert (own.analysis(pixels, 9, memo) == expected).all()
+    assert memo.kept is None
+
+
+def test_smaller_windows_begin_with_no_memos(
+    vr: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, memos = transforms(vr, engine_of(vr)), Memos()
+    own.window, own.notify = 64, lambda _: None
+    monkeypatch.setattr(windows, "SMALLEST_WINDOW", 1)
+    plane = Area(0, 0, 20, 23)
+    expected = own.analyse_unrounded(PHOTO, plane, 9, memos)
+    assert len(memos) == 1
+    analysis, seen = own.engine.analysis, []
+
+    def once_too_little(*given: Any) -> Any:
+        seen.append(given)
+        if len(seen) == 1:
+            raise MemoryError
+        return analysis(*given)
+
+    monkeypatch.setattr(own.engine, "analysis", once_too_little)
+    own.window = 32
+    memos.clear()
+    memos[plane] = Memo()
+    found = own.analyse_unrounded(PHOTO, plane, 9, memos)
+    assert np.allclose(found, expected, atol=1e-4)
+    assert own.window == 16
+    assert plane not in memos
+    assert len(memos) == 4
 
 
 def test_memory_is_kept_and_given_back(tiny_model: Path) -> None:

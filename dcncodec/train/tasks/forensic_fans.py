@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dcncodec.errors import UsageError
+from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.models.fan import FAN, ConvolutionalFAN
 from dcncodec.models.spectral_fan import SpectralFAN
+from dcncodec.train.engine.checkpoint import FILE
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.session import DEFAULT_PRESET, RunSettings
 
@@ -55,11 +56,17 @@ def open_fan(
 
     Raises:
         UsageError: the FAN to begin with tells other classes apart or is another network.
+        TrainingError: the run to resume has a network that is not known here.
         ModelError: it is missing or damaged.
     """
     if not recipe.classes:
         return None, recipe
     if not begins or settings.fan is None:
+        if recipe.network not in NETWORKS:
+            raise TrainingError(
+                f"has a network {recipe.network} that is not known; take a later version",
+                settings.folder / FILE,
+            )
         return NETWORKS[recipe.network](len(recipe.classes)), recipe
     folder = open_forensic(settings.fan)
     fan = _begin_with(folder, recipe, "fan")

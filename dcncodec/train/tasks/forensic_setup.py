@@ -51,12 +51,11 @@ CHOSEN = (
     "trainable",
     "nip",
     "fan",
-    "network",
     "critic",
     "keep",
 )
 """Fields of the recipe that say what is trained; no preset decides about them."""
-BEGUN = ("gauges", "encoder_rest")
+BEGUN = ("gauges", "encoder_rest", "network")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
 DRAWN = ("implementations", "grid", "history")
 """Fields of the recipe for which photos are drawn one by one."""
@@ -110,16 +109,16 @@ def prepare(
             raise UsageError(f"--rate: the codec {codec_name} has one rate only; leave it out")
     if LEARNS_NIP in folders:
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
-    make_folder(settings.folder)
     torch.manual_seed(seed)
+    fan, recipe = open_fan(settings, recipe, header is None)
+    critic, recipe = open_critic(settings, recipe)
+    make_folder(settings.folder)
     data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
     held_out = len(data.validation)
     notify(f"{len(data.training):,} images for training, {held_out:,} for validation")
     channel = Channel(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
-    fan, recipe = open_fan(settings, recipe, header is None)
-    critic, recipe = open_critic(settings, recipe)
     kind = trainer_of(recipe)
     channel, data = channel.to(device), data.to(device)
     if header is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcncodec.errors import UsageError
+from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.manipulations import CLASSES
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.spectral_fan import SpectralFAN
@@ -48,6 +48,12 @@ def test_a_resumed_run_keeps_its_network(tmp_path: Path) -> None:
             settings = ForensicSettings((), tmp_path, preset=preset)
             recipe, _ = choose(settings, Header(0, begun), None)
             assert recipe.network == network
+
+
+def test_a_network_of_a_later_version(tmp_path: Path) -> None:
+    recipe = replace(FORENSIC_RECIPES["fast"], classes=CLASSES, network="wave")
+    with pytest.raises(TrainingError, match="has a network wave that is not known"):
+        open_fan(ForensicSettings((), tmp_path), recipe, False)
 
 
 def test_the_network_of_the_fan_that_it_begins_with(tmp_path: Path) -> None:
