@@ -17,7 +17,9 @@ from dcncodec.models.registry import find_model
 def test_integers_lose_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "RUNS", 1)
     astronaut = samples.astronaut()
-    (found,) = int8.compare(find_model("dcn-16c"), [astronaut[:70, :70], astronaut[100:164, :64]])
+    # Of a few pixels integers gain by chance on some processors.
+    crops = [astronaut[:250, :250], astronaut[200:456, 100:356]]
+    (found,) = int8.compare(find_model("dcn-16c"), crops)
     assert found.rate == 0
     assert found.speed > 0
     assert 20 < found.int8_psnr < found.float_psnr < 60
