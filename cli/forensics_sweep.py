@@ -133,7 +133,7 @@ def command(
     from dcncodec.forensics.tables import percent
     from dcncodec.models.registry import find_model
     from dcncodec.train.tasks.forensic_fans import ForensicSettings
-    from dcncodec.train.tasks.forensic_setup import PLAIN
+    from dcncodec.train.tasks.forensic_field import PLAIN
 
     pages.check()
     trained = [open_forensic(name) for name in dict.fromkeys(beside)]

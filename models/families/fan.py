@@ -166,12 +166,18 @@ def network(folder: ModelFolder) -> FAN:
     """See ``Family``."""
     import torch
 
-    from dcncodec.models.fan import ConvolutionalFAN
     from dcncodec.models.load import fill
-    from dcncodec.models.spectral_fan import SpectralFAN
 
-    spectral = folder.card.get("network") == SPECTRAL
     with torch.device("meta"):
-        fan = (SpectralFAN if spectral else ConvolutionalFAN)(len(folder.card["classes"]))
+        fan = new_fan(folder.card.get("network", CONVOLUTIONAL), len(folder.card["classes"]))
     fill(fan, folder)
     return fan
+
+
+def new_fan(network: str, classes: int) -> FAN:
+    """A FAN of ``NETWORKS`` with random weights, for so many classes."""
+    from dcncodec.models.fan import ConvolutionalFAN
+    from dcncodec.models.spectral_fan import SpectralFAN
+
+    kinds = {CONVOLUTIONAL: ConvolutionalFAN, SPECTRAL: SpectralFAN}
+    return kinds[network](classes)

@@ -7,15 +7,11 @@ from dataclasses import dataclass, replace
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
-from dcncodec.models.fan import FAN, ConvolutionalFAN
-from dcncodec.models.spectral_fan import SpectralFAN
+from dcncodec.models.families.fan import CONVOLUTIONAL, NETWORKS, SPECTRAL, new_fan
+from dcncodec.models.fan import FAN
 from dcncodec.train.engine.checkpoint import FILE
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.session import DEFAULT_PRESET, RunSettings
-
-NETWORKS: dict[str, type[FAN]] = {
-    network.NETWORK: network for network in (ConvolutionalFAN, SpectralFAN)
-}
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,8 @@ def choose_network(recipe: ForensicRecipe, settings: ForensicSettings) -> str:
     """Which network a new run has, of ``NETWORKS``, where no FAN is given that it begins with."""
     # Behind a channel the paper's network tells as much or more (bench/RESULTS.md).
     fast = (settings.preset or DEFAULT_PRESET) == DEFAULT_PRESET
-    best = SpectralFAN if fast and recipe.channel == NONE else ConvolutionalFAN
-    return str(settings.overrides.get("network", best.NETWORK))
+    best = SPECTRAL if fast and recipe.channel == NONE else CONVOLUTIONAL
+    return str(settings.overrides.get("network", best))
 
 
 def open_fan(
@@ -67,7 +63,7 @@ def open_fan(
                 f"has a network {recipe.network} that is not known; take a later version",
                 settings.folder / FILE,
             )
-        return NETWORKS[recipe.network](len(recipe.classes)), recipe
+        return new_fan(recipe.network, len(recipe.classes)), recipe
     folder = open_forensic(settings.fan)
     fan = _begin_with(folder, recipe, "fan")
     if settings.overrides.get("network", fan.NETWORK) != fan.NETWORK:

@@ -5,7 +5,6 @@ happens to pictures afterwards."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
 from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
 
 Pixels = NDArray[np.uint8]
@@ -28,14 +28,10 @@ SMALLEST = 16
 """Side in pixels of what a FAN can judge."""
 FIELD, BOTH, RANDOM = "field", "both", "random"
 """Values of ``implementations``, and of ``grid``."""
-AS_IN_THE_FIELD: dict[str, Any] = {"implementations": FIELD}
-AS_IN_THE_PAPER: dict[str, Any] = {
-    "implementations": "paper",
-    "vary_strengths": False,
-    "grid": "aligned",
-    "history": NONE,
-}
-"""Fields of the recipe that photos of either protocol are drawn by, where there are both."""
+DRAWN = ("implementations", "grid", "history")
+"""Fields of the recipe for which photos are drawn one by one."""
+PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
+"""What they are where all are manipulated as one batch."""
 RESAVED, QUALITIES = 0.3, (75, 100)
 """Share of pictures that are saved again after the channel, and the range of their qualities."""
 
@@ -60,16 +56,17 @@ def field_versions(
         Float (K * B, 3, P, P) in [0, 1] on the device of the crops, class by class, and labels
         (K * B,), int64.
     """
-    history = parse_history(recipe.history)
     side = crops.shape[1] - 2 * MARGIN
     found: list[list[Pixels]] = [[] for _ in recipe.classes]
     for crop in crops.cpu().numpy():
         draws = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         own = recipe
         if recipe.implementations == BOTH:
-            own = replace(recipe, **(AS_IN_THE_PAPER if draws.integers(2) else AS_IN_THE_FIELD))
-        before = crop
-        if own.history != NONE and history is not None and draws.integers(2):
+            own = replace(recipe, implementations=FIELD)
+            if draws.integers(2):
+                own = replace(recipe, vary_strengths=False, **PLAIN)
+        before, history = crop, parse_history(own.history)
+        if history is not None and draws.integers(2):
             before = history.apply(crop, draws)
         for versions, name in zip(found, recipe.classes, strict=True):
             changed = _manipulated(before, name, own, draws)

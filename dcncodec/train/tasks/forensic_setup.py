@@ -40,7 +40,7 @@ from dcncodec.train.tasks.forensic_fans import (
     open_critic,
     open_fan,
 )
-from dcncodec.train.tasks.forensic_field import MARGIN, is_field
+from dcncodec.train.tasks.forensic_field import DRAWN, MARGIN, PLAIN, is_field
 from dcncodec.train.tasks.forensic_sensor import PRNU, trainer_of
 from dcncodec.train.tasks.nip_setup import MULTIPLE
 
@@ -57,15 +57,11 @@ CHOSEN = (
 """Fields of the recipe that say what is trained; no preset decides about them."""
 BEGUN = ("gauges", "encoder_rest", "network")
 """Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
-DRAWN = ("implementations", "grid", "history")
-"""Fields of the recipe for which photos are drawn one by one."""
 FIXED = (
     *("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges"),
     *("vary_strengths", "keep", "network", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
-PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
-"""What they are where all are manipulated as one batch."""
 RATES = {"rate_low", "rate_high", "rate_fall"}
 """Fields of the recipe that only codecs with rates have."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
