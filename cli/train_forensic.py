@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dcncodec.cli.common import Finite, machine_options
-from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.cli.training import Training, loaders_option, run_training, training_options
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.families.fan import NETWORKS
 from dcncodec.models.roles import Role
@@ -52,9 +52,9 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option(
     "--network",
     type=click.Choice(NETWORKS),
-    help="The DCN paper's FAN, or one that judges local spectra.  [default: spectral for the "
-    "channel none, convolutional behind others and with --preset paper; that of --fan or of the "
-    "resumed run]",
+    help="The DCN paper's FAN, one that judges local spectra, or both combined, which --fan may be "
+    "one part of.  [default: spectral for the channel none, convolutional behind others and with "
+    "--preset paper; that of --fan or of the resumed run]",
 )
 @click.option(
     "--critic",
@@ -166,6 +166,7 @@ class Rates(click.ParamType[tuple[int, int]]):
     help="Whether pictures are cut, and some saved as JPEG again, after the channel.  [default: "
     "they are]",
 )
+@loaders_option
 @machine_options
 def command(**options: Any) -> None:
     """Train a forensic analysis network (FAN) on SOURCES: folders of images and tar shards.
@@ -188,7 +189,8 @@ def command(**options: Any) -> None:
     """
     if (rates := options.pop("rate")) is not None:
         options["rate_low"], options["rate_high"] = rates
-    run_training(options, ("model", "fan", "nip", "critic"), _load, _describe, _validation, MODELS)
+    own = ("model", "fan", "nip", "critic", "loaders")
+    run_training(options, own, _load, _describe, _validation, MODELS)
 
 
 def _load() -> Training:

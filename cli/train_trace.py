@@ -8,7 +8,7 @@ import click
 
 from dcncodec.cli.common import machine_options
 from dcncodec.cli.train_forensic import Names
-from dcncodec.cli.training import Training, run_training, training_options
+from dcncodec.cli.training import Training, loaders_option, run_training, training_options
 
 
 @click.command()
@@ -41,11 +41,7 @@ from dcncodec.cli.training import Training, run_training, training_options
     help="Learning rate of the features over the rest's, stage joint.  [default: 0.2]",
 )
 @click.option("--init", metavar="NAME|PATH", help="What an earlier stage has exported.")
-@click.option(
-    "--loaders",
-    type=click.IntRange(0, 256),
-    help="Processes that make patches.  [default: with a GPU all cores but one, otherwise none]",
-)
+@loaders_option
 @machine_options
 def command(**options: Any) -> None:
     """Train a network that localises manipulations (ManTra-Net) on SOURCES: folders and tar shards.

@@ -100,6 +100,16 @@ def training_options(command: Command) -> Command:
     return command
 
 
+def loaders_option(command: Command) -> Command:
+    """``--loaders``."""
+    return click.option(
+        "--loaders",
+        type=click.IntRange(0, 256),
+        help="Processes that make patches.  [default: with a GPU all cores but one, otherwise "
+        "none]",
+    )(command)
+
+
 def run_training(
     options: dict[str, Any],
     own: tuple[str, ...],

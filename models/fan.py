@@ -2,11 +2,13 @@
 
 The paper's (Table 6; Bayar & Stamm's constrained filter) begins with a constrained convolution,
 which suppresses the content of a photo and leaves what manipulation changes: each of its filters
-predicts a pixel from its neighbours and subtracts the pixel. Another one is in ``spectral_fan``.
+predicts a pixel from its neighbours and subtracts the pixel. Another one is in ``spectral_fan``,
+and both together are in ``combined_fan``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -75,7 +77,7 @@ class FAN(nn.Module):
 
     NETWORK: ClassVar[str]
     """What cards and recipes call it."""
-    head: nn.Module
+    head: Callable[[Tensor], Tensor]
     """Means of features (N, C) to logits (N, classes)."""
 
     def __init__(self, classes: int) -> None:
@@ -104,8 +106,7 @@ class FAN(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """RGB (B, 3, H, W) in [0, 1], H and W at least ``STEP``, to logits, float32."""
-        logits: Tensor = self.head(self.describe(pixels))
-        return logits.float()
+        return self.head(self.describe(pixels)).float()
 
 
 class ConvolutionalFAN(FAN):

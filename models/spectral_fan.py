@@ -8,6 +8,8 @@ over a patch go through three dense layers.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,13 +61,13 @@ class SpectralFAN(FAN):
     def traces(self, pixels: Tensor) -> Tensor:
         """See ``FAN``; 864 features, float32. The border is reflected."""
         with torch.autocast(pixels.device.type, enabled=False):
-            colours = torch.tensor(COLOURS, device=pixels.device) * 255
+            colours, basis = _constants(pixels.device)
             planes = torch.einsum("cd,bdhw->bchw", colours, pixels.float())
             rows, columns = (side // HOP for side in pixels.shape[2:])
             padded = functional.pad(planes, (MARGIN,) * 4, mode="reflect")
             # A convolution with so few channels and such a step has a slow gradient.
             windows = functional.unfold(padded.flatten(0, 1).unsqueeze(1), WINDOW, stride=HOP)
-            waves = _basis(pixels.device) @ windows
+            waves = basis @ windows
             parts = waves.view(len(pixels), len(COLOURS), 2, FREQUENCIES, rows, columns)
             logs = (parts.square().sum(2) + FLOOR).log()
             features = torch.cat([logs, logs.square()], 2).flatten(1, 2)
@@ -82,11 +84,16 @@ class _Spectrum(nn.Module):
         return torch.cat(parts, 1).flatten(1)
 
 
-def _basis(device: torch.device) -> Tensor:
-    """What windows are multiplied by, (2 ``FREQUENCIES``, 256): real parts, then imaginary ones."""
-    hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
-    window = torch.outer(hann, hann)
-    impulses = torch.eye(WINDOW**2, dtype=torch.float64).view(-1, WINDOW, WINDOW)
-    waves = torch.fft.rfft2(impulses * window).flatten(1).T / window.square().sum().sqrt()
-    waves = waves - waves.mean(1, keepdim=True)
-    return torch.cat([waves.real, waves.imag]).float().to(device)
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """From RGB in [0, 1] to colours in grey levels, (3, 3), and what windows are multiplied by,
+    (2 ``FREQUENCIES``, 256): real parts, then imaginary ones. On a device."""
+    with torch.inference_mode(False):  # Gradients may pass them, whoever needs them first.
+        colours = torch.tensor(COLOURS) * 255
+        hann = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
+        window = torch.outer(hann, hann)
+        impulses = torch.eye(WINDOW**2, dtype=torch.float64).view(-1, WINDOW, WINDOW)
+        waves = torch.fft.rfft2(impulses * window).flatten(1).T / window.square().sum().sqrt()
+        waves = waves - waves.mean(1, keepdim=True)
+        basis = torch.cat([waves.real, waves.imag]).float()
+        return colours.to(device), basis.to(device)

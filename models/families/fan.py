@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 
 ROLE = Role.FAN
 TITLE = "forensic network"
-CONVOLUTIONAL, SPECTRAL = NETWORKS = ("convolutional", "spectral")
-"""That of the DCN paper, and one that judges spectra."""
+CONVOLUTIONAL, SPECTRAL, COMBINED = NETWORKS = ("convolutional", "spectral", "combined")
+"""That of the DCN paper, one that judges spectra, and both together."""
+BESIDE = {
+    SPECTRAL: "It judges local spectra (models/spectral_fan.py)",
+    COMBINED: "It judges local spectra beside what its filters find (models/combined_fan.py)",
+}
+"""What cards say of networks that are not the DCN paper's."""
 MAKER = "dcn train forensic"
 
 LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
@@ -70,8 +75,8 @@ def text(card: Mapping[str, Any]) -> str:
         "",
         f"- Channel: {channel}",
     ]
-    if card.get("network") == SPECTRAL:
-        lines.append("- It judges local spectra (models/spectral_fan.py), not as in the paper")
+    if (network := card.get("network")) in BESIDE:
+        lines.append(f"- {BESIDE[network]}, not as in the paper")
     if card["nip"]:
         nip = card["nip"]["name"]
         if nip != STANDARD:
@@ -176,8 +181,11 @@ def network(folder: ModelFolder) -> FAN:
 
 def new_fan(network: str, classes: int) -> FAN:
     """A FAN of ``NETWORKS`` with random weights, for so many classes."""
+    from dcncodec.models.combined_fan import CombinedFAN
     from dcncodec.models.fan import ConvolutionalFAN
     from dcncodec.models.spectral_fan import SpectralFAN
 
-    kinds = {CONVOLUTIONAL: ConvolutionalFAN, SPECTRAL: SpectralFAN}
+    kinds: dict[str, type[FAN]] = {
+        kind.NETWORK: kind for kind in (ConvolutionalFAN, SpectralFAN, CombinedFAN)
+    }
     return kinds[network](classes)

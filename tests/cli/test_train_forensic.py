@@ -136,6 +136,11 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             2,
             "--critic fan-none: tells native,sharpen,",
         ),
+        (
+            ["--model", "tiny", "--preset", "paper", "--loaders", "2"],
+            2,
+            "--loaders: photos are manipulated as one batch; leave it out",
+        ),
         (["--model", "tiny", "--distil-weight", "1"], 2, "--distil-weight: of whose features?"),
         (["--model", "dcn-vr", "--gauges"], 2, "--gauges: the codec dcn-vr cannot have them"),
         (["--channel", "none", "--gauges"], 2, "--gauges: for a codec that learns alone"),

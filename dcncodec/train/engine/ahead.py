@@ -31,6 +31,12 @@ AHEAD = 3
 _maker: Maker | None = None
 
 
+def default_loaders(device: torch.device) -> int:
+    """Processes that make batches where the user names none: all cores but one where a GPU trains,
+    and otherwise none."""
+    return len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
+
+
 class Ahead:
     """The batches of a training, step by step.
 
@@ -104,6 +110,10 @@ def _begin(path: Path) -> None:
     global _maker  # noqa: PLW0603
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    with suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
     _maker = torch.load(path, mmap=True, weights_only=False)  # what this process's parent wrote
 
 

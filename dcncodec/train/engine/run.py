@@ -244,7 +244,11 @@ class Run(ABC):
     def _captured(self, objective: nn.Module) -> CapturedStep | None:
         if self.inputs is None or self.device.type != "cuda" or self.world > 1:
             return None
-        return CapturedStep(lambda inputs: self._update(torch.stack(objective(*inputs))))
+        return CapturedStep(lambda inputs: self._update(self.captured_figures(objective, inputs)))
+
+    def captured_figures(self, objective: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+        """As of ``losses``, of what ``inputs`` has drawn."""
+        return torch.stack(objective(*inputs))
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         """One optimisation step; returns its figures."""

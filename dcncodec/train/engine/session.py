@@ -193,6 +193,8 @@ def _make_deterministic(device: torch.device) -> None:
         # cuBLAS needs the variable before its first use.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Residuals of photos, and the largest latents, need float32 where a network asks for it.
+        torch.backends.cudnn.allow_tf32 = False
         # It would fill all memory with NaN before use, to show what reads it unset.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -16,6 +16,7 @@ Fingerprints are those of sensors, see ``forensic_sensor``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -32,16 +33,17 @@ from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
 from dcncodec.models.vr import VR
+from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.checkpoint import Header
-from dcncodec.train.engine.data import Dataset, ImageSet
+from dcncodec.train.engine.data import Dataset, ImageSet, sent
 from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import ForensicRecipe
-from dcncodec.train.engine.run import Run
+from dcncodec.train.engine.run import Budget, Report, Run
 from dcncodec.train.engine.varied import varied_crops
-from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field
+from dcncodec.train.tasks.forensic_field import FieldPhotos, field_batch, is_field
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
-from dcncodec.train.tasks.forensic_rates import SHARES
+from dcncodec.train.tasks.forensic_rates import SHARES, draw_rates
 from dcncodec.train.tasks.vr import LINEAR
 
 VALIDATION_PATCHES = 64
@@ -58,12 +60,14 @@ class ForensicTrainer(Run):
         channel: with a pre-trained codec, if it has one, on its device.
         fan: the classifier, on the same device; None without classes.
         recipe: how to train; its channel and classes are those of the first two.
-        data: training and validation images.
+        data: training and validation images, on the device; where photos are drawn one by one
+            (``is_field``) on the CPU.
         folder: of the run.
         seed: of crops and noise.
         precision: as in ``ForensicLoss``.
         origins: of codec and pipeline, see ``Header``.
         nip, critic: as in ``ForensicLoss``; see ``CameraTrainer``.
+        loaders: processes that draw photos one by one.
     """
 
     data: Dataset | RawDataset
@@ -99,6 +103,7 @@ class ForensicTrainer(Run):
         origins: dict[str, dict[str, Any]] | None = None,
         nip: Pipeline | None = None,
         critic: FAN | None = None,
+        loaders: int = 0,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
         if critic is not None:
@@ -127,6 +132,26 @@ class ForensicTrainer(Run):
         super().__init__(trained, objective, header, folder, len(data.training), shares, adam)
         self.held_out: list[Batch] = []
         """What validations judge, once one has drawn it."""
+        self.photos: Ahead | None = None
+        """Photos that are drawn one by one."""
+        if recipe.classes and is_field(recipe):
+            assert isinstance(data.training, ImageSet)
+            count = recipe.batch // self.world
+            source = FieldPhotos(data.training, recipe, count, seed, self.rank)
+            self.photos = Ahead(source, loaders)
+            if objective.rated is not None and not recipe.resave and not recipe.keep:
+                self.inputs = self._inputs
+
+    def run(self, budget: Budget, report: Report) -> bool:
+        """See ``Run``; the processes that draw photos end with it."""
+        if self.photos is None:
+            return super().run(budget, report)
+        try:
+            # Before the clock of the training runs.
+            self.photos.begin(self.progress.step)
+            return super().run(budget, report)
+        finally:
+            self.photos.close()
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         self.channel.encoder_rests = share < self.recipe.encoder_rest
@@ -136,21 +161,54 @@ class ForensicTrainer(Run):
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
-        count = self.recipe.batch // self.world
-        batch = self.batch(self.data.training, count, self.recipe.patch, generator)
+        images, count, side = self.data.training, self.recipe.batch // self.world, self.recipe.patch
+        judged = self._taken() or self.judged(images, count, side, generator)
+        batch = *judged, *self.sensors(images, count, side, generator)
         figures, _, _ = objective(batch[0], generator, *batch[1:])
         return torch.stack([figures[name] for name in self.FIGURES])
 
-    def batch(
+    def _inputs(self, generator: torch.Generator) -> Sequence[Tensor]:
+        """Versions, labels and rates of a step that draws nothing else."""
+        assert isinstance(self.objective, ForensicLoss)
+        count, share = self.recipe.batch // self.world, self.objective.share
+        rates = draw_rates(self.recipe, share, count, generator)
+        drawn = self._taken()
+        assert drawn is not None
+        versions, _, labels = drawn
+        assert versions is not None
+        assert labels is not None
+        return versions, labels, sent(rates, self.device)
+
+    def captured_figures(self, objective: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+        """See ``Run``."""
+        versions, labels, rates = inputs
+        figures, _, _ = objective(versions, None, labels=labels, rates=rates)
+        return torch.stack([figures[name] for name in self.FIGURES])
+
+    def _taken(self) -> Batch | None:
+        """The photos of the step at hand, where they are drawn one by one."""
+        if self.photos is None:
+            return None
+        return self._drawn(*self.photos.take(self.progress.step))
+
+    def judged(
         self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
     ) -> Batch:
         """Photos, stacks and labels for ``ForensicLoss``, of ``count`` random varied photos."""
-        if is_field(self.recipe):
+        if self.photos is not None:
             assert isinstance(images, ImageSet)
-            crops = varied_crops(images, count, size + 2 * MARGIN, generator)
-            versions, labels = field_versions(crops, self.recipe, generator)
-            return versions, None, labels
+            return self._drawn(*field_batch(images, count, size, self.recipe, generator))
         return *self.patches(images, count, size, generator), None
+
+    def _drawn(self, pixels: Tensor, labels: Tensor) -> Batch:
+        """What ``judged`` gives of ``field_versions``."""
+        return to_unit(sent(pixels, self.device)), None, sent(labels, self.device)
+
+    def sensors(
+        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+    ) -> Batch:
+        """Photos of sensors and what these left in them, for ``ForensicLoss``; none here."""
+        return ()
 
     @staticmethod
     def patches(
@@ -173,9 +231,9 @@ class ForensicTrainer(Run):
         rows = []
         for number, batch in enumerate(self._held_out()):
             generator = torch.Generator().manual_seed(number)
-            figures, sent, received = self.objective(batch[0], generator, *batch[1:])
-            figures["psnr"] = psnr(sent, received).clamp_max(99).mean()
-            figures["ssim"] = ssim(sent, received).mean()
+            figures, before, after = self.objective(batch[0], generator, *batch[1:])
+            figures["psnr"] = psnr(before, after).clamp_max(99).mean()
+            figures["ssim"] = ssim(before, after).mean()
             if "nip_mse" in figures:
                 figures["nip_psnr"] = -10 * figures["nip_mse"].clamp_min(1e-10).log10()
             rows.append([float(figures[name]) for name in self.VALIDATED])
@@ -188,8 +246,9 @@ class ForensicTrainer(Run):
         if not self.held_out:
             generator = torch.Generator().manual_seed(1)
             count = min(VALIDATION_BATCH, VALIDATION_PATCHES)
+            drawn = self.data.validation, count, PAPER_PATCH, generator
             self.held_out = [
-                self.batch(self.data.validation, count, PAPER_PATCH, generator)
+                (*self.judged(*drawn), *self.sensors(*drawn))
                 for _ in range(0, VALIDATION_PATCHES, VALIDATION_BATCH)
             ]
         return self.held_out
@@ -231,7 +290,7 @@ def with_gauges(
         trainer: of the run; it says what patches are.
         codec: that learns; its weights are changed in place.
         recipe: of the run.
-        images: to measure the codec with, where the codec is.
+        images: to measure the codec with.
 
     Returns:
         The recipe that the run keeps, also when it is resumed.
@@ -241,6 +300,7 @@ def with_gauges(
     if wanted and can_have_gauges(codec):
         generator = torch.Generator().manual_seed(1)
         photos, _ = trainer.patches(images, VALIDATION_PATCHES, PAPER_PATCH, generator)
+        photos = photos.to(next(codec.parameters()).device)
         if install_gauges(codec, photos) is not None:
             return recipe
     return replace(recipe, encoder_rest=0.0)

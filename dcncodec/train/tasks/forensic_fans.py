@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
-from dcncodec.models.families.fan import CONVOLUTIONAL, NETWORKS, SPECTRAL, new_fan
+from dcncodec.models.combined_fan import CombinedFAN
+from dcncodec.models.families.fan import (
+    COMBINED,
+    CONVOLUTIONAL,
+    NETWORKS,
+    SPECTRAL,
+    new_fan,
+)
 from dcncodec.models.fan import FAN
 from dcncodec.train.engine.checkpoint import FILE
 from dcncodec.train.engine.recipes import ForensicRecipe
@@ -24,19 +31,22 @@ class ForensicSettings(RunSettings):
         nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
             the photos; None for finished photos.
         critic: forensic folder, by name or path, whose FAN judges decoded pictures, too.
+        loaders: processes that draw photos, see ``engine.ahead.default_loaders``.
     """
 
     model: str | None = None
     fan: str | None = None
     nip: str | None = None
     critic: str | None = None
+    loaders: int | None = None
 
 
 def choose_network(recipe: ForensicRecipe, settings: ForensicSettings) -> str:
     """Which network a new run has, of ``NETWORKS``, where no FAN is given that it begins with."""
-    # Behind a channel the paper's network tells as much or more (bench/RESULTS.md).
-    fast = (settings.preset or DEFAULT_PRESET) == DEFAULT_PRESET
-    best = SPECTRAL if fast and recipe.channel == NONE else CONVOLUTIONAL
+    best = CONVOLUTIONAL
+    if (settings.preset or DEFAULT_PRESET) == DEFAULT_PRESET:
+        # Behind a channel either kind tells what the other misses (bench/RESULTS.md).
+        best = SPECTRAL if recipe.channel == NONE else COMBINED
     return str(settings.overrides.get("network", best))
 
 
@@ -51,7 +61,8 @@ def open_fan(
         begins: whether the run does; a resumed one has weights of its own.
 
     Raises:
-        UsageError: the FAN to begin with tells other classes apart or is another network.
+        UsageError: the FAN to begin with tells other classes apart, or is another network and no
+            part of it.
         TrainingError: the run to resume has a network that is not known here.
         ModelError: it is missing or damaged.
     """
@@ -66,7 +77,12 @@ def open_fan(
         return new_fan(recipe.network, len(recipe.classes)), recipe
     folder = open_forensic(settings.fan)
     fan = _begin_with(folder, recipe, "fan")
-    if settings.overrides.get("network", fan.NETWORK) != fan.NETWORK:
+    network = settings.overrides.get("network", fan.NETWORK)
+    if network == COMBINED != fan.NETWORK:
+        combined = CombinedFAN(len(recipe.classes))
+        combined.start_from(fan)
+        fan = combined
+    elif network != fan.NETWORK:
         raise UsageError(f"--network: the FAN of {folder.name} is {fan.NETWORK}; leave it out")
     return fan, replace(recipe, fan=folder.name, network=fan.NETWORK)
 

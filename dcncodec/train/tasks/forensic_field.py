@@ -4,7 +4,7 @@ happens to pictures afterwards."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
 from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.train.engine.data import ImageSet
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
+from dcncodec.train.engine.varied import varied_crops
 
 Pixels = NDArray[np.uint8]
 
@@ -42,6 +44,39 @@ def is_field(recipe: ForensicRecipe) -> bool:
     return drawn or recipe.grid == RANDOM or recipe.history != NONE
 
 
+@dataclass(frozen=True, eq=False)
+class FieldPhotos:
+    """The batches of a training, a function of the step (``engine.ahead``): see ``field_versions``.
+
+    Attributes:
+        images: to cut photos from, on the CPU.
+        recipe: what is drawn.
+        count: B, photos in a batch.
+        seed, rank: of the run, and the number of its process.
+    """
+
+    images: ImageSet
+    recipe: ForensicRecipe
+    count: int
+    seed: int
+    rank: int
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        """The batch of a step."""
+        # One more number than the training's own generator has: it draws rates.
+        entropy = np.random.SeedSequence((self.seed, self.rank, step, 1))
+        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        return field_batch(self.images, self.count, self.recipe.patch, self.recipe, generator)
+
+
+def field_batch(
+    images: ImageSet, count: int, side: int, recipe: ForensicRecipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """``field_versions`` of ``count`` random varied photos, of patches of ``side`` pixels."""
+    crops = varied_crops(images, count, side + 2 * MARGIN, generator)
+    return field_versions(crops, recipe, generator)
+
+
 def field_versions(
     crops: Tensor, recipe: ForensicRecipe, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -53,8 +88,7 @@ def field_versions(
         generator: of that.
 
     Returns:
-        Float (K * B, 3, P, P) in [0, 1] on the device of the crops, class by class, and labels
-        (K * B,), int64.
+        Uint8 (K * B, P, P, 3) on the CPU, class by class, and labels (K * B,), int64.
     """
     side = crops.shape[1] - 2 * MARGIN
     found: list[list[Pixels]] = [[] for _ in recipe.classes]
@@ -75,8 +109,7 @@ def field_versions(
             )
             versions.append(changed[top : top + side, left : left + side])
     pixels = torch.from_numpy(np.stack([v for versions in found for v in versions]))
-    labels = torch.arange(len(recipe.classes)).repeat_interleave(len(crops))
-    return to_unit(pixels.to(crops.device)), labels.to(crops.device)
+    return pixels, torch.arange(len(recipe.classes)).repeat_interleave(len(crops))
 
 
 def _manipulated(

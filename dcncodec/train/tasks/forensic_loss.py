@@ -59,22 +59,24 @@ class ForensicLoss(nn.Module):
     def forward(
         self,
         photos: Tensor | None,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
         stacks: Tensor | None = None,
         labels: Tensor | None = None,
         taken: Tensor | None = None,
         patterns: Tensor | None = None,
+        rates: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Figures of a batch, and what went into the compression and came out.
 
         Args:
             photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give. None
                 without classes.
-            generator: of the noise.
+            generator: of the noise, and of rates that are not given; None where nothing is drawn.
             stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
             labels: (K * B,), where photos are manipulated already: (K * B, 3, P, P).
             taken: (T, 3, P, P), photos of sensors whose fingerprints should be kept.
             patterns: (T, P, P), what the sensors left in those.
+            rates: (B + T,), of a codec that has some.
 
         Returns:
             Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse, prnu (mean NCC of
@@ -96,7 +98,7 @@ class ForensicLoss(nn.Module):
             sent = torch.cat(parts).contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled((learns or develops) and grad):
             others = 0 if taken is None else len(taken)
-            received, cost, bpp, price = self._compress(sent, others, generator)
+            received, cost, bpp, price = self._compress(sent, others, rates, generator)
         judged = len(received) - others
         logits, told = self._judge(received[:judged], generator)
         figures["mse"] = (received - sent).square().mean().detach()
@@ -128,7 +130,7 @@ class ForensicLoss(nn.Module):
     def _versions(
         self,
         photos: Tensor,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
         stacks: Tensor | None,
         labels: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,7 +150,11 @@ class ForensicLoss(nn.Module):
         return versions, labels, nip_mse
 
     def _compress(
-        self, sent: Tensor, others: int, generator: torch.Generator
+        self,
+        sent: Tensor,
+        others: int,
+        drawn: Tensor | None,
+        generator: torch.Generator | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is received of pictures, of which the last are not manipulated.
 
@@ -162,7 +168,9 @@ class ForensicLoss(nn.Module):
             # All versions of a photo have its rate.
             kinds = max(1, len(recipe.classes))
             count = (len(sent) - others) // kinds
-            drawn = draw_rates(recipe, self.share, count + others, generator)
+            if drawn is None:
+                assert generator is not None
+                drawn = draw_rates(recipe, self.share, count + others, generator)
             rates = torch.cat([drawn[:count].repeat(kinds), drawn[count:]]).to(sent.device)
             compressed = self.rated.compress(sent, rates)
             received = as_bytes(compressed.pictures)
@@ -182,13 +190,16 @@ class ForensicLoss(nn.Module):
         return received, cost, bpp, nothing + recipe.lambda_h / features
 
     def _judge(
-        self, received: Tensor, generator: torch.Generator
+        self, received: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """What the FAN answers and the critic describes; None where there is no such network."""
         if self.fan is None:
             return None, None
         grad = torch.is_grad_enabled()
-        seen = passed_on(received, generator) if self.recipe.resave and grad else received
+        seen = received
+        if self.recipe.resave and grad:
+            assert generator is not None
+            seen = passed_on(received, generator)
         with self._mixed(received):
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
             if self.critic is None or not grad:

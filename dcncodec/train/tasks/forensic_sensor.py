@@ -67,12 +67,19 @@ class SensorTrainer(ForensicTrainer):
         *("validation_bpp", "validation_psnr", "validation_ssim", "validation_prnu"),
     )
 
-    def batch(
+    def judged(
         self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
     ) -> Batch:
-        """As many photos of sensors, for ``ForensicLoss``. Flat ones are the best there are."""
+        """None."""
+        return None, None, None
+
+    def sensors(
+        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
+    ) -> Batch:
+        """``count`` of them. Flat photos are the best there are."""
         assert isinstance(images, ImageSet)
-        return None, None, None, *taken(images.crops(count, size, generator), generator)
+        photos, patterns = taken(images.crops(count, size, generator), generator)
+        return photos.to(self.device), patterns.to(self.device)
 
 
 class KeepingTrainer(ForensicTrainer):
@@ -82,13 +89,7 @@ class KeepingTrainer(ForensicTrainer):
     FIGURES: ClassVar = (*ForensicTrainer.FIGURES, PRNU)
     COLUMNS: ClassVar = (*ForensicTrainer.COLUMNS, PRNU, "validation_prnu")
 
-    def batch(
-        self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
-    ) -> Batch:
-        """Those of the FAN, and as many photos of sensors."""
-        assert isinstance(images, ImageSet)
-        others = taken(images.crops(count, size, generator), generator)
-        return *super().batch(images, count, size, generator), *others
+    sensors = SensorTrainer.sensors
 
 
 def trainer_of(recipe: ForensicRecipe) -> type[ForensicTrainer]:

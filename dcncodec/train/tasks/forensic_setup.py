@@ -25,6 +25,7 @@ from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.vr import VR
 from dcncodec.runtime.devices import choose_precision
+from dcncodec.train.engine.ahead import default_loaders
 from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.presets import FORENSIC_RECIPES, PAPER_PATCH
@@ -108,6 +109,7 @@ def prepare(
     torch.manual_seed(seed)
     fan, recipe = open_fan(settings, recipe, header is None)
     critic, recipe = open_critic(settings, recipe)
+    loaders = _loaders(settings, recipe, device)
     make_folder(settings.folder)
     data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
     held_out = len(data.validation)
@@ -116,7 +118,9 @@ def prepare(
         recipe.channel, codec, recipe.downsample, recipe.histogram, recipe.straight_through
     )
     kind = trainer_of(recipe)
-    channel, data = channel.to(device), data.to(device)
+    channel = channel.to(device)
+    if not (recipe.classes and is_field(recipe)):
+        data = data.to(device)
     if header is None:
         recipe = with_gauges(kind, channel.codec, recipe, data.training)
     trainer = kind(
@@ -130,8 +134,22 @@ def prepare(
         {family: _origin(folder) for family, folder in folders.items()},
         None if nip is None else nip.to(device),
         None if critic is None else critic.to(device),
+        loaders,
     )
     return trainer, budget
+
+
+def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.device) -> int:
+    """How many processes draw photos.
+
+    Raises:
+        UsageError: the user names some, and there is nothing to draw.
+    """
+    if not (recipe.classes and is_field(recipe)):
+        if settings.loaders:
+            raise UsageError("--loaders: photos are manipulated as one batch; leave it out")
+        return 0
+    return default_loaders(device) if settings.loaders is None else settings.loaders
 
 
 def _origin(folder: ModelFolder) -> dict[str, Any]:

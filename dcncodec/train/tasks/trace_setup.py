@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
 from dcncodec.models.trace import SIZES, Trace
 from dcncodec.runtime.devices import choose_precision
+from dcncodec.train.engine.ahead import default_loaders
 from dcncodec.train.engine.checkpoint import FILE, Header
 from dcncodec.train.engine.data import load_images
 from dcncodec.train.engine.export import describe_run, read_run, write_model
@@ -46,8 +46,7 @@ class TraceSettings(RunSettings):
 
     Attributes:
         init: model, by name or weight folder, whose weights to start from.
-        loaders: processes that make patches; None for all cores but one where a GPU trains, and
-            otherwise none.
+        loaders: processes that make patches, see ``engine.ahead.default_loaders``.
     """
 
     init: str | None = None
@@ -94,9 +93,7 @@ def prepare(
         trace.decision.load_state_dict(trained.decision.state_dict())
         if start.card["stage"] != FEATURES:
             trace.anomaly.load_state_dict(trained.anomaly.state_dict())
-    loaders = settings.loaders
-    if loaders is None:
-        loaders = len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
+    loaders = default_loaders(device) if settings.loaders is None else settings.loaders
     precision = choose_precision(settings.precision, device)
     trace = trace.to(device)
     if recipe.stage == FEATURES:

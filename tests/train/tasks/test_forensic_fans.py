@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.manipulations import CLASSES
+from dcncodec.models.combined_fan import CombinedFAN
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.tasks.forensic_fans import ForensicSettings, open_fan
 from dcncodec.train.tasks.forensic_setup import choose
+
+KINDS = {"convolutional": ConvolutionalFAN, "spectral": SpectralFAN, "combined": CombinedFAN}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,8 @@ from dcncodec.train.tasks.forensic_setup import choose
         ("fast", {"channel": "none"}, "spectral"),
         ("fast", {"channel": "none", "network": "convolutional"}, "convolutional"),
         ("paper", {"channel": "none"}, "convolutional"),
-        (None, {"channel": "jpeg:50"}, "convolutional"),
+        (None, {"channel": "jpeg:50"}, "combined"),
+        ("paper", {"channel": "jpeg:50"}, "convolutional"),
         (None, {"channel": "jpeg:50", "network": "spectral"}, "spectral"),
     ],
 )
@@ -35,12 +40,12 @@ def test_the_network_of_a_new_run(
     recipe, _ = choose(settings, None, None)
     assert recipe.network == network
     fan, kept = open_fan(settings, recipe, True)
-    assert isinstance(fan, SpectralFAN if network == "spectral" else ConvolutionalFAN)
+    assert type(fan) is KINDS[network]
     assert kept == recipe
 
 
 def test_a_resumed_run_keeps_its_network(tmp_path: Path) -> None:
-    for network in ("convolutional", "spectral"):
+    for network in KINDS:
         begun = replace(
             FORENSIC_RECIPES["fast"], channel="none", classes=("native", "jpeg"), network=network
         )
@@ -65,3 +70,19 @@ def test_the_network_of_the_fan_that_it_begins_with(tmp_path: Path) -> None:
     wrong = ForensicSettings((), tmp_path, fan="fan-none", overrides={"network": "spectral"})
     with pytest.raises(UsageError, match="--network: the FAN of fan-none is convolutional"):
         open_fan(wrong, recipe, True)
+
+
+def test_a_fan_that_becomes_one_part_of_another(tmp_path: Path) -> None:
+    """Which says at first what that FAN does."""
+    recipe = replace(FORENSIC_RECIPES["fast"], channel="none", classes=CLASSES)
+    pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for name in ("fan-none", "fan-spectral"):
+        settings = ForensicSettings((), tmp_path, fan=name, overrides={"network": "combined"})
+        fan, kept = open_fan(settings, recipe, True)
+        assert isinstance(fan, CombinedFAN)
+        assert (kept.fan, kept.network) == (name, "combined")
+        assert all(parameter.requires_grad for parameter in fan.parameters())
+        single, _ = open_fan(ForensicSettings((), tmp_path, fan=name), recipe, True)
+        assert single is not None
+        with torch.no_grad():
+            assert torch.allclose(fan(pixels), single(pixels), atol=1e-5)

@@ -15,6 +15,7 @@ from dcncodec.forensics.history import LATTICE
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
+from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field, passed_on
 
 CLASSES = ("native", "jpeg", "median")
@@ -29,6 +30,13 @@ def crops() -> Tensor:
     return crop.expand(4, -1, -1, -1).contiguous()
 
 
+def drawn(crops: Tensor, recipe: ForensicRecipe, seed: int) -> tuple[Tensor, Tensor]:
+    """``field_versions`` as what trainings make of them, float (B, 3, P, P) in [0, 1]."""
+    pixels, labels = field_versions(crops, recipe, torch.Generator().manual_seed(seed))
+    assert pixels.dtype == torch.uint8
+    return to_unit(pixels), labels
+
+
 def test_what_is_drawn_photo_by_photo() -> None:
     assert is_field(FIELD)
     assert not is_field(PAPER)
@@ -38,7 +46,7 @@ def test_what_is_drawn_photo_by_photo() -> None:
 
 def test_every_photo_has_its_own_offset(crops: Tensor) -> None:
     recipe = replace(PAPER, grid="random")
-    versions, labels = field_versions(crops, recipe, torch.Generator().manual_seed(3))
+    versions, labels = drawn(crops, recipe, 3)
     assert versions.shape == (12, 3, 32, 32)
     assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     found = set()
@@ -59,7 +67,7 @@ def test_half_of_the_photos_as_in_the_paper(crops: Tensor) -> None:
     recipe = replace(FIELD, implementations="both")
     assert is_field(recipe)
     many = crops[:1].expand(40, -1, -1, -1).contiguous()
-    versions, _ = field_versions(many, recipe, torch.Generator().manual_seed(3))
+    versions, _ = drawn(many, recipe, 3)
     inside = slice(MARGIN, MARGIN + 32)
     native = to_unit(crops[:1, inside, inside])
     plain = (versions[:40] == native).flatten(1).all(1)
@@ -97,7 +105,7 @@ def test_a_network_that_learned_aligned_lattices_misses_others() -> None:
     told = {}
     for grid in ("aligned", "random"):
         recipe = replace(PAPER, classes=("native", "jpeg"), grid=grid)
-        versions, labels = field_versions(photos[0], recipe, torch.Generator().manual_seed(2))
+        versions, labels = drawn(photos[0], recipe, 2)
         found = steps(versions)
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
@@ -108,7 +116,7 @@ def test_a_network_that_learned_aligned_lattices_misses_others() -> None:
             optimiser.step()
         for tested in ("aligned", "random"):
             recipe = replace(recipe, grid=tested)
-            versions, labels = field_versions(photos[1], recipe, torch.Generator().manual_seed(3))
+            versions, labels = drawn(photos[1], recipe, 3)
             right = network(steps(versions)).argmax(1) == labels
             told[grid, tested] = float(right[labels == 1].float().mean())
             assert float(right[labels == 0].float().mean()) > 0.75
@@ -121,18 +129,16 @@ def test_no_history_is_none(crops: Tensor) -> None:
     """And with a history of half of the photos some are changed, their native versions, too."""
     inside = to_unit(crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
     aligned = replace(FIELD, grid="aligned", history="none")
-    versions, _ = field_versions(crops, aligned, torch.Generator().manual_seed(0))
+    versions, _ = drawn(crops, aligned, 0)
     assert torch.equal(versions[:4], inside)
     saved = replace(aligned, history="60")
-    versions, _ = field_versions(crops, saved, torch.Generator().manual_seed(0))
+    versions, _ = drawn(crops, saved, 0)
     changed = [not torch.equal(a, b) for a, b in zip(versions[:4], inside, strict=True)]
     assert {True, False} == set(changed)
 
 
 def test_draws_follow_the_generator(crops: Tensor) -> None:
-    first, again, other = (
-        field_versions(crops, FIELD, torch.Generator().manual_seed(seed))[0] for seed in (0, 0, 1)
-    )
+    first, again, other = (drawn(crops, FIELD, seed)[0] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

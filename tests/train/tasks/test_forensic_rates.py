@@ -140,3 +140,45 @@ def test_codec_context_model_and_fan_learn_together(
         torch.float32,
     )
     assert all(name.startswith("fan.") for name in still.average)
+
+
+def drawn_run(folder: Path, dataset: Dataset, loaders: int = 0) -> ForensicTrainer:
+    folder.mkdir(exist_ok=True)
+    recipe = replace(RECIPE, resave=False, implementations="both", batch=2)
+    codec, fan = network(), ConvolutionalFAN(2)
+    return ForensicTrainer(
+        Channel("dcn", codec), fan, recipe, dataset, folder, 3, torch.float32, loaders=loaders
+    )
+
+
+def test_steps_from_tensors_alone(tmp_path: Path, dataset: Dataset) -> None:
+    """What a GPU records of a step is what the step does without."""
+    run = drawn_run(tmp_path, dataset)
+    assert run.inputs is not None
+    inputs = run.inputs(torch.Generator().manual_seed(4))
+    recorded = run.captured_figures(run.objective, inputs)
+    plain = run.losses(run.objective, torch.Generator().manual_seed(4))
+    assert torch.equal(recorded, plain)
+    versions, labels, rates = inputs
+    assert versions.shape == (4, 3, 32, 32)
+    assert labels.tolist() == [0, 0, 1, 1]
+    assert len(set(rates.tolist())) == 2
+    assert drawn_run(tmp_path, dataset).photos is not None
+    assert (
+        ForensicTrainer(
+            *(Channel("dcn", network()), ConvolutionalFAN(2), RECIPE, dataset, tmp_path)
+        ).inputs
+        is None
+    )  # what is saved again is saved by the processor
+
+
+def test_loaders_draw_the_same_photos(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forensic, "PAPER_PATCH", 32)
+    monkeypatch.setattr(forensic, "VALIDATION_PATCHES", 1)
+    runs = [drawn_run(tmp_path / str(loaders), dataset, loaders) for loaders in (0, 2)]
+    for run in runs:
+        run.run(Budget(3), lambda _: None)
+    for alone, helped in zip(runs[0].weights, runs[1].weights, strict=True):
+        assert torch.equal(alone, helped)
