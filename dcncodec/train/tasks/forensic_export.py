@@ -13,7 +13,13 @@ from dcncodec.forensics.channel import DCN_FILE, NONE
 from dcncodec.formats.files import make_folder
 from dcncodec.models.card import FAN_CARD, FAN_FILE, write_file, write_model_card
 from dcncodec.models.coders import CONTEXT
-from dcncodec.models.families.fan import CONVOLUTIONAL, LEARNS_CODEC, LEARNS_NIP
+from dcncodec.models.families.fan import (
+    COMBINED,
+    CONVOLUTIONAL,
+    LEARNS_CODEC,
+    LEARNS_NIP,
+    SPECTRAL,
+)
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
 from dcncodec.train.engine.checkpoint import Header
@@ -36,10 +42,15 @@ from dcncodec.train.tasks.vr import as_read
 FORMAT = "dcn-fan-1"
 GAUGES = "gauges"
 """Entry of a codec's card, and of what a run keeps of it."""
-FAN_BITS = 6
-CODEC_BITS = {"analysis_net": 7, "synthesis_net": 8}
-"""Significant bits that are kept of the weights of the paper's FAN, and of the networks of a codec
-for all rates. Its linear parts keep theirs: at high rates their rounding would show."""
+FAN_BITS = {
+    CONVOLUTIONAL: {"": 6},
+    SPECTRAL: {"": 8},
+    COMBINED: {"convolutional": 6, "spectral": 8},
+}
+CODEC_BITS = {"analysis_net": 7, "synthesis_net": 8, "context_model": 7}
+"""Significant bits that are kept of the weights of FANs, and of the networks of a codec for all
+rates, by the first part of their names. A codec's linear parts keep theirs: at high rates their
+rounding would show. Its coder reads integers made of all of the context model's."""
 
 
 def export_forensic(run: Path, folder: Path) -> str:
@@ -67,8 +78,8 @@ def export_forensic(run: Path, folder: Path) -> str:
     void = {DCN_FILE: (), NONE: ("bpp", "psnr", "ssim")}.get(recipe.channel, ("bpp",))
     figures = [name for name in trainer.VALIDATED if name not in void]
     fan = _part(average, "fan.")
-    if recipe.network == CONVOLUTIONAL:
-        fan = shortened(fan, FAN_BITS)
+    for part, bits in FAN_BITS[recipe.network].items():
+        fan = shortened(fan, bits, part)
     content = half_precision(fan, f"{FORMAT}: {','.join(recipe.classes)}")
     name = folder.resolve().name
     codec = _identity(header.origins.get(LEARNS_CODEC))
@@ -147,7 +158,7 @@ def _write_tuned(
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)
     shape = header.origins[LEARNS_CODEC]["architecture"]
+    parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
     for network, bits in CODEC_BITS.items():
         weights = shortened(weights, bits, network)
-    parts = {CONTEXT: (CONTEXT_FILE, context_part(as_read(weights, shape).context_model))}
     return write_model(folder, weights, shape, description, parts=parts)
