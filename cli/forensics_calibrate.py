@@ -54,7 +54,7 @@ def command(
 
     \b
     Example:
-      dcn forensics calibrate dcn-16c-forensic --data pristine/
+      dcn forensics calibrate dcn-vr-forensic --data pristine/
     """
     for name in names:
         check_model(name, None)

@@ -112,7 +112,7 @@ def command(
 
     \b
     Examples:
-      dcn forensics evaluate dcn-16c-fan dcn-16c-forensic --data photos/
+      dcn forensics evaluate dcn-16c-fan dcn-vr-forensic --data photos/
       dcn forensics evaluate dcn-16c-fan --data photos/ --part report --protocol field
       dcn forensics evaluate dcn-16c-fan --data photos/ --grid 0,0 --grid 3,5 --history 90:420
       dcn forensics evaluate fan-none fan-spectral --data photos/ --protocol wifs2020

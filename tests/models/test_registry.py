@@ -165,11 +165,11 @@ def test_bundled_models_are_found_first_and_every_hash_in_any_folder(
 
 
 def test_a_fan_and_its_codec_share_a_folder_and_a_name() -> None:
-    codec = find_model("dcn-16c-forensic")
-    fan = find_model("dcn-16c-forensic", Role.FAN)
+    codec = find_model("dcn-vr-forensic")
+    fan = find_model("dcn-vr-forensic", Role.FAN)
     assert (codec.role, fan.role) == (Role.CODEC, Role.FAN)
     assert codec.path == fan.path
-    assert [m.role for m in find_all("dcn-16c-forensic")] == [Role.CODEC, Role.FAN]
+    assert [m.role for m in find_all("dcn-vr-forensic")] == [Role.CODEC, Role.FAN]
     assert [m.role for m in find_all("dnet-forensic")] == [Role.FAN, Role.PIPELINE]
     assert find_model("fan-none", None).role is Role.FAN
     with pytest.raises(ModelError, match=r"fan-none: no such model"):

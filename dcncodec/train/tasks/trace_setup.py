@@ -31,7 +31,7 @@ from dcncodec.train.engine.run import LOG_FILE, Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, RunSettings, run_session
 from dcncodec.train.tasks.trace import FeaturesTrainer, MapTrainer, TraceTrainer
 
-CODECS = ("dcn-16c", "dcn-32c", "dcn-16c-forensic", "dcn-32c-forensic", "dcn-vr")
+CODECS = ("dcn-16c", "dcn-32c", "dcn-vr", "dcn-vr-forensic")
 """That forgeries go through in training, where the user names no others."""
 FAST_MAP_BATCH = 8
 """Of the later stages' patches, which are larger, by the preset ``fast``."""
