@@ -51,8 +51,7 @@ command.add_command(forensics_masks.evaluate_command, "evaluate-masks")
 def list_command(as_json: bool, quiet: bool) -> None:
     """One line for every installed forensic model: what its FAN looks through, and its classes.
 
-    A FAN that is not calibrated leaves all undecided. Gauges are side information that the codec
-    writes about a photo's history, no traces that survive it.
+    A FAN that is not calibrated leaves all undecided.
     """
     from dcncodec.forensics.folder import list_forensic
 
@@ -63,9 +62,7 @@ def list_command(as_json: bool, quiet: bool) -> None:
             codec = f" ({folder.card['codec']['name']})" if folder.card["codec"] else ""
             half = ", halved" if folder.downsample else ""
             channel = f"{folder.channel}{codec}{half}"
-            remarks = ["gauges"] if folder.has_gauges else []
-            remarks += ["not calibrated"] if folder.calibration is None else []
-            remark = f" ({', '.join(remarks)})" if remarks else ""
+            remark = " (not calibrated)" if folder.calibration is None else ""
             say(f"{folder.name:<18} {channel:<24} {','.join(folder.classes)}{remark}")
 
 
@@ -161,8 +158,6 @@ def detect_command(
 
 def _verdict(record: dict[str, Any]) -> str:
     photo, fan = record["photo"], record["fan"]
-    if record["gauges"]:
-        fan += ", from side information"
     if not record["judged"]:
         return f"{photo}: cannot be judged, it is flat (by {fan})"
     answer, probabilities = record["verdict"], record["probabilities"]

@@ -16,7 +16,6 @@ from dcncodec.errors import ModelError
 from dcncodec.formats.files import check_output
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families import write_graph
-from dcncodec.models.families.fan import has_gauges
 from dcncodec.models.registry import DEFAULT_MODEL, find_all, find_model, list_models
 from dcncodec.models.roles import Role
 
@@ -107,13 +106,12 @@ def export_command(name: str, output_dir: Path, force: bool) -> None:
 
 def _facts(folder: ModelFolder) -> dict[str, object]:
     channels = folder.geometry.channels if folder.role is Role.CODEC else None
-    gauges = ", gauges" if has_gauges(folder.card) else ""
     return {
         "name": folder.name,
         "family": folder.family,
         "default": folder.name == DEFAULT_MODEL,
         "latent_channels": channels,
-        "kind": folder.role.value if channels is None else f"{channels:3d} channels{gauges}",
+        "kind": folder.role.value if channels is None else f"{channels:3d} channels",
         "sha256": folder.sha256,
         "path": str(folder.path),
     }

@@ -128,12 +128,6 @@ class Rates(click.ParamType[tuple[int, int]]):
     help="Share of the budget over which the lowest rate falls from HI to LO.  [default: 0.6]",
 )
 @click.option(
-    "--gauges/--no-gauges",
-    default=None,
-    help="Whether a codec that learns begins with gauges, which write side information about a "
-    "photo's history into its file.  [default: without]",
-)
-@click.option(
     "--classes",
     type=Names(),
     metavar="NAMES",

@@ -14,8 +14,6 @@ A folder may hold both: a codec that was tuned together with its FAN. The schema
     recipe          the fields of the recipe that it was trained with
     seed            int
     init            str, the model whose weights it began with; empty for random ones
-    gauges          optional, true: of a codec that began with such as had gauges, see
-                      ``families.fan.has_gauges``
     data            list of {"name": str, "images": int, "megapixels": float}
     steps, seconds  int, float: length of the training
     results         by name of the test set, each a mapping of figures to numbers:

@@ -73,8 +73,6 @@ class Channel(nn.Module):
         self.kind, self.downsample = kind, downsample
         self.histogram, self.straight_through = histogram, straight_through
         self.codec = codec
-        self.encoder_rests = False
-        """Whether the codec's encoder stays as it is, while its decoder learns."""
         self.jpeg = DJPEG(quality) if quality is not None else None
         self.quantiser = Quantiser()
 
@@ -99,8 +97,7 @@ class Channel(nn.Module):
         if isinstance(self.codec, VR):
             raise ValueError("a codec for all rates needs a rate")
         if self.codec is not None:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_rests):
-                latent = self.codec.analysis(pixels)
+            latent = self.codec.analysis(pixels)
             quantised, entropy = quantise_in_training(
                 self.quantiser, latent, self.histogram, self.straight_through
             )

@@ -50,7 +50,6 @@ class Detection:
         false_alarm: the rate that it was given at; None without a calibration.
         probabilities: of the photo by class; empty where it cannot be judged.
         trained: what photos the FAN has seen (``ForensicRecipe``), as far as its card says.
-        gauges: whether its codec tells it of a photo's history by side information.
     """
 
     fan: str
@@ -61,7 +60,6 @@ class Detection:
     false_alarm: float | None
     probabilities: dict[str, float]
     trained: dict[str, str]
-    gauges: bool
 
     @property
     def answers(self) -> NDArray[np.int64]:
@@ -102,7 +100,6 @@ class Detection:
         return {
             "fan": self.fan,
             "trained": self.trained,
-            "gauges": self.gauges,
             "judged": verdict is not None,
             "verdict": verdict and verdict.answer,
             "class": verdict and verdict.manipulation,
@@ -204,8 +201,7 @@ def detect(
             verdict = calibration.verdict(scores, false_alarm)
             probabilities = calibration.probabilities(scores)
         by_class = dict(zip(folder.classes, probabilities.tolist(), strict=True))
-    seen = (trained, folder.has_gauges)
-    return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, *seen)
+    return Detection(folder.name, folder.classes, cells, scores, verdict, rate, by_class, trained)
 
 
 @dataclass(frozen=True, eq=False)

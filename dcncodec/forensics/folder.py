@@ -21,7 +21,6 @@ from dcncodec.forensics.manipulations import DEFAULTS
 from dcncodec.forensics.verdict import Calibration, read_calibration
 from dcncodec.formats.geometry import MAX_RATE
 from dcncodec.models.card import CARD_FILE, ModelFolder
-from dcncodec.models.families.fan import has_gauges
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.fan import FAN
 from dcncodec.models.load import load_fan
@@ -94,11 +93,6 @@ class ForensicFolder:
     def calibration(self) -> Calibration | None:
         """What is known of the FAN's scores; None where it was not calibrated."""
         return read_calibration(self.card)
-
-    @property
-    def has_gauges(self) -> bool:
-        """Whether the codec tells the FAN of a photo's history by side information."""
-        return has_gauges(self.card)
 
     def load_fan(self) -> FAN:
         """The classifier, in float32, ready for inference.

@@ -37,12 +37,8 @@ def check(card: Mapping[str, Any]) -> bool:
 
 def text(card: Mapping[str, Any]) -> str:
     """See ``Family``."""
-    from dcncodec.models.families.fan import GAUGES_TELL, has_gauges
-
     channels = card["architecture"]["latent_channels"]
     about = f"DCN codec (Korus & Memon, ICLR 2020) with {channels} latent channels."
-    if has_gauges(card):
-        about += f" It has gauges: four of them {GAUGES_TELL}."
     return card_text(card, about)
 
 

@@ -5,8 +5,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
     classes      list of str, in the order of the FAN's outputs (``forensics.manipulations``)
     channel      "dcn", "jpeg:QF" or "none"
     downsample   bool, whether the channel halves pictures first
-    codec        {"name", "sha256"} of a dcn channel's weights, and "gauges", true, where these had
-                   some before the FAN learned; else null
+    codec        {"name", "sha256"} of a dcn channel's weights, else null
     nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
                    pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
@@ -19,7 +18,7 @@ Their cards, ``forensic.json``, hold beside what every card does::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcncodec.models.card import FAN_FILE, MAX_PATCH, is_sha256, is_whole, run_lines, table
@@ -102,33 +101,12 @@ def text(card: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def has_gauges(card: Mapping[str, Any]) -> bool:
-    """Whether a codec, or the one that a FAN sees pictures through, writes side information.
-
-    It got its gauges in the training that the card is about, or had them before.
-    """
-    recipe, codec = (_entries(card.get(name)) for name in ("recipe", "codec"))
-    trainable = recipe.get("trainable")
-    learns = isinstance(trainable, Sequence) and LEARNS_CODEC in trainable
-    return bool((learns and recipe.get("gauges")) or (codec or card).get("gauges"))
-
-
-def _entries(part: object) -> Mapping[str, Any]:
-    """None of what is no mapping: nothing else reads these parts of cards that others wrote."""
-    return part if isinstance(part, Mapping) else {}
-
-
-GAUGES_TELL = (
-    "hold side information about the photo's history, written by hand-made filters. That is no "
-    "trace that survived"
-)
-"""What cards say of the four latent channels."""
 NIP_UNITS = 50 * 3 * 128**2 / 2 / 255**2
 """What lambda_n weighs in the NIP paper's units, 255^2 times the mean squared error."""
 
 
 def _weight_lines(card: Mapping[str, Any]) -> list[str]:
-    """The weights of what learnt with the FAN, in the units of the papers; gauges."""
+    """The weights of what learnt with the FAN, in the units of the papers."""
     lines = []
     if LEARNS_CODEC in card["trainable"]:
         lines.append(
@@ -136,8 +114,6 @@ def _weight_lines(card: Mapping[str, Any]) -> list[str]:
             "128 pixels (over the 140 that the paper's code sums, fidelity would weigh 2.8 times "
             "as much)"
         )
-    if has_gauges(card):
-        lines.append(f"- The codec has gauges: four of its latent channels {GAUGES_TELL}")
     if LEARNS_NIP in card["trainable"]:
         weight = card["lambda_n"] * NIP_UNITS
         lines.append(f"- lambda_n {card['lambda_n']:g}, in the NIP paper's units {weight:.3g}")

@@ -80,18 +80,6 @@ def test_list(fan: Path, dcn: Runner) -> None:
     assert cards["tiny-fan"] == card | {"warnings": []}
 
 
-def test_list_tells_of_side_information(fan: Path, dcn: Runner) -> None:
-    card = json.loads((fan / "forensic.json").read_text())
-    for changed, remark in (
-        ({"recipe": {"trainable": ["dcn"], "gauges": True}}, "(gauges, not calibrated)"),
-        ({"recipe": {"trainable": [], "gauges": True}}, "median (not calibrated)"),
-        ({"codec": card["codec"] | {"gauges": True}}, "(gauges, not calibrated)"),
-    ):
-        (fan / "forensic.json").write_text(json.dumps(card | changed))
-        lines = dcn("list")[1].splitlines()
-        assert next(line for line in lines if line.startswith("tiny-fan ")).endswith(remark)
-
-
 def test_show(fan: Path, dcn: Runner) -> None:
     code, text, error = dcn("show", "tiny-fan")  # a folder without the readable card
     assert code == 0, error
@@ -213,7 +201,6 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert record["photo"] == str(photo)
     assert record["verdict"] == "undecided"
     assert record["judged"] is True
-    assert record["gauges"] is False
     assert len(record["map"]["answers"]) == 9
     for name in ("map.jpg", "photo.dcn"):
         code, _, error = dcn("detect", photo, "--heatmap", tmp_path / name, "-f")
@@ -226,10 +213,6 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     assert code == 2
     assert error.startswith("dcn: ")
     assert len(error.splitlines()) == 1
-    card = json.loads((fan / "forensic.json").read_text())
-    tuned = {"recipe": {"trainable": ["dcn"], "gauges": True}}
-    (fan / "forensic.json").write_text(json.dumps(card | tuned))
-    assert "(by tiny-fan, from side information); places: " in dcn("detect", photo)[1]
 
 
 def test_detect_in_several_photos(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from commands import Runner
 from PIL import Image
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from skimage import data
 from torch_threads import one_torch_thread
 
@@ -142,8 +143,6 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             "--loaders: photos are manipulated as one batch; leave it out",
         ),
         (["--model", "tiny", "--distil-weight", "1"], 2, "--distil-weight: of whose features?"),
-        (["--model", "dcn-vr", "--gauges"], 2, "--gauges: the codec dcn-vr cannot have them"),
-        (["--channel", "none", "--gauges"], 2, "--gauges: for a codec that learns alone"),
         (
             ["--channel", "none", "--critic", "fan-none"],
             2,
@@ -243,7 +242,6 @@ def test_native_photos(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     folder = open_forensic(target)
     assert folder.card["nip"] == {"name": "standard"}
     assert folder.card["recipe"]["vary_strengths"]
-    assert not folder.card["recipe"]["gauges"]
     assert "Camera pipeline before it: standard" in (target / "forensic.md").read_text()
     assert evaluate(folder, [Photo("a", PHOTO)], "few").patches > 0
     code, error = dcn(*arguments, "--out", tmp_path / "a", "--max-steps", "2", "--fixed-strengths")
@@ -261,37 +259,43 @@ def test_native_photos(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     assert "RAW files are left out; --nip standard develops them" in error
 
 
-def test_without_gauges(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
-    """Which are side information, and so have to be asked for."""
-    arguments = [photos, "--model", "tiny", "--out", tmp_path / "run", *CLASSES, *QUICK]
-    code, error = dcn(*arguments, "--max-steps", "1", "--export", tmp_path / "my-forensic")
-    assert code == 0, error
-    recipe = open_forensic(tmp_path / "my-forensic").card["recipe"]
-    assert not recipe["gauges"]
-    assert recipe["encoder_rest"] == 0
-    code, error = dcn(*arguments, "--max-steps", "2", "--gauges")
-    assert code == 1
-    assert "was trained with another gauges" in error
-
-
-def test_gauges_are_told_on(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
-    """A codec keeps those that it began with, which cards behind it say."""
-    model = tmp_path / "elsewhere" / "mine"
-    shutil.copytree(Path(os.environ["DCN_MODELS"]) / "tiny", model)
-    rename(model)
-    card = json.loads((model / "card.json").read_text())
-    (model / "card.json").write_text(json.dumps(card | {"gauges": True}))
-    for trainable in ("none", "dcn"):
-        target = tmp_path / f"behind-{trainable}"
-        arguments = [photos, "--model", model, "--trainable", trainable, *CLASSES, *QUICK]
-        run = ["--out", tmp_path / trainable, "--max-steps", "1", "--export", target]
-        code, error = dcn(*arguments, *run)
+def test_a_run_of_an_earlier_version_goes_on(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    """Its recipe has fields that there are no more; with gauges it ends there."""
+    arguments = [photos, "--model", "tiny", *CLASSES, *QUICK]
+    runs = [tmp_path / "now", tmp_path / "before"]
+    for run in runs:
+        code, error = dcn(*arguments, "--out", run, "--max-steps", "1")
         assert code == 0, error
-        assert "the codec mine has gauges already, which stay" in error
-        assert open_forensic(target).has_gauges
-        assert "The codec has gauges" in (target / "forensic.md").read_text()
-    assert "It has gauges" in (target / "card.md").read_text()
-    assert not json.loads((target / "card.json").read_text())["recipe"]["gauges"]
+    add_to_recipe(runs[1], gauges=False, encoder_rest=0.0)
+    for run in runs:
+        target = tmp_path / f"from-{run.name}"
+        code, error = dcn("--out", run, "--export", target)
+        assert code == 0, error
+        code, error = dcn(*arguments, "--out", run, "--max-steps", "2", "--export", target)
+        assert code == 0, error
+        assert "resuming" in error
+    folders = [tmp_path / "from-now", tmp_path / "from-before"]
+    for name in ("fan.safetensors", "model.safetensors"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    assert not {"gauges", "encoder_rest"} & open_forensic(folders[1]).card["recipe"].keys()
+    add_to_recipe(runs[1], gauges=True, encoder_rest=0.6)
+    before = (runs[1] / "checkpoint.safetensors").read_bytes()
+    for asked in (["--export", tmp_path / "no"], [*arguments, "--max-steps", "3"]):
+        code, error = dcn("--out", runs[1], *asked)
+        assert code == 1
+        assert "checkpoint.safetensors: was trained with gauges, which this version" in error
+        assert "Traceback" not in error
+    assert (runs[1] / "checkpoint.safetensors").read_bytes() == before
+    assert not (tmp_path / "no").exists()
+
+
+def add_to_recipe(run: Path, **fields: object) -> None:
+    """Let a run's checkpoint say more about its recipe."""
+    path = run / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    metadata["recipe"] = json.dumps(json.loads(metadata["recipe"]) | fields)
+    path.write_bytes(save(load_file(path), metadata))
 
 
 def test_the_field(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

@@ -152,7 +152,7 @@ def test_heat_map(photo: Pixels, forensic_folder: Maker) -> None:
     varied = torch.ones(10, 14, dtype=torch.bool)
     varied[0] = False
     cells = Cells(logits.log_softmax(0), varied)
-    found = Detection("fan", ("native", "jpeg"), cells, None, None, None, {}, {}, False)
+    found = Detection("fan", ("native", "jpeg"), cells, None, None, None, {}, {})
     image = np.asarray(Image.open(io.BytesIO(heat_map(photo, found))))
     assert image.shape[0] > 160
     assert image.shape[1] == 224

@@ -178,7 +178,7 @@ def _read(
             raise ValueError("weights that are not finite")
         header = Header(
             latent_channels=int(metadata["architecture"].removeprefix("dcn-")),
-            recipe=recipe(**json.loads(metadata["recipe"])),
+            recipe=_recipe(json.loads(metadata["recipe"]), recipe, path),
             seed=int(metadata.get("seed", "0")),
             sources=[Source(**entry) for entry in json.loads(metadata.get("sources", "[]"))],
             init=metadata.get("init", ""),
@@ -189,6 +189,23 @@ def _read(
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from None
     return content, header
+
+
+def _recipe(entries: dict[str, Any], kind: type[Recipe], path: Path) -> Recipe:
+    """The recipe of a checkpoint, without the fields that recipes no longer have.
+
+    Raises:
+        TrainingError: the run needs what such a field stood for.
+        TypeError, AttributeError: these are no fields of such a recipe.
+    """
+    for name, idle in kind.RETIRED.items():
+        if entries.pop(name, idle) != idle:
+            raise TrainingError(
+                f"was trained with {name}, which this version of dcn no longer has; choose another "
+                "--out",
+                path,
+            )
+    return kind(**entries)
 
 
 def _check(header: Header) -> None:

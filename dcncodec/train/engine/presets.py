@@ -69,7 +69,6 @@ FORENSIC_RECIPES = {
         grid="random",
         history="88-100",
         resave=True,
-        encoder_rest=0.6,
         tuning_rate=0.2,
     ),
 }

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dcncodec.models.families.fan import CONVOLUTIONAL
 from dcncodec.quantise import CODEBOOK_BITS, Histogram
@@ -50,6 +51,8 @@ class Recipe:
     """The format of the checkpoints of such runs."""
     COMMAND: ClassVar = "dcn train"
     """What trains by such recipes, and goes on with their runs or exports them."""
+    RETIRED: ClassVar[Mapping[str, Any]] = {}
+    """Fields that checkpoints of earlier versions have, with the only values that go on."""
 
     batch: int
     patch: int
@@ -115,9 +118,6 @@ class ForensicRecipe(Recipe):
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
             finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
-        gauges: begin by giving a trainable codec gauges (``forensics.gauges``).
-        encoder_rest: share of the budget for which the codec's encoder does not learn: the entropy
-            would make it drop what decoder and FAN have not learned to use yet.
         network: which FAN, of ``models.families.fan.NETWORKS``.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
         critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
@@ -135,6 +135,7 @@ class ForensicRecipe(Recipe):
 
     CHECKPOINT: ClassVar = "dcn-forensic-checkpoint-2"
     COMMAND: ClassVar = "dcn train forensic"
+    RETIRED: ClassVar = {"gauges": False, "encoder_rest": 0.0}
 
     channel: str = "dcn"
     downsample: bool = False
@@ -153,8 +154,6 @@ class ForensicRecipe(Recipe):
     lambda_high: float = LAMBDA_HIGH
     nip: str = ""
     lambda_n: float = 0.001
-    gauges: bool = False
-    encoder_rest: float = 0.0
     network: str = CONVOLUTIONAL
     fan: str = ""
     critic: str = ""

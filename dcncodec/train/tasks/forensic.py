@@ -7,7 +7,6 @@ minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses
     L = cross-entropy + lambda_c (L2 + lambda_H entropy)  [+ cross-entropy of a critic]
                                                           [+ loss of fingerprints]
 
-A codec begins with gauges (``forensics.gauges``), unless the recipe has none; see ``with_gauges``.
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
 ones, or RAW frames that a camera pipeline develops (NIP paper, section 3.3). Where the pipeline is
 trainable ``lambda_n`` times its distortion, L2 against the standard pipeline's picture, is added.
@@ -17,18 +16,15 @@ Fingerprints are those of sensors, see ``forensic_sensor``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dcncodec.forensics.channel import Channel
-from dcncodec.forensics.gauges import GAUGES, install_gauges
 from dcncodec.metrics import psnr, ssim, to_unit
-from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
@@ -73,7 +69,6 @@ class ForensicTrainer(Run):
     data: Dataset | RawDataset
     recipe: ForensicRecipe
 
-    SOME_REST: ClassVar = True
     VALIDATED: ClassVar[tuple[str, ...]] = ("accuracy", "bpp", "psnr", "ssim")
     FIGURES: ClassVar[tuple[str, ...]] = ("loss", "cross_entropy", "accuracy", "mse", "bpp")
     COLUMNS: ClassVar[tuple[str, ...]] = (
@@ -154,7 +149,6 @@ class ForensicTrainer(Run):
             self.photos.close()
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
-        self.channel.encoder_rests = share < self.recipe.encoder_rest
         assert isinstance(self.objective, ForensicLoss)
         self.objective.share = share
         return super()._step(objective, share)
@@ -271,36 +265,3 @@ class CameraTrainer(ForensicTrainer):
         assert isinstance(images, RawSet)
         stacks, pictures = images.crops(count, size, generator, varied=True)
         return pictures, stacks
-
-
-def can_have_gauges(codec: DCN | VR | None) -> TypeGuard[DCN]:
-    """Whether it is a codec for which gauges were made, with a latent channel for each."""
-    return isinstance(codec, DCN) and codec.latent_channels >= len(GAUGES)
-
-
-def with_gauges(
-    trainer: type[ForensicTrainer],
-    codec: DCN | VR | None,
-    recipe: ForensicRecipe,
-    images: ImageSet | RawSet,
-) -> ForensicRecipe:
-    """Give a codec its gauges before a run begins; where it gets none, its encoder does not rest.
-
-    Args:
-        trainer: of the run; it says what patches are.
-        codec: that learns; its weights are changed in place.
-        recipe: of the run.
-        images: to measure the codec with.
-
-    Returns:
-        The recipe that the run keeps, also when it is resumed.
-    """
-    # An encoder at rest would not show a pipeline before it what the FAN needs.
-    wanted = recipe.gauges and recipe.trainable == (LEARNS_CODEC,)
-    if wanted and can_have_gauges(codec):
-        generator = torch.Generator().manual_seed(1)
-        photos, _ = trainer.patches(images, VALIDATION_PATCHES, PAPER_PATCH, generator)
-        photos = photos.to(next(codec.parameters()).device)
-        if install_gauges(codec, photos) is not None:
-            return recipe
-    return replace(recipe, encoder_rest=0.0)

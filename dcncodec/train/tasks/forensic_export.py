@@ -40,8 +40,6 @@ from dcncodec.train.tasks.forensic_sensor import trainer_of
 from dcncodec.train.tasks.vr import as_read
 
 FORMAT = "dcn-fan-1"
-GAUGES = "gauges"
-"""Entry of a codec's card, and of what a run keeps of it."""
 FAN_BITS = {
     CONVOLUTIONAL: {"": 6},
     SPECTRAL: {"": 8},
@@ -123,7 +121,7 @@ def _identity(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What a forensic card says of a network."""
     if origin is None:
         return None
-    return {name: origin[name] for name in ("name", "sha256", GAUGES) if name in origin}
+    return {name: origin[name] for name in ("name", "sha256") if name in origin}
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -152,8 +150,6 @@ def _write_tuned(
 ) -> str:
     """A tuned codec's weights and card, with the integers of its coder where it has rates."""
     description = describe_run(header, rows, figures)
-    if GAUGES in header.origins.get(LEARNS_CODEC, {}):
-        description[GAUGES] = True
     if not _is_rated(header):
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)

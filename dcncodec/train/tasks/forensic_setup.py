@@ -18,7 +18,7 @@ from dcncodec.formats.geometry import STRIDE
 from dcncodec.formats.raw import raw_files
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
-from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP, has_gauges
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.load import load_dcn, load_nip, load_vr
 from dcncodec.models.registry import find_model
@@ -33,8 +33,8 @@ from dcncodec.train.engine.raw_data import SAME_CAMERA, RawDataset, load_frames
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report
 from dcncodec.train.engine.session import DEFAULT_PRESET, Notify, run_session
-from dcncodec.train.tasks.forensic import ForensicTrainer, can_have_gauges, with_gauges
-from dcncodec.train.tasks.forensic_export import GAUGES, export_forensic
+from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.forensic_fans import (
     ForensicSettings,
     choose_network,
@@ -54,12 +54,11 @@ CHOSEN = (
     "fan",
     "critic",
     "keep",
+    "network",
 )
 """Fields of the recipe that say what is trained; no preset decides about them."""
-BEGUN = ("gauges", "encoder_rest", "network")
-"""Fields of the recipe that say how a run began, whatever the preset that it goes on with."""
 FIXED = (
-    *("channel", "downsample", "classes", "trainable", "nip", "muon", "gauges"),
+    *("channel", "downsample", "classes", "trainable", "nip", "muon"),
     *("vary_strengths", "keep", "network", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
@@ -98,10 +97,6 @@ def prepare(
         codec = load_tuned(folders[LEARNS_CODEC]).requires_grad_(True)
         if header is None:
             recipe = with_lambdas(recipe, folders[LEARNS_CODEC])
-            if has_gauges(folders[LEARNS_CODEC].card):
-                notify(f"the codec {codec_name} has gauges already, which stay")
-        if settings.overrides.get("gauges") and not can_have_gauges(codec):
-            raise UsageError(f"--gauges: the codec {codec_name} cannot have them; leave it out")
         if settings.overrides.keys() & RATES and not isinstance(codec, VR):
             raise UsageError(f"--rate: the codec {codec_name} has one rate only; leave it out")
     if LEARNS_NIP in folders:
@@ -121,8 +116,6 @@ def prepare(
     channel = channel.to(device)
     if not (recipe.classes and is_field(recipe)):
         data = data.to(device)
-    if header is None:
-        recipe = with_gauges(kind, channel.codec, recipe, data.training)
     trainer = kind(
         channel,
         None if fan is None else fan.to(device),
@@ -154,8 +147,7 @@ def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.d
 
 def _origin(folder: ModelFolder) -> dict[str, Any]:
     """What a run keeps of a network that it begins with."""
-    kept = {name: folder.card[name] for name in ORIGIN if name in folder.card}
-    return kept | ({GAUGES: True} if has_gauges(folder.card) else {})
+    return {name: folder.card[name] for name in ORIGIN if name in folder.card}
 
 
 def load_tuned(folder: ModelFolder) -> DCN | VR:
@@ -262,17 +254,13 @@ def choose(
     recipe = replace(FORENSIC_RECIPES[settings.preset or DEFAULT_PRESET], classes=CLASSES)
     if header is not None:
         assert isinstance(header.recipe, ForensicRecipe)
-        kept = {name: getattr(header.recipe, name) for name in (*CHOSEN, *BEGUN)}
+        kept = {name: getattr(header.recipe, name) for name in CHOSEN}
         recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = replace(recipe, **settings.overrides)
     if header is None:
         recipe = replace(recipe, network=choose_network(recipe, settings))
     if header is None and "trainable" not in settings.overrides and recipe.channel == DCN_FILE:
         recipe = replace(recipe, trainable=(LEARNS_CODEC,))
-    if recipe.trainable != (LEARNS_CODEC,):
-        if settings.overrides.get("gauges"):
-            raise UsageError("--gauges: for a codec that learns alone; see --trainable")
-        recipe = replace(recipe, gauges=False)
     if settings.nip == STANDARD:
         recipe = replace(recipe, nip=STANDARD)
     elif camera is not None:
@@ -343,8 +331,8 @@ def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicReci
     for name in ("fan", "critic", "network"):
         if chosen := settings.overrides.get(name) or getattr(settings, name, None):
             raise UsageError(f"--{name} {chosen}: without classes there is no FAN; leave it out")
-    # Nothing learns beside the codec; an encoder at rest would keep nothing that it loses now.
-    return replace(recipe, tuning_rate=1.0, gauges=False, encoder_rest=0.0)
+    # Nothing learns beside the codec.
+    return replace(recipe, tuning_rate=1.0)
 
 
 def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRecipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,8 @@ from dcncodec.train.engine.checkpoint import (
 )
 from dcncodec.train.engine.data import Source
 from dcncodec.train.engine.optimiser import Optimiser
-from dcncodec.train.engine.presets import RECIPES
-from dcncodec.train.engine.recipes import Recipe
+from dcncodec.train.engine.presets import FORENSIC_RECIPES, RECIPES
+from dcncodec.train.engine.recipes import ForensicRecipe, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ def test_cut_short(tmp_path: Path, content: bytes, size: int) -> None:
         {"progress": "[]"},
         {"recipe": '{"batch": 1}'},
         {"recipe": '{"unknown": 1}'},
+        {"recipe": "[]"},
         {"architecture": "unet"},
         {"seed": "x"},
         {"seed": "-1"},
@@ -108,6 +109,29 @@ def test_damaged_header(tmp_path: Path, content: bytes, metadata: dict[str, str]
 def test_another_format(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c").write_bytes(changed(content, format="weights"))
     with pytest.raises(TrainingError, match="not a training checkpoint of this version"):
+        read_header(tmp_path / "c")
+
+
+def test_fields_that_recipes_had(tmp_path: Path, content: bytes) -> None:
+    """What a run never used is passed over; what it did use is named."""
+    recipe = replace(FORENSIC_RECIPES["fast"], classes=("native", "jpeg"))
+    entries, kind = asdict(recipe), {"format": ForensicRecipe.CHECKPOINT}
+    for had in ({}, {"gauges": False, "encoder_rest": 0.0}):
+        (tmp_path / "c").write_bytes(changed(content, recipe=json.dumps(entries | had), **kind))
+        assert read_header(tmp_path / "c", ForensicRecipe).recipe == recipe
+    for had, name in (
+        ({"gauges": True, "encoder_rest": 0.6}, "gauges"),
+        ({"gauges": True, "encoder_rest": 0.0}, "gauges"),
+        ({"gauges": False, "encoder_rest": 0.6}, "encoder_rest"),
+        ({"gauges": None, "encoder_rest": 0.0}, "gauges"),
+    ):
+        (tmp_path / "c").write_bytes(changed(content, recipe=json.dumps(entries | had), **kind))
+        with pytest.raises(TrainingError, match=f"c: was trained with {name}, which this version"):
+            read_header(tmp_path / "c", ForensicRecipe)
+    # Of other trainings' recipes they never were fields.
+    entries = asdict(RECIPES["fast"]) | {"gauges": False}
+    (tmp_path / "c").write_bytes(changed(content, recipe=json.dumps(entries)))
+    with pytest.raises(TrainingError, match="damaged checkpoint"):
         read_header(tmp_path / "c")
 
 

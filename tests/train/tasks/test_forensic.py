@@ -10,14 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from skimage import data
+from unused_weights import unused_weights
 
 from dcncodec.camera.acquisition import MEAN_CAMERA
 from dcncodec.errors import TrainingError
 from dcncodec.forensics.channel import Channel
-from dcncodec.forensics.gauges import install_gauges
 from dcncodec.forensics.manipulations import CLASSES as PAPER_CLASSES
 from dcncodec.metrics import ssim, to_unit
 from dcncodec.models.dcn import DCN
+from dcncodec.models.families.fan import NETWORKS
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.nip import INet
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
@@ -29,7 +30,7 @@ from dcncodec.train.engine.recipes import ForensicRecipe, Recipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import forensic
-from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer, with_gauges
+from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_setup import choose
@@ -46,7 +47,6 @@ TINY = replace(
     history="none",
     vary_strengths=False,
     resave=False,
-    gauges=True,
 )
 ORIGINS = {"dcn": {"name": "tiny", "sha256": "ab" * 32}}
 JOINT = replace(TINY, trainable=("dcn",))
@@ -65,8 +65,6 @@ def trainer(folder: Path, data: Dataset, recipe: ForensicRecipe = JOINT) -> Fore
     channel = Channel(recipe.channel, codec)
     if (folder / FILE).exists():
         recipe = read_header(folder / FILE, ForensicRecipe).recipe  # type: ignore[assignment]
-    else:
-        recipe = with_gauges(ForensicTrainer, codec, recipe, data.training)
     return ForensicTrainer(
         channel, ConvolutionalFAN(3), recipe, data, folder, 5, torch.float32, ORIGINS
     )
@@ -136,59 +134,15 @@ def test_a_critic_s_features_are_distilled(dataset: Dataset) -> None:
     assert float(gradient.abs().max()) > 0
 
 
-def test_the_encoder_rests_at_first(tmp_path: Path, dataset: Dataset) -> None:
-    run = trainer(tmp_path, dataset, replace(JOINT, encoder_rest=0.5))
-    codec = run.objective.channel.codec
-    parts = (codec.analysis_net, codec.synthesis_net)
-    before = [[p.detach().clone() for p in part.parameters()] for part in parts]
-
-    def moved() -> list[bool]:
-        return [
-            any(not torch.equal(a, b) for a, b in zip(old, part.parameters(), strict=True))
-            for old, part in zip(before, parts, strict=True)
-        ]
-
-    steps = []
-    finish = run.finish_step
-
-    def finish_step() -> None:
-        finish()
-        steps.append(moved())
-
-    run.finish_step = finish_step  # type: ignore[method-assign]
-    run.run(Budget(4), unseen)
-    assert steps == [[False, True], [False, True], [True, True], [True, True]]
-
-
-def test_gauges_are_installed_once(tmp_path: Path, dataset: Dataset) -> None:
-    photos = to_unit(dataset.training.crops(2, 32, torch.Generator()))
-    plain = trainer(tmp_path / "a", dataset, replace(JOINT, gauges=False))
-    assert install_gauges(plain.objective.channel.codec, photos) is not None
-    run = trainer(tmp_path / "b", dataset)
-    assert install_gauges(run.objective.channel.codec, photos) is None
-    run.run(Budget(1), unseen)
-    weights = {k: v.clone() for k, v in run.trained.state_dict().items()}
-    resumed = trainer(tmp_path / "b", dataset)
-    assert all(torch.equal(weights[k], v) for k, v in resumed.trained.state_dict().items())
-    assert resumed.recipe.encoder_rest == JOINT.encoder_rest
-    assert plain.recipe.encoder_rest == 0
-    codec = run.objective.channel.codec
-    before = {k: v.clone() for k, v in codec.state_dict().items()}
-    again = with_gauges(ForensicTrainer, codec, JOINT, dataset.training)
-    assert again.encoder_rest == 0
-    assert all(torch.equal(before[k], v) for k, v in codec.state_dict().items())
-
-
-def test_another_preset_does_not_change_how_a_run_began(tmp_path: Path) -> None:
-    """A run that began without gauges never lets its encoder rest, nor the other way round."""
-    for gauges, rest in ((True, 0.6), (True, 0.0), (False, 0.0)):
-        begun = replace(FORENSIC_RECIPES["fast"], gauges=gauges, encoder_rest=rest, muon=True)
+def test_another_preset_does_not_change_the_network(tmp_path: Path) -> None:
+    for network in NETWORKS:
+        begun = replace(FORENSIC_RECIPES["fast"], network=network, muon=True)
         begun = replace(begun, classes=("native", "jpeg"), trainable=("dcn",))
         header = Header(4, begun, origins=ORIGINS)
         for preset in (None, "fast"):
             settings = ForensicSettings((), tmp_path, preset=preset)
             recipe, _ = choose(settings, header, None)
-            assert (recipe.gauges, recipe.encoder_rest) == (gauges, rest)
+            assert recipe.network == network
 
 
 def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
@@ -202,6 +156,13 @@ def test_what_is_not_trainable_stays(tmp_path: Path, dataset: Dataset) -> None:
         changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
         assert any(changed[:count]) == moves
         assert any(changed[count:])
+
+
+def test_every_step_changes_all_that_is_trainable(tmp_path: Path, dataset: Dataset) -> None:
+    for recipe in (JOINT, TINY, replace(TINY, channel="jpeg:50")):
+        run = trainer(tmp_path, dataset, recipe)
+        assert not run.SOME_REST
+        assert unused_weights(run) == []
 
 
 def test_filters_stay_residuals(tmp_path: Path, dataset: Dataset) -> None:
@@ -344,6 +305,7 @@ def test_which_of_codec_and_pipeline_learn(tmp_path: Path, frames: RawDataset) -
             assert any(not torch.equal(a, b) for a, b in pairs) == (name in trainable)
         rows = read_log(folder / "log.csv", CameraTrainer.COLUMNS)
         assert rows[-1]["validation_nip_psnr"] > 15
+        assert unused_weights(run) == []
 
 
 def test_resume_with_a_pipeline(tmp_path: Path, frames: RawDataset) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from unused_weights import unused_weights
 
 from dcncodec.forensics.channel import Channel
 from dcncodec.models.fan import ConvolutionalFAN
@@ -159,6 +160,7 @@ def test_steps_from_tensors_alone(tmp_path: Path, dataset: Dataset) -> None:
     recorded = run.captured_figures(run.objective, inputs)
     plain = run.losses(run.objective, torch.Generator().manual_seed(4))
     assert torch.equal(recorded, plain)
+    assert unused_weights(run) == []
     versions, labels, rates = inputs
     assert versions.shape == (4, 3, 32, 32)
     assert labels.tolist() == [0, 0, 1, 1]

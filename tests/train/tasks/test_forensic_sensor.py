@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from unused_weights import unused_weights
 
 from dcncodec.errors import UsageError
 from dcncodec.forensics.channel import Channel
@@ -169,6 +170,7 @@ def test_gains_learn_faster_than_maps(tmp_path: Path, dataset: Dataset) -> None:
     assert shares["codec.linear_analysis.weight"] < shares["codec.analysis_net.head.weight"] < 1
     assert "codec.linear_analysis.weight" in run.optimiser.rest
     assert "codec.analysis_net.head.weight" in run.optimiser.kernels
+    assert unused_weights(run) == []
 
 
 def test_who_trains() -> None:
