@@ -143,7 +143,6 @@ def test_the_readable_card(exported: Path, tmp_path: Path) -> None:
     assert lines[0] == "# tiny-forensic"
     assert "- Learnt with the FAN: dcn" in lines
     assert any(line.startswith("- lambda_c 0.001, against squared errors summed") for line in lines)
-    assert not any("side information" in line for line in lines)
     assert "- pristine: accuracy 0.75" in lines
     assert lines[-2:] == ["| jpeg | 25 | 75 | 0 |", "| median | 0 | 50 | 50 |"]
 
