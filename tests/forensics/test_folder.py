@@ -16,6 +16,7 @@ from dcncodec.errors import ModelError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
 from dcncodec.models.card import update_card
 from dcncodec.models.dcn import DCN
+from dcncodec.models.families.fan import NETWORKS, new_fan
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import WEIGHTS, list_models, open_folder
 from dcncodec.models.roles import Role
@@ -38,7 +39,7 @@ def run_folder(folder: Path, sha256: str = "ab" * 32, **changes: Any) -> Path:
     folder.mkdir()
     recipe = replace(RECIPE, **changes)
     torch.manual_seed(0)
-    trained = torch.nn.ModuleDict({"fan": ConvolutionalFAN(len(recipe.classes))})
+    trained = torch.nn.ModuleDict({"fan": new_fan(recipe.network, len(recipe.classes))})
     if "dcn" in recipe.trainable:
         trained["codec"] = DCN(4)
     optimiser = Optimiser(trained, muon=False)
@@ -116,6 +117,19 @@ def test_without_a_codec(tmp_path: Path) -> None:
     folder = open_forensic(tmp_path / "jpeg")
     assert (folder.channel, folder.downsample, folder.codec()) == ("jpeg:30", True, None)
     assert folder.card["results"] == {"validation": {"accuracy": 5, "psnr": 5, "ssim": 5}}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_weights_are_shortened_part_by_part(tmp_path: Path, network: str) -> None:
+    run = run_folder(tmp_path / "run", trainable=(), channel="none", network=network)
+    export_forensic(run, tmp_path / "short")
+    folder = open_forensic(tmp_path / "short")
+    assert folder.card["network"] == network
+    bits = {"convolutional": 6, "spectral": 8}
+    for name, tensor in folder.load_fan().state_dict().items():
+        kept = bits[name.split(".")[0] if network == "combined" else network]
+        significand = torch.frexp(tensor)[0]
+        assert torch.equal(significand * 2**kept, (significand * 2**kept).round()), name
 
 
 def test_results_are_added(exported: Path, tmp_path: Path) -> None:
