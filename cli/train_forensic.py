@@ -53,8 +53,8 @@ class Rates(click.ParamType[tuple[int, int]]):
     "--network",
     type=click.Choice(NETWORKS),
     help="The DCN paper's FAN, one that judges local spectra, or both combined, which --fan may be "
-    "one part of.  [default: spectral for the channel none, convolutional behind others and with "
-    "--preset paper; that of --fan or of the resumed run]",
+    "one part of.  [default: spectral for the channel none, combined behind others, convolutional "
+    "with --preset paper; that of --fan or of the resumed run]",
 )
 @click.option(
     "--critic",

@@ -23,7 +23,7 @@ from dcncodec.models.fan import FAN, STEP
 TILE, HALO = 32, 4
 """Cells that are computed at once along a side, and those around them: the features of one depend
 on 47 pixels beyond it at most, less than four others. A tile takes about 110 MB, and
-features of a whole photo 4 MB a megapixel, 14 MB those of spectra."""
+features of a whole photo 4 MB a megapixel, 14 MB those of spectra, 18 MB both."""
 ROWS = 4096
 """Places that go through the last layers at once."""
 

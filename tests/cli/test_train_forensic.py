@@ -140,7 +140,7 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
         (
             ["--model", "tiny", "--preset", "paper", "--loaders", "2"],
             2,
-            "--loaders: photos are manipulated as one batch; leave it out",
+            "--loaders: no photos are drawn one by one; leave it out",
         ),
         (["--model", "tiny", "--distil-weight", "1"], 2, "--distil-weight: of whose features?"),
         (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from dcncodec.errors import ModelError, UsageError
+from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.forensics.folder import find_for_codec, list_forensic, open_forensic
 from dcncodec.models.card import update_card
 from dcncodec.models.dcn import DCN
@@ -130,6 +130,18 @@ def test_weights_are_shortened_part_by_part(tmp_path: Path, network: str) -> Non
         kept = bits[name.split(".")[0] if network == "combined" else network]
         significand = torch.frexp(tensor)[0]
         assert torch.equal(significand * 2**kept, (significand * 2**kept).round()), name
+        if tensor.numel() > 1000:
+            fewer = significand * 2 ** (kept - 1)
+            assert not torch.equal(fewer, fewer.round()), name
+
+
+def test_a_network_of_a_later_version_is_not_exported(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", trainable=(), channel="none")
+    path = run / FILE
+    content = path.read_bytes().replace(b'"convolutional\\"', b'"combinatorial\\"')
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match="has a network combinatorial that is not known"):
+        export_forensic(run, tmp_path / "later")
 
 
 def test_results_are_added(exported: Path, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from dcncodec.errors import TrainingError
 Batch = tuple[Tensor, ...]
 Maker = Callable[[int], Batch]
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AHEAD = 3
 """Batches for each process that wait or are being made."""
 
@@ -33,8 +36,11 @@ _maker: Maker | None = None
 
 def default_loaders(device: torch.device) -> int:
     """Processes that make batches where the user names none: all cores but one where a GPU trains,
-    and otherwise none."""
-    return len(os.sched_getaffinity(0)) - 1 if device.type == "cuda" else 0
+    and otherwise none. Trainings that torchrun starts on one machine share its cores."""
+    if device.type != "cuda":
+        return 0
+    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // sharing - 1)
 
 
 class Ahead:
@@ -44,6 +50,9 @@ class Ahead:
         make: from a step to its batch; picklable. The processes map its tensors from one file,
             so that they take memory once.
         processes: that make batches; with 0 the training does so itself.
+
+    Raises:
+        TrainingError: there is no room for the file.
     """
 
     def __init__(self, make: Maker, processes: int) -> None:
@@ -54,7 +63,15 @@ class Ahead:
         if processes:
             self.folder = tempfile.TemporaryDirectory(prefix="dcn-")
             path = Path(self.folder.name) / "maker"
-            torch.save(make, path)
+            try:
+                torch.save(make, path)
+            except (OSError, RuntimeError) as error:
+                self.folder.cleanup()
+                raise TrainingError(
+                    f"cannot be written for the --loaders ({str(error).splitlines()[0]}); choose "
+                    "another $TMPDIR, or --loaders 0",
+                    path.parent,
+                ) from None
             # Not forked: torch's threads do not survive it.
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(processes, context, _begin, (path,))
@@ -67,7 +84,8 @@ class Ahead:
             DcnError: what ``make`` raises.
         """
         if self.pool is None:
-            return self.make(step)
+            with _one_thread():
+                return self.make(step)
         try:
             arrays = self._first(self.pool, step).result()
             self.waiting.popleft()
@@ -94,7 +112,8 @@ class Ahead:
             self.waiting.clear()
         following = self.waiting[-1][0] + 1 if self.waiting else step
         while len(self.waiting) < AHEAD * self.processes:
-            self.waiting.append((following, pool.submit(_make, following)))
+            with _signals_blocked():
+                self.waiting.append((following, pool.submit(_make, following)))
             following += 1
         return self.waiting[0][1]
 
@@ -106,8 +125,38 @@ class Ahead:
             self.folder.cleanup()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in the processes: the last bit of a sum depends on how many threads share it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """What is started within it never gets the signals that end a training after its step: they
+    are often sent to a whole group of processes, and the step at hand still needs its batch."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _begin(path: Path) -> None:
     global _maker  # noqa: PLW0603
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     with suppress(ImportError):

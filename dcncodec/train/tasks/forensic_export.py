@@ -36,6 +36,7 @@ from dcncodec.train.engine.log import read_log
 from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import LOG_FILE
+from dcncodec.train.tasks.forensic_fans import check_network
 from dcncodec.train.tasks.forensic_sensor import trainer_of
 from dcncodec.train.tasks.vr import as_read
 
@@ -64,10 +65,12 @@ def export_forensic(run: Path, folder: Path) -> str:
 
     Raises:
         UsageError: the folder's name cannot be a model's.
-        TrainingError: there is no checkpoint, it is damaged, or it does not fit into float16.
+        TrainingError: there is no checkpoint, it is damaged, it does not fit into float16, or its
+            FAN is no network that is known.
         OutputError: the folder cannot be written.
     """
     average, header, recipe = read_run(run, folder, ForensicRecipe)
+    check_network(recipe, run)
     trainer = trainer_of(recipe)
     rows = read_log(run / LOG_FILE, trainer.COLUMNS)
     if not recipe.classes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.channel import NONE
@@ -50,6 +51,14 @@ def choose_network(recipe: ForensicRecipe, settings: ForensicSettings) -> str:
     return str(settings.overrides.get("network", best))
 
 
+def check_network(recipe: ForensicRecipe, run: Path) -> None:
+    """Raise TrainingError where the FAN of the run in a folder is none of ``NETWORKS``."""
+    if recipe.network not in NETWORKS:
+        raise TrainingError(
+            f"has a network {recipe.network} that is not known; take a later version", run / FILE
+        )
+
+
 def open_fan(
     settings: ForensicSettings, recipe: ForensicRecipe, begins: bool
 ) -> tuple[FAN | None, ForensicRecipe]:
@@ -69,11 +78,7 @@ def open_fan(
     if not recipe.classes:
         return None, recipe
     if not begins or settings.fan is None:
-        if recipe.network not in NETWORKS:
-            raise TrainingError(
-                f"has a network {recipe.network} that is not known; take a later version",
-                settings.folder / FILE,
-            )
+        check_network(recipe, settings.folder)
         return new_fan(recipe.network, len(recipe.classes)), recipe
     folder = open_forensic(settings.fan)
     fan = _begin_with(folder, recipe, "fan")

@@ -140,7 +140,7 @@ def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.d
     """
     if not (recipe.classes and is_field(recipe)):
         if settings.loaders:
-            raise UsageError("--loaders: photos are manipulated as one batch; leave it out")
+            raise UsageError("--loaders: no photos are drawn one by one; leave it out")
         return 0
     return default_loaders(device) if settings.loaders is None else settings.loaders
 

@@ -14,12 +14,14 @@ from unused_weights import unused_weights
 from dcncodec.forensics.channel import Channel
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.vr import VR
+from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.presets import FORENSIC_RECIPES, VR_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.codec import LOSS_PIXELS
 from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_field import FieldPhotos
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_rates import Compressed, RatedCodec, draw_rates, lowest_rate
 from dcncodec.train.tasks.vr import VRLoss
@@ -174,7 +176,26 @@ def test_steps_from_tensors_alone(tmp_path: Path, dataset: Dataset) -> None:
     )  # what is saved again is saved by the processor
 
 
-def test_loaders_draw_the_same_photos(
+def test_loaders_draw_the_same_photos() -> None:
+    """However many threads torch has: the last bit of a scaled photo depends on them."""
+    photo = data.astronaut()
+    photos = pack([photo[i : i + 250, i : i + 250].copy() for i in (50, 150)])
+    recipe = replace(RECIPE, patch=128, classes=("native", "resample"), implementations="both")
+    source = FieldPhotos(photos, recipe, 2, 3, 0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    others = Ahead(source, 1)
+    try:
+        for step in range(3):
+            for alone, helped in zip(Ahead(source, 0).take(step), others.take(step), strict=True):
+                assert torch.equal(alone, helped)
+        assert torch.get_num_threads() == 3
+    finally:
+        others.close()
+        torch.set_num_threads(threads)
+
+
+def test_loaders_do_not_change_the_weights(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forensic, "PAPER_PATCH", 32)
