@@ -11,7 +11,6 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -24,6 +23,7 @@ from dcncodec.bench.codecs import Spec
 from dcncodec.bench.datasets import Item, Pixels, digest
 from dcncodec.bench.points import Failure, Point, is_measured
 from dcncodec.errors import DcnError
+from dcncodec.runtime.devices import torch_threads
 
 METRICS_VERSION = 1
 """To be raised when a metric's values change: part of what cached results depend on."""
@@ -139,7 +139,7 @@ def _collect(outcome: Outcome, results: dict[Job, dict[str, Any] | str]) -> None
 
 def _measure_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | str]]:
     if workers == 1 or len(jobs) < 2:
-        with _one_thread():
+        with torch_threads(1):
             for job in jobs:
                 yield job, measure(job)
         return
@@ -158,16 +158,6 @@ def _measure_all(jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str,
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def measure(job: Job) -> dict[str, Any] | str:

@@ -18,7 +18,6 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-import torch
 
 from dcncodec.bench.codecs import BaselineCodec, DcnCodec, RatedCodec, Spec
 from dcncodec.bench.datasets import Item, Pixels
@@ -30,6 +29,7 @@ from dcncodec.errors import DcnError, UsageError
 from dcncodec.formats import container
 from dcncodec.formats.geometry import MAX_PIXELS
 from dcncodec.models.registry import find_model
+from dcncodec.runtime.devices import torch_threads
 
 ROUNDS = 3
 SIZES = ("512x512", "768x512", "1920x1080")
@@ -179,9 +179,7 @@ def picture(images: Sequence[Pixels], first: int, width: int, height: int) -> Pi
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
     """Keep this process on ``threads`` processors; libraries could take more but on Linux."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         if sys.platform != "linux":
             yield
             return
@@ -191,8 +189,6 @@ def limited(threads: int) -> Iterator[None]:
             yield
         finally:
             os.sched_setaffinity(0, processors)
-    finally:
-        torch.set_num_threads(before)
 
 
 def parts(codec: Codec, pixels: Pixels, data: bytes) -> dict[str, float]:

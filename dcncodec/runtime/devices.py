@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Processor flags (x86, then Arm) that mean bfloat16 is faster than float32."""
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Within it torch works on ``count`` threads, on which the last bit of a sum depends."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_device(name: str = "auto") -> torch.device:

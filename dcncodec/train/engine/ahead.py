@@ -23,11 +23,12 @@ import torch
 from torch import Tensor
 
 from dcncodec.errors import TrainingError
+from dcncodec.runtime.devices import torch_threads
+from dcncodec.train.engine.processes import ENDING
 
 Batch = tuple[Tensor, ...]
 Maker = Callable[[int], Batch]
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AHEAD = 3
 """Batches for each process that wait or are being made."""
 
@@ -84,7 +85,7 @@ class Ahead:
             DcnError: what ``make`` raises.
         """
         if self.pool is None:
-            with _one_thread():
+            with torch_threads(1):  # as in the processes
                 return self.make(step)
         try:
             arrays = self._first(self.pool, step).result()
@@ -95,6 +96,19 @@ class Ahead:
                 "--loaders"
             ) from None
         return tuple(torch.from_numpy(array) for array in arrays)
+
+    @contextmanager
+    def making(self, step: int) -> Iterator[None]:
+        """Batches are made within it, and that of a step before: the processes have started.
+
+        Raises:
+            DcnError: what ``make`` raises.
+        """
+        try:
+            self.begin(step)
+            yield
+        finally:
+            self.close()
 
     def begin(self, step: int) -> None:
         """Wait for the processes to start and make the batch of a step, which ``take`` will give.
@@ -123,17 +137,6 @@ class Ahead:
             self.pool.shutdown(cancel_futures=True)
         if self.folder is not None:
             self.folder.cleanup()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in the processes: the last bit of a sum depends on how many threads share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

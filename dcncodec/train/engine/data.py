@@ -95,6 +95,12 @@ def sent(draws: Tensor, device: torch.device) -> Tensor:
     return draws.pin_memory().to(device, non_blocking=True)
 
 
+def seeded(*numbers: int) -> torch.Generator:
+    """A CPU generator that all of some numbers, 0 or more, decide about."""
+    entropy = np.random.SeedSequence(numbers)
+    return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+
+
 def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
     """A generator of ``device``: a CPU generator itself, or one seeded from it elsewhere."""
     if device.type == "cpu":

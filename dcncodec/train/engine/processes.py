@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ import torch.distributed as dist
 
 from dcncodec.errors import DcnError, TrainingError
 from dcncodec.runtime.devices import choose_device
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a training after its step."""
 
 
 def rank_and_world() -> tuple[int, int]:

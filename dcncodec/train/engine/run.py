@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from dcncodec.errors import TrainingError
 from dcncodec.train.engine.captured import CapturedStep
 from dcncodec.train.engine.checkpoint import FILE, Header, load_checkpoint, save_checkpoint
+from dcncodec.train.engine.data import seeded
 from dcncodec.train.engine.log import Log
 from dcncodec.train.engine.optimiser import Optimiser
 from dcncodec.train.engine.processes import largest, rank_and_world
@@ -275,8 +275,7 @@ class Run(ABC):
     def _generator(self) -> torch.Generator:
         """The random numbers of this step in this process: no state to keep for a resume."""
         rank = 0 if self.SAME_DRAWS else self.rank
-        entropy = np.random.SeedSequence((self.header.seed, rank, self.progress.step))
-        return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        return seeded(self.header.seed, rank, self.progress.step)
 
     def finish_step(self) -> None:
         """Called when the optimiser has changed the weights: updates their average."""

@@ -19,6 +19,7 @@ from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.log import plot_log
 from dcncodec.train.engine.memory import keep_freed_memory
 from dcncodec.train.engine.processes import (
+    ENDING,
     own_device,
     process_group,
     rank_and_world,
@@ -220,7 +221,7 @@ def stopped_by_signals(run: Run) -> Iterator[list[int]]:
     caught = [0]
     previous = {
         number: handler
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in ENDING
         if (handler := signal.getsignal(number)) is not signal.SIG_IGN
     }
 

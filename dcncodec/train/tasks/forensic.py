@@ -129,7 +129,7 @@ class ForensicTrainer(Run):
         """What validations judge, once one has drawn it."""
         self.photos: Ahead | None = None
         """Photos that are drawn one by one."""
-        if recipe.classes and is_field(recipe):
+        if is_field(recipe):
             assert isinstance(data.training, ImageSet)
             count = recipe.batch // self.world
             source = FieldPhotos(data.training, recipe, count, seed, self.rank)
@@ -141,12 +141,9 @@ class ForensicTrainer(Run):
         """See ``Run``; the processes that draw photos end with it."""
         if self.photos is None:
             return super().run(budget, report)
-        try:
-            # Before the clock of the training runs.
-            self.photos.begin(self.progress.step)
+        # The first ones come before the clock of the training runs.
+        with self.photos.making(self.progress.step):
             return super().run(budget, report)
-        finally:
-            self.photos.close()
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         assert isinstance(self.objective, ForensicLoss)
@@ -156,7 +153,10 @@ class ForensicTrainer(Run):
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
         images, count, side = self.data.training, self.recipe.batch // self.world, self.recipe.patch
-        judged = self._taken() or self.judged(images, count, side, generator)
+        if self.photos is None:
+            judged = self.judged(images, count, side, generator)
+        else:
+            judged = self._drawn(*self.photos.take(self.progress.step))
         batch = *judged, *self.sensors(images, count, side, generator)
         figures, _, _ = objective(batch[0], generator, *batch[1:])
         return torch.stack([figures[name] for name in self.FIGURES])
@@ -164,13 +164,10 @@ class ForensicTrainer(Run):
     def _inputs(self, generator: torch.Generator) -> Sequence[Tensor]:
         """Versions, labels and rates of a step that draws nothing else."""
         assert isinstance(self.objective, ForensicLoss)
+        assert self.photos is not None
         count, share = self.recipe.batch // self.world, self.objective.share
         rates = draw_rates(self.recipe, share, count, generator)
-        drawn = self._taken()
-        assert drawn is not None
-        versions, _, labels = drawn
-        assert versions is not None
-        assert labels is not None
+        versions, _, labels = self._drawn(*self.photos.take(self.progress.step))
         return versions, labels, sent(rates, self.device)
 
     def captured_figures(self, objective: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
@@ -178,12 +175,6 @@ class ForensicTrainer(Run):
         versions, labels, rates = inputs
         figures, _, _ = objective(versions, None, labels=labels, rates=rates)
         return torch.stack([figures[name] for name in self.FIGURES])
-
-    def _taken(self) -> Batch | None:
-        """The photos of the step at hand, where they are drawn one by one."""
-        if self.photos is None:
-            return None
-        return self._drawn(*self.photos.take(self.progress.step))
 
     def judged(
         self, images: ImageSet | RawSet, count: int, size: int, generator: torch.Generator
@@ -194,7 +185,7 @@ class ForensicTrainer(Run):
             return self._drawn(*field_batch(images, count, size, self.recipe, generator))
         return *self.patches(images, count, size, generator), None
 
-    def _drawn(self, pixels: Tensor, labels: Tensor) -> Batch:
+    def _drawn(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, None, Tensor]:
         """What ``judged`` gives of ``field_versions``."""
         return to_unit(sent(pixels, self.device)), None, sent(labels, self.device)
 

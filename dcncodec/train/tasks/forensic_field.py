@@ -17,7 +17,7 @@ from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
 from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.train.engine.data import ImageSet
+from dcncodec.train.engine.data import ImageSet, seeded
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.varied import varied_crops
@@ -41,7 +41,7 @@ RESAVED, QUALITIES = 0.3, (75, 100)
 def is_field(recipe: ForensicRecipe) -> bool:
     """Whether photos are drawn one by one, instead of manipulated as a batch."""
     drawn = recipe.implementations in {FIELD, BOTH}
-    return drawn or recipe.grid == RANDOM or recipe.history != NONE
+    return bool(recipe.classes) and (drawn or recipe.grid == RANDOM or recipe.history != NONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,7 @@ class FieldPhotos:
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """The batch of a step."""
         # One more number than the training's own generator has: it draws rates.
-        entropy = np.random.SeedSequence((self.seed, self.rank, step, 1))
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
+        generator = seeded(self.seed, self.rank, step, 1)
         return field_batch(self.images, self.count, self.recipe.patch, self.recipe, generator)
 
 

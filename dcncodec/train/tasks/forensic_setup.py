@@ -114,7 +114,7 @@ def prepare(
     )
     kind = trainer_of(recipe)
     channel = channel.to(device)
-    if not (recipe.classes and is_field(recipe)):
+    if not is_field(recipe):
         data = data.to(device)
     trainer = kind(
         channel,
@@ -138,7 +138,7 @@ def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.d
     Raises:
         UsageError: the user names some, and there is nothing to draw.
     """
-    if not (recipe.classes and is_field(recipe)):
+    if not is_field(recipe):
         if settings.loaders:
             raise UsageError("--loaders: no photos are drawn one by one; leave it out")
         return 0
@@ -219,7 +219,7 @@ def _load_data(
 ) -> Dataset | RawDataset:
     """Frames for a neural pipeline, finished pictures otherwise."""
     size = max(recipe.patch, PAPER_PATCH)
-    if recipe.classes and is_field(recipe):
+    if is_field(recipe):
         size += 2 * MARGIN
     if not recipe.nip:
         if any(raw_files(source) for source in settings.sources):

@@ -173,12 +173,9 @@ class TraceTrainer(Run):
 
     def run(self, budget: Budget, report: Report) -> bool:
         """See ``Run``; the processes that make batches end with it."""
-        try:
-            # Before the clock of the training runs.
-            self.batches.begin(self.progress.step)
+        # The first ones come before the clock of the training runs.
+        with self.batches.making(self.progress.step):
             return super().run(budget, report)
-        finally:
-            self.batches.close()
 
     def take(self) -> Batch:
         """The batch of the step at hand, on the device."""
