@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcncodec.errors import TrainingError, UsageError
-from dcncodec.forensics.channel import DCN_FILE, NONE
+from dcncodec.forensics.channel import DCN_FILE, NONE, parse_channel
 from dcncodec.forensics.evaluate import at_rate, evaluate
 from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
@@ -107,7 +107,9 @@ def _as_it_is(folder: ForensicFolder) -> Point:
         raise UsageError(f"--beside {folder.name}: has no channel; name one that has")
     learned = LEARNS_CODEC in folder.card["trainable"]
     lambda_c = float(folder.card["lambda_c"]) if learned else None
-    return Point(folder.name, folder.name, folder.channel, lambda_c=lambda_c, trained=folder)
+    jpeg_alone = parse_channel(folder.channel) and not (folder.downsample or folder.card["nip"])
+    series = JPEG if jpeg_alone else folder.name
+    return Point(folder.name, series, folder.channel, lambda_c=lambda_c, trained=folder)
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,10 @@ from dcncodec.models.roles import Role
 @click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
 @click.option(
     "--protocol",
-    type=click.Choice(["paper", "field"]),
+    type=click.Choice(["paper", "field", "both"]),
     default="field",
     show_default=True,
-    help="Of the training; both are measured.",
+    help="Of the trainings, both: half of the photos by either; measured is by the two of them.",
 )
 @click.option(
     "--learning-rate", type=Finite(0, min_open=True), help="The highest of every training."
@@ -133,7 +133,7 @@ def command(
     from dcncodec.forensics.tables import percent
     from dcncodec.models.registry import find_model
     from dcncodec.train.tasks.forensic_fans import ForensicSettings
-    from dcncodec.train.tasks.forensic_field import PLAIN
+    from dcncodec.train.tasks.forensic_field import BOTH, PLAIN
 
     pages.check()
     trained = [open_forensic(name) for name in dict.fromkeys(beside)]
@@ -146,6 +146,8 @@ def command(
     overrides: dict[str, Any] = {"batch": batch, "patch": patch, "learning_rate": learning_rate}
     if protocol == "paper":
         overrides |= {**PLAIN, "vary_strengths": False, "resave": False}
+    elif protocol == BOTH:
+        overrides["implementations"] = BOTH
     settings = ForensicSettings(
         sources,
         output,

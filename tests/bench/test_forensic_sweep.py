@@ -38,6 +38,16 @@ def test_points() -> None:
     assert {p.lambda_c for p in points[:4]} == {None}
 
 
+def test_jpeg_that_is_trained_already_is_a_point_of_its_curve() -> None:
+    """Behind a camera pipeline and halving it is another channel."""
+    known = [open_forensic(name) for name in ("jpeg-21-fan", "dnet-fan", "dcn-16c-fan")]
+    assert [p.series for p in points_of([], [], [], 1, known)] == [
+        "JPEG",
+        "dnet-fan",
+        "dcn-16c-fan",
+    ]
+
+
 def test_a_sweep_goes_on(
     tmp_path: Path,
     photos: Path,
@@ -61,9 +71,11 @@ def test_a_sweep_goes_on(
         ("jpeg-30", "field"),
     ]
     assert (first[0]["part"], first[0]["photos"]) == ("tune", 1)
-    found = dcn(*arguments, "--model", "tiny", "--lambda-c", "0.01")
+    found = dcn(*arguments, "--model", "tiny", "--lambda-c", "0.01", "--protocol", "both")
     assert found.code == 0, found.err
     assert "jpeg-30" not in found.err
+    cards = [open_forensic(out / "models" / name).card for name in ("jpeg-30", "tiny-fixed")]
+    assert [card["recipe"]["implementations"] for card in cards] == ["field", "both"]
     results = json.loads((out / "results.json").read_text())
     assert results[:2] == first
     assert [r["name"] for r in results[2::2]] == ["tiny-fixed", "tiny-0.01-0"]
