@@ -119,8 +119,17 @@ class DJPEG(nn.Module):
         self.register_buffer("to_ycbcr", torch.tensor(TO_YCBCR), persistent=False)
         self.register_buffer("to_rgb", torch.tensor(TO_RGB), persistent=False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Float32 RGB (B, 3, H, W) in [0, 1] to the same: what a decoder shows."""
+    def forward(self, pixels: Tensor, tables: Tensor | None = None) -> Tensor:
+        """What a decoder shows.
+
+        Args:
+            pixels: RGB (B, 3, H, W) in [0, 1].
+            tables: (B, 2, 64), as of ``quantisation_tables``, of each picture; None for those of
+                the quality.
+
+        Returns:
+            Float32, the same shape and range.
+        """
         height, width = pixels.shape[-2:]
         unit = BLOCK * (2 if self.subsampling == "420" else 1)
         # libjpeg fills incomplete blocks with the border's samples, too.
@@ -132,8 +141,9 @@ class DJPEG(nn.Module):
         luminance, chrominance = samples[:, :1], samples[:, 1:]
         if self.subsampling == "420":
             chrominance = self._halve(chrominance)
-        luminance = self._code(luminance, self.tables[0])
-        chrominance = self._code(chrominance, self.tables[1])
+        tables = self.tables if tables is None else tables
+        luminance = self._code(luminance, tables[..., 0, :])
+        chrominance = self._code(chrominance, tables[..., 1, :])
         if self.subsampling == "420":
             chrominance = self._double(chrominance)
         restored = _mix(self.to_rgb, torch.cat([luminance + 128, chrominance], 1))
@@ -165,11 +175,11 @@ class DJPEG(nn.Module):
         return _replace(wide, (wide + bias).floor())
 
     def _code(self, plane: Tensor, table: Tensor) -> Tensor:
-        """Quantise the 8x8 DCT of samples (B, C, H, W) around 0, and come back."""
+        """Quantise the 8x8 DCT of samples (B, C, H, W) around 0 by (64,) or (B, 64), and back."""
         count, channels, height, width = plane.shape
         shape = (count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
         blocks = plane.reshape(shape).transpose(3, 4)
-        dct, table = self.dct, table.view(BLOCK, BLOCK)
+        dct, table = self.dct, table.reshape(-1, 1, 1, 1, BLOCK, BLOCK)
         coefficients = dct @ blocks @ dct.T
         if self.rounding in EXACT:
             # libjpeg's transforms work in integers: with two fractional bits after the first

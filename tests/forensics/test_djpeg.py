@@ -12,7 +12,13 @@ from PIL import Image
 from skimage import data
 
 from dcncodec.errors import UsageError
-from dcncodec.forensics.djpeg import DJPEG, Rounding, Subsampling, round_approximately
+from dcncodec.forensics.djpeg import (
+    DJPEG,
+    Rounding,
+    Subsampling,
+    quantisation_tables,
+    round_approximately,
+)
 from dcncodec.metrics import to_unit
 
 
@@ -41,6 +47,14 @@ def test_equals_libjpeg_at_every_quality(
         assert torch.allclose(mine, mine.round(), atol=1e-3)
         differences[quality] = float((mine - libjpeg(photo, quality, subsampling)).abs().mean())
     assert max(differences.values()) < 0.25, differences
+
+
+def test_tables_of_each_picture(photo: NDArray[np.uint8]) -> None:
+    parts = torch.stack([to_unit(torch.from_numpy(photo[:40, i : i + 40].copy())) for i in (0, 60)])
+    tables = torch.stack([quantisation_tables(quality) for quality in (30, 90)])
+    together = DJPEG(50, "420", "hard")(parts, tables)
+    for quality, part, found in zip((30, 90), parts, together, strict=True):
+        assert torch.equal(found, DJPEG(quality, "420", "hard")(part[None])[0])
 
 
 def test_soft_rounding_is_hard_forwards(photo: NDArray[np.uint8]) -> None:

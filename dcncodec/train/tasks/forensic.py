@@ -37,7 +37,13 @@ from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report, Run
 from dcncodec.train.engine.varied import varied_crops
-from dcncodec.train.tasks.forensic_field import FieldPhotos, field_batch, is_field
+from dcncodec.train.tasks.forensic_field import (
+    FieldPhotos,
+    Passing,
+    draw_passing,
+    field_batch,
+    is_field,
+)
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_rates import SHARES, draw_rates
 from dcncodec.train.tasks.vr import LINEAR
@@ -125,6 +131,8 @@ class ForensicTrainer(Run):
             shares |= {f"codec.{part}": recipe.tuning_rate * s for part, s in SHARES.items()}
             adam = [f"codec.{part}" for part in LINEAR]
         super().__init__(trained, objective, header, folder, len(data.training), shares, adam)
+        # What it has beside the networks is no part of them.
+        objective.to(self.device)
         self.held_out: list[Batch] = []
         """What validations judge, once one has drawn it."""
         self.photos: Ahead | None = None
@@ -134,7 +142,7 @@ class ForensicTrainer(Run):
             count = recipe.batch // self.world
             source = FieldPhotos(data.training, recipe, count, seed, self.rank)
             self.photos = Ahead(source, loaders)
-            if objective.rated is not None and not recipe.resave and not recipe.keep:
+            if objective.rated is not None and not recipe.keep:
                 self.inputs = self._inputs
 
     def run(self, budget: Budget, report: Report) -> bool:
@@ -162,18 +170,23 @@ class ForensicTrainer(Run):
         return torch.stack([figures[name] for name in self.FIGURES])
 
     def _inputs(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """Versions, labels and rates of a step that draws nothing else."""
+        """Versions, labels and rates of a step that draws nothing else but what becomes of decoded
+        pictures, the parts of a ``Passing``."""
         assert isinstance(self.objective, ForensicLoss)
         assert self.photos is not None
         count, share = self.recipe.batch // self.world, self.objective.share
         rates = draw_rates(self.recipe, share, count, generator)
         versions, _, labels = self._drawn(*self.photos.take(self.progress.step))
-        return versions, labels, sent(rates, self.device)
+        passing = ()
+        if self.recipe.resave:
+            passing = draw_passing(len(versions), versions.shape[-1], generator)
+        return versions, labels, *(sent(part, self.device) for part in (rates, *passing))
 
     def captured_figures(self, objective: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
         """See ``Run``."""
-        versions, labels, rates = inputs
-        figures, _, _ = objective(versions, None, labels=labels, rates=rates)
+        versions, labels, rates, *parts = inputs
+        passing = Passing(*parts) if parts else None
+        figures, _, _ = objective(versions, None, labels=labels, rates=rates, passing=passing)
         return torch.stack([figures[name] for name in self.FIGURES])
 
     def judged(

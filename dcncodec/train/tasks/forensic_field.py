@@ -5,6 +5,7 @@ happens to pictures afterwards."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.forensics.channel import NONE
+from dcncodec.forensics.djpeg import DJPEG, quantisation_tables
 from dcncodec.forensics.field import by_paper, draw
 from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
-from dcncodec.forensics.operations.compression import jpeg
-from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.train.engine.data import ImageSet, seeded
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
@@ -123,31 +123,53 @@ def _manipulated(
     return by_paper(pixels, name, draws, aligned, strength)
 
 
-def passed_on(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Decoded pictures after somebody cut them, and saved some as JPEG 4:2:0 again.
+class Passing(NamedTuple):
+    """What happens to B decoded pictures: they are cut, and some of them saved as JPEG 4:2:0.
+
+    Attributes:
+        places: (B, 2), rows and columns that are cut off above and to the left.
+        saved: (M,), the pictures that are saved.
+        tables: (M, 2, 64), their quantisation tables.
+    """
+
+    places: Tensor
+    saved: Tensor
+    tables: Tensor
+
+
+def draw_passing(count: int, side: int, generator: torch.Generator) -> Passing:
+    """A draw for ``count`` pictures of ``side`` pixels, on the CPU."""
+    places = torch.randint(_margin(side) + 1, (count, 2), generator=generator)
+    saved = torch.randperm(count, generator=generator)[: round(RESAVED * count)]
+    tables = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
+    chosen = torch.randint(len(tables), (len(saved),), generator=generator)
+    return Passing(places, saved, tables[chosen])
+
+
+def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> Tensor:
+    """Decoded pictures after somebody cut them, and saved some again.
 
     Args:
         pictures: float (B, 3, P, P) in [0, 1].
-        generator: of places and qualities.
+        passing: what happens to them, on their device.
+        jpeg: how they are saved.
 
     Returns:
         (B, 3, P - 8, P - 8), or as much as the FAN needs; the gradient passes a JPEG unchanged.
     """
-    margin = min(LATTICE, pictures.shape[-1] - SMALLEST)
-    side = pictures.shape[-1] - margin
-    places = torch.randint(margin + 1, (len(pictures), 2), generator=generator).tolist()
-    cut = torch.stack(
-        [
-            picture[:, top : top + side, left : left + side]
-            for picture, (top, left) in zip(pictures, places, strict=True)
-        ]
-    )
-    saved = (torch.rand(len(cut), generator=generator) < RESAVED).nonzero().flatten()
-    low, high = QUALITIES
-    qualities = torch.randint(low, high + 1, (len(cut),), generator=generator)
-    exact = cut.detach().clone()
-    for index in saved.tolist():
-        pixels = to_bytes(exact[index : index + 1])[0].cpu().numpy()
-        again = torch.from_numpy(jpeg(pixels, np.random.default_rng(0), int(qualities[index])))
-        exact[index] = to_unit(again.to(exact.device))
+    colours, width = pictures.shape[1], pictures.shape[-1]
+    kept = torch.arange(width - _margin(width), device=pictures.device)
+    rows, columns = (passing.places.unsqueeze(-1) + kept).unbind(1)
+    cut = pictures.gather(2, rows[:, None, :, None].expand(-1, colours, -1, width))
+    cut = cut.gather(3, columns[:, None, None, :].expand(-1, colours, len(kept), -1))
+    if not len(passing.saved):
+        return cut
+    with torch.no_grad():
+        again = jpeg(cut[passing.saved], passing.tables).to(cut.dtype)
+        exact = cut.index_copy(0, passing.saved, again)
     return cut + (exact - cut).detach()
+
+
+def _margin(side: int) -> int:
+    """Rows and columns that are cut off."""
+    return min(LATTICE, side - SMALLEST)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dcncodec.forensics.channel import Channel, as_bytes
+from dcncodec.forensics.djpeg import DJPEG
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.forensics.prnu.learning import NoiseResidual, correlation
 from dcncodec.formats.geometry import STRIDE
@@ -16,7 +17,7 @@ from dcncodec.models.nip import Pipeline
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.tasks.codec import codec_loss, distortion
-from dcncodec.train.tasks.forensic_field import passed_on
+from dcncodec.train.tasks.forensic_field import QUALITIES, Passing, draw_passing, passed_on
 from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
 
 TINY = 1e-6
@@ -53,6 +54,7 @@ class ForensicLoss(nn.Module):
         codec = channel.codec
         self.rated = RatedCodec(codec, recipe, precision) if isinstance(codec, VR) else None
         self.noise = NoiseResidual() if recipe.keep else None
+        self.jpeg = DJPEG(max(QUALITIES), "420", "hard") if recipe.resave else None
         self.share = 1.0
         """Of the budget that is used: rates are drawn by it."""
 
@@ -65,18 +67,21 @@ class ForensicLoss(nn.Module):
         taken: Tensor | None = None,
         patterns: Tensor | None = None,
         rates: Tensor | None = None,
+        passing: Passing | None = None,
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Figures of a batch, and what went into the compression and came out.
 
         Args:
             photos: float32 (B, 3, P, P) in [0, 1]; with a pipeline what it should give. None
                 without classes.
-            generator: of the noise, and of rates that are not given; None where nothing is drawn.
+            generator: of the noise, and of rates and what becomes of decoded pictures where that is
+                not given; None where nothing is drawn.
             stacks: float32 (B, 4, P/2, P/2), what a pipeline develops.
             labels: (K * B,), where photos are manipulated already: (K * B, 3, P, P).
             taken: (T, 3, P, P), photos of sensors whose fingerprints should be kept.
             patterns: (T, P, P), what the sensors left in those.
             rates: (B + T,), of a codec that has some.
+            passing: of the K * B decoded pictures, with ``resave``.
 
         Returns:
             Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse, prnu (mean NCC of
@@ -100,7 +105,7 @@ class ForensicLoss(nn.Module):
             others = 0 if taken is None else len(taken)
             received, cost, bpp, price = self._compress(sent, others, rates, generator)
         judged = len(received) - others
-        logits, told = self._judge(received[:judged], generator)
+        logits, told = self._judge(received[:judged], passing, generator)
         figures["mse"] = (received - sent).square().mean().detach()
         figures["bpp"] = bpp
         loss = recipe.lambda_c * cost if learns else torch.zeros_like(cost)
@@ -190,16 +195,19 @@ class ForensicLoss(nn.Module):
         return received, cost, bpp, nothing + recipe.lambda_h / features
 
     def _judge(
-        self, received: Tensor, generator: torch.Generator | None
+        self, received: Tensor, passing: Passing | None, generator: torch.Generator | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """What the FAN answers and the critic describes; None where there is no such network."""
         if self.fan is None:
             return None, None
         grad = torch.is_grad_enabled()
         seen = received
-        if self.recipe.resave and grad:
-            assert generator is not None
-            seen = passed_on(received, generator)
+        if self.jpeg is not None and grad:
+            if passing is None:
+                assert generator is not None
+                drawn = draw_passing(len(received), received.shape[-1], generator)
+                passing = Passing(*(part.to(received.device) for part in drawn))
+            seen = passed_on(received, passing, self.jpeg)
         with self._mixed(received):
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
             if self.critic is None or not grad:
