@@ -58,11 +58,15 @@ class Rates(click.ParamType[tuple[int, int]]):
 )
 @click.option(
     "--critic",
+    multiple=True,
     metavar="NAME|PATH",
     help="A FAN without channel that stays as it is and judges decoded pictures, too: what learns "
-    "sees from the first step which traces get lost, and keeps clean pictures clean to others.",
+    "sees from the first step which traces get lost, and keeps clean pictures clean to others. "
+    "Repeat for several.",
 )
-@click.option("--critic-weight", type=Finite(0), help="Of its cross-entropy.  [default: 1]")
+@click.option(
+    "--critic-weight", type=Finite(0), help="Of its cross-entropy, or their mean.  [default: 1]"
+)
 @click.option(
     "--distil-weight",
     type=Finite(0),

@@ -143,7 +143,9 @@ def run_training(
         if role is Role.PIPELINE:
             check_pipelines([options[name]])
         else:
-            check_model(options[name], role)
+            chosen = options[name]
+            for model in chosen if isinstance(chosen, tuple) else (chosen,):
+                check_model(model, role)
     load_torch(threads)
     training = load()
     if not options["sources"]:

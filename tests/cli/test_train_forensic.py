@@ -133,6 +133,12 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
         (["--model", "tiny", "--rate", "10-999"], 2, "choose LO-HI of 0 to 255"),
         (["--model", "tiny", "--critic", "jpeg-21-fan"], 2, "--critic jpeg-21-fan: has a channel"),
         (
+            ["--model", "tiny", "--critic", "fan-none", "--critic", "jpeg-21-fan"],
+            2,
+            "--critic jpeg-21-fan: has a channel",
+        ),
+        (["--model", "tiny", "--critic", "fan-none", "--critic", "nothing"], 1, "nothing"),
+        (
             ["--model", "tiny", "--critic", "fan-none", *CLASSES],
             2,
             "--critic fan-none: tells native,sharpen,",

@@ -120,10 +120,10 @@ class ForensicRecipe(Recipe):
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
         network: which FAN, of ``models.families.fan.NETWORKS``.
         fan: name of the forensic folder whose FAN it began with, empty for random weights.
-        critic: name of the forensic folder with a FAN that stays as it is, knows no channel, and
-            judges decoded pictures, too; empty for none.
-        critic_weight: of its cross-entropy against that of the FAN that learns.
-        distil_weight: of how far its features of decoded pictures are from those of the pictures
+        critic: names of forensic folders with FANs that stay as they are, know no channel, and
+            judge decoded pictures, too.
+        critic_weight: of their mean cross-entropy against that of the FAN that learns.
+        distil_weight: of how far their features of decoded pictures are from those of the pictures
             before, in shares of what these differ among themselves.
         keep: ``prnu`` where the codec learns to keep the fingerprints of sensors, too.
         keep_weight: bits per pixel that an NCC of 1 is worth, at whatever rate: of the residuals of
@@ -156,7 +156,7 @@ class ForensicRecipe(Recipe):
     lambda_n: float = 0.001
     network: str = CONVOLUTIONAL
     fan: str = ""
-    critic: str = ""
+    critic: tuple[str, ...] = ()
     critic_weight: float = 1.0
     distil_weight: float = 0.0
     keep: tuple[str, ...] = ()
@@ -167,6 +167,10 @@ class ForensicRecipe(Recipe):
         # JSON, in which checkpoints keep a recipe, has lists only.
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "keep", tuple(self.keep))
+        # Where there could be only one, its name alone was kept.
+        kept: Any = self.critic
+        names = [kept] if isinstance(kept, str) else kept
+        object.__setattr__(self, "critic", tuple(name for name in names if name))
         object.__setattr__(self, "trainable", tuple(self.trainable))
 
 

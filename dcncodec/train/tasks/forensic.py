@@ -4,7 +4,7 @@ A batch of photos goes through every manipulation, the channel and the FAN; unde
 protocol as a whole, or photo by photo as in the field (``forensic_field``). What is trainable
 minimises the FAN's cross-entropy plus ``lambda_c`` times what the channel loses::
 
-    L = cross-entropy + lambda_c (L2 + lambda_H entropy)  [+ cross-entropy of a critic]
+    L = cross-entropy + lambda_c (L2 + lambda_H entropy)  [+ cross-entropy of critics]
                                                           [+ loss of fingerprints]
 
 With nothing trainable only the FAN learns, on a channel that stays as it is. Photos are finished
@@ -68,7 +68,7 @@ class ForensicTrainer(Run):
         seed: of crops and noise.
         precision: as in ``ForensicLoss``.
         origins: of codec and pipeline, see ``Header``.
-        nip, critic: as in ``ForensicLoss``; see ``CameraTrainer``.
+        nip, critics: as in ``ForensicLoss``; see ``CameraTrainer``.
         loaders: processes that draw photos one by one.
     """
 
@@ -103,13 +103,12 @@ class ForensicTrainer(Run):
         precision: torch.dtype = torch.bfloat16,
         origins: dict[str, dict[str, Any]] | None = None,
         nip: Pipeline | None = None,
-        critic: FAN | None = None,
+        critics: Sequence[FAN] = (),
         loaders: int = 0,
     ) -> None:
         self.fan, self.data, self.channel = fan, data, channel
-        if critic is not None:
-            critic = critic.requires_grad_(False).eval()
-        objective = ForensicLoss(channel, fan, recipe, precision, nip, critic)
+        critics = [critic.requires_grad_(False).eval() for critic in critics]
+        objective = ForensicLoss(channel, fan, recipe, precision, nip, critics)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trained = nn.ModuleDict({} if fan is None else {"fan": fan})
         codec = channel.codec
@@ -177,10 +176,10 @@ class ForensicTrainer(Run):
         count, share = self.recipe.batch // self.world, self.objective.share
         rates = draw_rates(self.recipe, share, count, generator)
         versions, _, labels = self._drawn(*self.photos.take(self.progress.step))
-        passing = ()
+        drawn = [rates]
         if self.recipe.resave:
-            passing = draw_passing(len(versions), versions.shape[-1], generator)
-        return versions, labels, *(sent(part, self.device) for part in (rates, *passing))
+            drawn += draw_passing(len(versions), versions.shape[-1], generator)
+        return versions, labels, *(sent(part, self.device) for part in drawn)
 
     def captured_figures(self, objective: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
         """See ``Run``."""

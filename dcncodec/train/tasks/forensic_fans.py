@@ -1,4 +1,4 @@
-"""Which FANs a forensic training has: the one that learns, and its critic."""
+"""Which FANs a forensic training has: the one that learns, and its critics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class ForensicSettings(RunSettings):
         fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
         nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
             the photos; None for finished photos.
-        critic: forensic folder, by name or path, whose FAN judges decoded pictures, too.
+        critic: forensic folders, by name or path, whose FANs judge decoded pictures, too.
         loaders: processes that draw photos, see ``engine.ahead.default_loaders``.
     """
 
     model: str | None = None
     fan: str | None = None
     nip: str | None = None
-    critic: str | None = None
+    critic: tuple[str, ...] = ()
     loaders: int | None = None
 
 
@@ -92,26 +92,26 @@ def open_fan(
     return fan, replace(recipe, fan=folder.name, network=fan.NETWORK)
 
 
-def open_critic(
+def open_critics(
     settings: ForensicSettings, recipe: ForensicRecipe
-) -> tuple[FAN | None, ForensicRecipe]:
-    """The critic that the user names, or that of the run to resume, and the recipe with its name.
+) -> tuple[list[FAN], ForensicRecipe]:
+    """The critics that the user names, or those of the run to resume, and the recipe with them.
 
     Raises:
-        UsageError: it has a channel, it tells other classes apart, or nothing learns from it.
-        ModelError: it is missing or damaged.
+        UsageError: one has a channel, tells other classes apart, or nothing learns from it.
+        ModelError: one is missing or damaged.
     """
-    name = settings.critic or recipe.critic
-    if not name:
-        if recipe.distil_weight:
-            raise UsageError("--distil-weight: of whose features? add --critic NAME")
-        return None, recipe
-    folder = open_forensic(name)
-    if folder.channel != NONE:
-        raise UsageError(f"--critic {folder.name}: has a channel; name a FAN without one")
-    if not recipe.trainable:
-        raise UsageError(f"--critic {folder.name}: nothing learns from it; see --trainable")
-    return _begin_with(folder, recipe, "critic"), replace(recipe, critic=folder.name)
+    names = settings.critic or recipe.critic
+    if not names and recipe.distil_weight:
+        raise UsageError("--distil-weight: of whose features? add --critic NAME")
+    folders = [open_forensic(name) for name in dict.fromkeys(names)]
+    for folder in folders:
+        if folder.channel != NONE:
+            raise UsageError(f"--critic {folder.name}: has a channel; name a FAN without one")
+        if not recipe.trainable:
+            raise UsageError(f"--critic {folder.name}: nothing learns from it; see --trainable")
+    fans = [_begin_with(folder, recipe, "critic") for folder in folders]
+    return fans, replace(recipe, critic=tuple(folder.name for folder in folders))
 
 
 def _begin_with(folder: ForensicFolder, recipe: ForensicRecipe, option: str) -> FAN:

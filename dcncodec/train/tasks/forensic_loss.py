@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,9 +35,9 @@ class ForensicLoss(nn.Module):
         recipe: classes, weights and what is trainable.
         precision: bfloat16 for mixed precision, float32 otherwise.
         nip: the camera pipeline, if there is one.
-        critic: a FAN that stays as it is. It knows the traces before the FAN that learns does, and
-            so shows the codec which of them it loses from the first step: by its answers, and by
-            the features that they rest on.
+        critics: FANs that stay as they are. They know the traces before the FAN that learns does,
+            and so show the codec which of them it loses from the first step: by their answers, and
+            by the features that these rest on.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class ForensicLoss(nn.Module):
         recipe: ForensicRecipe,
         precision: torch.dtype,
         nip: Pipeline | None = None,
-        critic: FAN | None = None,
+        critics: Sequence[FAN] = (),
     ) -> None:
         super().__init__()
-        self.critic = critic
+        self.critics = tuple(critics)
+        # Where they go is decided with the rest; a tuple's modules are not seen.
+        self.registered = nn.ModuleList(critics)
         self.channel, self.fan, self.nip = channel, fan, nip
         self.recipe, self.precision = recipe, precision
         codec = channel.codec
@@ -115,12 +119,13 @@ class ForensicLoss(nn.Module):
             loss = loss + cross_entropy
             figures["cross_entropy"] = cross_entropy.detach()
             figures["accuracy"] = (logits.argmax(1) == labels).float().mean()
-            if told is not None:
-                assert self.critic is not None
-                answers = self.critic.head(told).float()
-                loss = loss + recipe.critic_weight * functional.cross_entropy(answers, labels)
+            for critic, features in told:
+                answers = critic.head(features).float()
+                judgement = recipe.critic_weight * functional.cross_entropy(answers, labels)
                 if recipe.distil_weight:
-                    loss = loss + recipe.distil_weight * self._lost(told, sent[:judged])
+                    lost = self._lost(critic, features, sent[:judged])
+                    judgement = judgement + recipe.distil_weight * lost
+                loss = loss + judgement / len(told)
         if taken is not None:
             assert self.noise is not None
             assert patterns is not None
@@ -196,10 +201,11 @@ class ForensicLoss(nn.Module):
 
     def _judge(
         self, received: Tensor, passing: Passing | None, generator: torch.Generator | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """What the FAN answers and the critic describes; None where there is no such network."""
+    ) -> tuple[Tensor | None, list[tuple[FAN, Tensor]]]:
+        """What the FAN answers, None without one, and critics with what they describe where that
+        is learned from."""
         if self.fan is None:
-            return None, None
+            return None, []
         grad = torch.is_grad_enabled()
         seen = received
         if self.jpeg is not None and grad:
@@ -210,16 +216,15 @@ class ForensicLoss(nn.Module):
             seen = passed_on(received, passing, self.jpeg)
         with self._mixed(received):
             logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
-            if self.critic is None or not grad:
-                return logits, None
+            if not grad:
+                return logits, []
             exact = received.contiguous(memory_format=torch.channels_last)
-            return logits, self.critic.describe(exact).float()
+            return logits, [(critic, critic.describe(exact).float()) for critic in self.critics]
 
-    def _lost(self, told: Tensor, sent: Tensor) -> Tensor:
+    def _lost(self, critic: FAN, told: Tensor, sent: Tensor) -> Tensor:
         """What descriptions lack of those of the pictures before: 1 if all were the mean."""
-        assert self.critic is not None
         with torch.no_grad(), self._mixed(sent):
-            aim = self.critic.describe(sent).float()
+            aim = critic.describe(sent).float()
         return (told - aim).square().mean() / aim.var(0, correction=0).mean().clamp_min(TINY)
 
     def _mixed(self, pixels: Tensor) -> torch.autocast:

@@ -38,7 +38,7 @@ from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.forensic_fans import (
     ForensicSettings,
     choose_network,
-    open_critic,
+    open_critics,
     open_fan,
 )
 from dcncodec.train.tasks.forensic_field import DRAWN, MARGIN, PLAIN, is_field
@@ -103,7 +103,7 @@ def prepare(
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     torch.manual_seed(seed)
     fan, recipe = open_fan(settings, recipe, header is None)
-    critic, recipe = open_critic(settings, recipe)
+    critics, recipe = open_critics(settings, recipe)
     loaders = _loaders(settings, recipe, device)
     make_folder(settings.folder)
     data = _load_data(settings, recipe, seed, folders.get(LEARNS_NIP), notify)
@@ -126,7 +126,7 @@ def prepare(
         choose_precision(settings.precision, device),
         {family: _origin(folder) for family, folder in folders.items()},
         None if nip is None else nip.to(device),
-        None if critic is None else critic.to(device),
+        [critic.to(device) for critic in critics],
         loaders,
     )
     return trainer, budget
@@ -330,6 +330,7 @@ def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicReci
         return recipe
     for name in ("fan", "critic", "network"):
         if chosen := settings.overrides.get(name) or getattr(settings, name, None):
+            chosen = chosen if isinstance(chosen, str) else ",".join(chosen)
             raise UsageError(f"--{name} {chosen}: without classes there is no FAN; leave it out")
     # Nothing learns beside the codec.
     return replace(recipe, tuning_rate=1.0)

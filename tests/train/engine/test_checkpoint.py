@@ -135,6 +135,16 @@ def test_fields_that_recipes_had(tmp_path: Path, content: bytes) -> None:
         read_header(tmp_path / "c")
 
 
+@pytest.mark.parametrize(("kept", "critics"), [("", ()), ("fan-none", ("fan-none",))])
+def test_one_critic_of_earlier_checkpoints(
+    tmp_path: Path, content: bytes, kept: str, critics: tuple[str, ...]
+) -> None:
+    recipe = replace(FORENSIC_RECIPES["fast"], classes=("native", "jpeg"))
+    entries = json.dumps(asdict(recipe) | {"critic": kept})
+    (tmp_path / "c").write_bytes(changed(content, recipe=entries, format=ForensicRecipe.CHECKPOINT))
+    assert read_header(tmp_path / "c", ForensicRecipe).recipe == replace(recipe, critic=critics)
+
+
 def test_missing_tensor(tmp_path: Path, content: bytes) -> None:
     tensors = load(content)
     del tensors["average.latent_scale"]

@@ -21,6 +21,7 @@ from dcncodec.models.dcn import DCN
 from dcncodec.models.families.fan import NETWORKS
 from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.nip import INet
+from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.train.engine.checkpoint import FILE, Header, read_header
 from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.log import read_log
@@ -96,7 +97,7 @@ def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
     recipe = replace(JOINT, lambda_c=0.0, critic_weight=2.0)
     photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
     plain = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32)
-    judged = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32, None, critic)
+    judged = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32, None, [critic])
     before, _, received = plain(photos, torch.Generator())
     after, _, _ = judged(photos, torch.Generator())
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -110,6 +111,22 @@ def test_a_critic_shows_the_codec_what_it_loses(dataset: Dataset) -> None:
     assert float(gradient.abs().max()) > 0
 
 
+def test_of_several_critics_the_mean_counts(dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    codec, fan = DCN(4), ConvolutionalFAN(3)
+    critics = [ConvolutionalFAN(3).requires_grad_(False), SpectralFAN(3).requires_grad_(False)]
+    recipe = replace(JOINT, lambda_c=0.0, critic_weight=2.0, distil_weight=3.0)
+    photos = to_unit(dataset.training.crops(2, 16, torch.Generator()))
+    losses = []
+    for chosen in ([], critics[:1], critics[1:], critics):
+        objective = ForensicLoss(Channel("dcn", codec), fan, recipe, torch.float32, None, chosen)
+        losses.append(float(objective(photos, torch.Generator())[0]["loss"].detach()))
+    none, first, second, both = losses
+    assert first != pytest.approx(second, rel=1e-3)
+    assert both == pytest.approx((first + second) / 2, rel=1e-5)
+    assert none < min(first, second)
+
+
 def test_a_critic_s_features_are_distilled(dataset: Dataset) -> None:
     """Their distance is weighed, and only the codec learns from it: pictures before stay."""
     torch.manual_seed(0)
@@ -120,7 +137,7 @@ def test_a_critic_s_features_are_distilled(dataset: Dataset) -> None:
     losses = []
     for weight in (0.0, 2.0):
         weighed = replace(recipe, distil_weight=weight)
-        objective = ForensicLoss(channel, fan, weighed, torch.float32, None, critic)
+        objective = ForensicLoss(channel, fan, weighed, torch.float32, None, [critic])
         figures, sent, received = objective(photos, torch.Generator())
         losses.append(figures["loss"])
     aim, found = critic.describe(sent), critic.describe(received)
