@@ -71,7 +71,7 @@ from dcncodec.models.roles import Role
     type=click.Choice(["paper", "field", "both"]),
     default="field",
     show_default=True,
-    help="Of the trainings, both: half of the photos by either; measured is by the two of them.",
+    help="Of the trainings; both: half of the photos by either. Measured are the two in any case.",
 )
 @click.option(
     "--learning-rate", type=Finite(0, min_open=True), help="The highest of every training."
