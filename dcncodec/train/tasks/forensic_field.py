@@ -36,6 +36,8 @@ PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
 """What they are where all are manipulated as one batch."""
 RESAVED, QUALITIES = 0.3, (75, 100)
 """Share of pictures that are saved again after the channel, and the range of their qualities."""
+TABLES = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
+"""Of these qualities, (Q, 2, 64)."""
 
 
 def is_field(recipe: ForensicRecipe) -> bool:
@@ -141,9 +143,8 @@ def draw_passing(count: int, side: int, generator: torch.Generator) -> Passing:
     """A draw for ``count`` pictures of ``side`` pixels, on the CPU."""
     places = torch.randint(_margin(side) + 1, (count, 2), generator=generator)
     saved = torch.randperm(count, generator=generator)[: round(RESAVED * count)]
-    tables = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
-    chosen = torch.randint(len(tables), (len(saved),), generator=generator)
-    return Passing(places, saved, tables[chosen])
+    chosen = torch.randint(len(TABLES), (len(saved),), generator=generator)
+    return Passing(places, saved, TABLES[chosen])
 
 
 def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> Tensor:
