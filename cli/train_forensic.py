@@ -161,8 +161,8 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option(
     "--resave/--no-resave",
     default=None,
-    help="Whether pictures are cut, and some saved as JPEG again, after the channel.  [default: "
-    "they are]",
+    help="Whether pictures are cut after the channel, and some scaled down or saved as JPEG "
+    "again.  [default: they are]",
 )
 @loaders_option
 @machine_options

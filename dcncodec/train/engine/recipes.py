@@ -114,7 +114,8 @@ class ForensicRecipe(Recipe):
         rate_fall: share of the budget over which the lowest rate that is drawn falls from
             ``rate_high`` to ``rate_low``.
         lambda_low, lambda_high: lambda at rates 0 and 255 of such a codec, as in ``VRRecipe``.
-        resave: cut what the FAN sees at a random place and save some of it as JPEG again.
+        resave: cut what the FAN sees at a random place, scale some of it down, and save some as
+            JPEG again (``tasks.forensic_passing``).
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
             finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.

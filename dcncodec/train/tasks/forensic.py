@@ -37,14 +37,9 @@ from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report, Run
 from dcncodec.train.engine.varied import varied_crops
-from dcncodec.train.tasks.forensic_field import (
-    FieldPhotos,
-    Passing,
-    draw_passing,
-    field_batch,
-    is_field,
-)
+from dcncodec.train.tasks.forensic_field import FieldPhotos, field_batch, is_field
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
+from dcncodec.train.tasks.forensic_passing import Passing, draw_passing
 from dcncodec.train.tasks.forensic_rates import SHARES, draw_rates
 from dcncodec.train.tasks.vr import LINEAR
 

@@ -1,11 +1,9 @@
 """Batches of the field protocol (``forensics.field``): every photo with a history, implementations
-and strengths of its own, cut where no lattice begins; or half of them as in the paper; and what
-happens to pictures afterwards."""
+and strengths of its own, cut where no lattice begins; or half of them as in the paper."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcncodec.forensics.channel import NONE
-from dcncodec.forensics.djpeg import DJPEG, quantisation_tables
 from dcncodec.forensics.field import by_paper, draw
 from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
@@ -26,18 +23,12 @@ Pixels = NDArray[np.uint8]
 
 MARGIN = 16
 """Pixels around a patch that are manipulated with it, so that no filter sees a border."""
-SMALLEST = 16
-"""Side in pixels of what a FAN can judge."""
 FIELD, BOTH, RANDOM = "field", "both", "random"
 """Values of ``implementations``, and of ``grid``."""
 DRAWN = ("implementations", "grid", "history")
 """Fields of the recipe for which photos are drawn one by one."""
 PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
 """What they are where all are manipulated as one batch."""
-RESAVED, QUALITIES = 0.3, (75, 100)
-"""Share of pictures that are saved again after the channel, and the range of their qualities."""
-TABLES = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
-"""Of these qualities, (Q, 2, 64)."""
 
 
 def is_field(recipe: ForensicRecipe) -> bool:
@@ -123,54 +114,3 @@ def _manipulated(
         return draw(pixels, name, draws, aligned)[0]
     strength = None if recipe.vary_strengths else DEFAULTS[name]
     return by_paper(pixels, name, draws, aligned, strength)
-
-
-class Passing(NamedTuple):
-    """What happens to B decoded pictures: they are cut, and some of them saved as JPEG 4:2:0.
-
-    Attributes:
-        places: (B, 2), rows and columns that are cut off above and to the left.
-        saved: (M,), the pictures that are saved.
-        tables: (M, 2, 64), their quantisation tables.
-    """
-
-    places: Tensor
-    saved: Tensor
-    tables: Tensor
-
-
-def draw_passing(count: int, side: int, generator: torch.Generator) -> Passing:
-    """A draw for ``count`` pictures of ``side`` pixels, on the CPU."""
-    places = torch.randint(_margin(side) + 1, (count, 2), generator=generator)
-    saved = torch.randperm(count, generator=generator)[: round(RESAVED * count)]
-    chosen = torch.randint(len(TABLES), (len(saved),), generator=generator)
-    return Passing(places, saved, TABLES[chosen])
-
-
-def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> Tensor:
-    """Decoded pictures after somebody cut them, and saved some again.
-
-    Args:
-        pictures: float (B, 3, P, P) in [0, 1].
-        passing: what happens to them, on their device.
-        jpeg: how they are saved.
-
-    Returns:
-        (B, 3, P - 8, P - 8), or as much as the FAN needs; the gradient passes a JPEG unchanged.
-    """
-    colours, width = pictures.shape[1], pictures.shape[-1]
-    kept = torch.arange(width - _margin(width), device=pictures.device)
-    rows, columns = (passing.places.unsqueeze(-1) + kept).unbind(1)
-    cut = pictures.gather(2, rows[:, None, :, None].expand(-1, colours, -1, width))
-    cut = cut.gather(3, columns[:, None, None, :].expand(-1, colours, len(kept), -1))
-    if not len(passing.saved):
-        return cut
-    with torch.no_grad():
-        again = jpeg(cut[passing.saved], passing.tables).to(cut.dtype)
-        exact = cut.index_copy(0, passing.saved, again)
-    return cut + (exact - cut).detach()
-
-
-def _margin(side: int) -> int:
-    """Rows and columns that are cut off."""
-    return min(LATTICE, side - SMALLEST)

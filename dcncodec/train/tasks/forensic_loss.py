@@ -19,7 +19,7 @@ from dcncodec.models.nip import Pipeline
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.tasks.codec import codec_loss, distortion
-from dcncodec.train.tasks.forensic_field import QUALITIES, Passing, draw_passing, passed_on
+from dcncodec.train.tasks.forensic_passing import QUALITIES, Passing, draw_passing, passed_on
 from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
 
 TINY = 1e-6
@@ -207,7 +207,7 @@ class ForensicLoss(nn.Module):
         if self.fan is None:
             return None, []
         grad = torch.is_grad_enabled()
-        seen = received
+        seen: Sequence[Tensor] = (received,)
         if self.jpeg is not None and grad:
             if passing is None:
                 assert generator is not None
@@ -215,10 +215,13 @@ class ForensicLoss(nn.Module):
                 passing = Passing(*(part.to(received.device) for part in drawn))
             seen = passed_on(received, passing, self.jpeg)
         with self._mixed(received):
-            logits = self.fan(seen.contiguous(memory_format=torch.channels_last))
+            answers = [self.fan(_laid_out(pictures)) for pictures in seen if len(pictures)]
+            logits = torch.cat(answers)
+            if passing is not None:
+                logits = torch.zeros_like(logits).index_copy(0, passing.order, logits)
             if not grad:
                 return logits, []
-            exact = received.contiguous(memory_format=torch.channels_last)
+            exact = _laid_out(received)
             return logits, [(critic, critic.describe(exact).float()) for critic in self.critics]
 
     def _lost(self, critic: FAN, told: Tensor, sent: Tensor) -> Tensor:
@@ -231,3 +234,8 @@ class ForensicLoss(nn.Module):
         """Within it networks run in the training's precision."""
         mixed = self.precision != torch.float32
         return torch.autocast(pixels.device.type, self.precision, enabled=mixed)
+
+
+def _laid_out(pictures: Tensor) -> Tensor:
+    """As the FANs' convolutions are fastest."""
+    return pictures.contiguous(memory_format=torch.channels_last)

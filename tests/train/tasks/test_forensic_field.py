@@ -11,20 +11,12 @@ from skimage import data
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dcncodec.forensics.djpeg import DJPEG, quantisation_tables
 from dcncodec.forensics.history import LATTICE
 from dcncodec.forensics.manipulations import manipulate_all
-from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.metrics import to_bytes, to_unit
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
-from dcncodec.train.tasks.forensic_field import (
-    MARGIN,
-    draw_passing,
-    field_versions,
-    is_field,
-    passed_on,
-)
+from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field
 
 CLASSES = ("native", "jpeg", "median")
 FIELD = replace(FORENSIC_RECIPES["fast"], channel="none", resave=False, classes=CLASSES)
@@ -149,31 +141,3 @@ def test_draws_follow_the_generator(crops: Tensor) -> None:
     first, again, other = (drawn(crops, FIELD, seed)[0] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-
-
-def test_pictures_that_are_passed_on(crops: Tensor) -> None:
-    pictures = to_unit(crops).repeat(8, 1, 1, 1).requires_grad_()
-    passing = draw_passing(32, 64, torch.Generator().manual_seed(0))
-    seen = passed_on(pictures, passing, DJPEG(100, "420", "hard"))
-    assert seen.shape == (32, 3, 56, 56)
-    assert len(passing.saved) == len(set(passing.saved.tolist())) == 10
-    assert len(set(map(tuple, passing.places.tolist()))) > 16
-    qualities = {tuple(quantisation_tables(q).flatten().tolist()): q for q in range(75, 101)}
-    tables = dict(zip(passing.saved.tolist(), passing.tables, strict=True))
-    for index, picture in enumerate(to_bytes(seen.detach()).numpy()):
-        top, left = passing.places[index].tolist()
-        cut = crops[index % 4, top : top + 56, left : left + 56].numpy()
-        if index in tables:
-            quality = qualities[tuple(tables[index].flatten().tolist())]
-            assert not np.array_equal(picture, cut)
-            cut = jpeg(cut, np.random.default_rng(0), quality)
-        assert np.abs(picture.astype(int) - cut).mean() < (0.25 if index in tables else 1e-9)
-    seen.sum().backward()
-    assert pictures.grad is not None
-    assert float(pictures.grad.sum()) == pytest.approx(seen.numel())
-
-
-def test_pictures_as_small_as_a_fan_takes(crops: Tensor) -> None:
-    passing = draw_passing(1, 16, torch.Generator().manual_seed(0))
-    picture = to_unit(crops[:1, :16, :16])
-    assert torch.equal(passed_on(picture, passing, DJPEG(100, "420", "hard")), picture)
