@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "--resave",
     "resaves",
     multiple=True,
-    metavar="jpeg:QF|resize:SCALE",
+    metavar="jpeg:QF|resize:SCALE|crop:ROWS,COLUMNS",
     help="field: judge decoded pictures after this, too; repeat for several.",
 )
 @click.option(

@@ -152,25 +152,36 @@ def resave(pixels: Pixels, how: str) -> Pixels:
 
     Args:
         pixels: uint8 (H, W, 3).
-        how: ``jpeg:QF`` (4:2:0), or ``resize:SCALE`` (Lanczos).
+        how: ``jpeg:QF`` (4:2:0), ``resize:SCALE`` (Lanczos), or ``crop:ROWS,COLUMNS``, which are
+            cut off above and to the left.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is none of them.
     """
-    kind, value = check_resave(how)
+    kind, values = check_resave(how)
     if kind == "jpeg":
-        return jpeg(pixels, np.random.default_rng(0), round(value))
-    height, width = (max(1, round(side * value)) for side in pixels.shape[:2])
+        return jpeg(pixels, np.random.default_rng(0), round(values[0]))
+    if kind == "crop":
+        top, left = map(round, values)
+        return np.ascontiguousarray(pixels[top:, left:])
+    height, width = (max(1, round(side * values[0])) for side in pixels.shape[:2])
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def check_resave(how: str) -> tuple[str, float]:
-    """Kind and value of what ``resave`` does; UsageError where there is no such thing."""
+def check_resave(how: str) -> tuple[str, list[float]]:
+    """Kind and values of what ``resave`` does; UsageError where there is no such thing."""
     kind, _, text = how.partition(":")
     with suppress(ValueError):
-        value = float(text)
-        if kind == "jpeg" and value.is_integer() and 1 <= value <= 100:
-            return kind, value
-        if kind == "resize" and 0.1 <= value <= 4:
-            return kind, value
-    raise UsageError(f"--resave {how}: choose jpeg:QF of 1 to 100, or resize:SCALE of 0.1 to 4")
+        values = [float(value) for value in text.split(",")]
+        whole = all(value.is_integer() for value in values)
+        match kind, values:
+            case "jpeg", [quality] if whole and 1 <= quality <= 100:
+                return kind, values
+            case "resize", [scale] if 0.1 <= scale <= 4:
+                return kind, values
+            case "crop", [top, left] if whole and min(top, left) >= 0:
+                return kind, values
+    raise UsageError(
+        f"--resave {how}: choose jpeg:QF of 1 to 100, resize:SCALE of 0.1 to 4, or "
+        "crop:ROWS,COLUMNS"
+    )

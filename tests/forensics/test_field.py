@@ -92,7 +92,9 @@ def test_versions(photo: Pixels) -> None:
 def test_pictures_that_are_passed_on(photo: Pixels) -> None:
     assert resave(photo, "resize:0.5").shape == (80, 112, 3)
     assert 0 < np.abs(resave(photo, "jpeg:90").astype(int) - photo).mean() < 5
-    for how in ("jpeg:0", "jpeg:90.5", "resize:9", "crop:3", "jpeg", "resize:nan"):
+    assert np.array_equal(resave(photo, "crop:3,5"), photo[3:, 5:])
+    wrong = "jpeg:0", "jpeg:90.5", "resize:9", "crop:3", "crop:-1,0", "crop:1.5,0", "jpeg"
+    for how in (*wrong, "resize:nan", "crop:inf,0", "resize:1,1"):
         with pytest.raises(UsageError, match="choose jpeg:QF"):
             resave(photo, how)
 
