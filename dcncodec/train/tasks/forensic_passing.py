@@ -94,17 +94,27 @@ def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> tuple[Tensor, 
         Those that kept their size, (B - S, 3, P - 8, P - 8) or as much as the FAN needs, and the
         scaled ones, (S, 3, side after, side after), in the order of the draw.
     """
-    colours, side = pictures.shape[1], pictures.shape[-1]
-    kept = torch.arange(side - _margin(side), device=pictures.device)
-    rows, columns = (passing.places.unsqueeze(-1) + kept).unbind(1)
-    cut = pictures[passing.order].gather(2, rows[:, None, :, None].expand(-1, colours, -1, side))
-    cut = cut.gather(3, columns[:, None, None, :].expand(-1, colours, len(kept), -1))
+    ordered = pictures.index_select(0, passing.order)
+    cut = _times(_picks(passing.places, pictures.shape[-1]), ordered)
     count = len(cut) - len(passing.scales)
     scaled = cut[count:]
     if len(scaled):
-        down, across = passing.scales.to(scaled.dtype).unsqueeze(2).unbind(1)
-        scaled = as_bytes(down @ scaled @ across.transpose(-1, -2))
+        scaled = as_bytes(_times(passing.scales, scaled))
     return _saved(cut[:count], passing.tables, jpeg), _saved(scaled, passing.scaled_tables, jpeg)
+
+
+def _picks(places: Tensor, side: int) -> Tensor:
+    """Ones where samples are kept, (B, 2, side after, side): as a product, since the gradient of a
+    selection adds what it meets in any order, or takes long on a GPU that must not."""
+    kept = torch.arange(side - _margin(side), device=places.device)
+    samples = torch.arange(side, device=places.device)
+    return ((places.unsqueeze(-1) + kept).unsqueeze(-1) == samples).float()
+
+
+def _times(weights: Tensor, pictures: Tensor) -> Tensor:
+    """Rows and columns (B, 2, after, before) applied to pictures (B, 3, before, before)."""
+    rows, columns = weights.to(pictures.dtype).unsqueeze(2).unbind(1)
+    return rows @ pictures @ columns.transpose(-1, -2)
 
 
 def _saved(pictures: Tensor, tables: Tensor, jpeg: DJPEG) -> Tensor:
