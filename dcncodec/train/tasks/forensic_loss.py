@@ -208,17 +208,17 @@ class ForensicLoss(nn.Module):
             return None, []
         grad = torch.is_grad_enabled()
         seen: Sequence[Tensor] = (received,)
+        order = None
         if self.jpeg is not None and grad:
             if passing is None:
                 assert generator is not None
                 drawn = draw_passing(len(received), received.shape[-1], generator)
                 passing = Passing(*(part.to(received.device) for part in drawn))
-            seen = passed_on(received, passing, self.jpeg)
+            seen, order = passed_on(received, passing, self.jpeg), passing.order
         with self._mixed(received):
-            answers = [self.fan(_laid_out(pictures)) for pictures in seen if len(pictures)]
-            logits = torch.cat(answers)
-            if passing is not None:
-                logits = torch.zeros_like(logits).index_copy(0, passing.order, logits)
+            logits = torch.cat([self.fan(_laid_out(some)) for some in seen if len(some)])
+            if order is not None:
+                logits = torch.zeros_like(logits).index_copy(0, order, logits)
             if not grad:
                 return logits, []
             exact = _laid_out(received)

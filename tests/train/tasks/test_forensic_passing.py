@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,13 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
+from dcncodec.forensics.channel import Channel
 from dcncodec.forensics.djpeg import DJPEG, quantisation_tables
 from dcncodec.forensics.operations.compression import jpeg
 from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.models.fan import FAN
+from dcncodec.train.engine.presets import FORENSIC_RECIPES
+from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_passing import (
     KERNELS,
     Passing,
@@ -97,6 +103,30 @@ def test_nothing_is_scaled_below_what_a_fan_takes() -> None:
     kept, scaled = passed_on(picture, passing, JPEG)
     assert torch.equal(kept, picture)
     assert not len(scaled)
+
+
+class Brightness(FAN):
+    """Calls bright pictures the second class."""
+
+    def traces(self, pixels: Tensor) -> Tensor:
+        """One feature."""
+        return pixels.mean((1, 2, 3)).view(-1, 1, 1, 1)
+
+    @staticmethod
+    def head(means: Tensor) -> Tensor:
+        """Above a half it is bright."""
+        return torch.cat([0.5 - means, means - 0.5], 1)
+
+
+def test_answers_belong_to_the_labels() -> None:
+    """Though pictures are judged in another order."""
+    recipe = replace(FORENSIC_RECIPES["fast"], classes=("native", "median"), channel="jpeg:90")
+    loss = ForensicLoss(Channel("jpeg:90"), Brightness(2), recipe, torch.float32)
+    pictures = torch.zeros(20, 3, 64, 64)
+    pictures[10:] = 1
+    labels = torch.arange(2).repeat_interleave(10)
+    figures, _, _ = loss(pictures, torch.Generator().manual_seed(0), labels=labels)
+    assert figures["accuracy"] == 1
 
 
 def cut_of(photos: Tensor, passing: Passing, place: int) -> Pixels:
