@@ -170,7 +170,8 @@ def list_forensic(notify: Notify = warn) -> list[ForensicFolder]:
 def find_for_codec(sha256: str) -> ForensicFolder:
     """The installed forensic model whose FAN was trained on a codec, for photos in full size.
 
-    One for finished photos comes before one behind a camera pipeline.
+    One for finished photos comes before one behind a camera pipeline, and one in the codec's own
+    folder before others.
 
     Args:
         sha256: of the codec's weight file, in hexadecimal, or the beginning of it.
@@ -179,7 +180,7 @@ def find_for_codec(sha256: str) -> ForensicFolder:
         ModelError: there is none.
     """
     names: dict[str, None] = {}
-    for folder in sorted(list_forensic(), key=lambda folder: bool(folder.card["nip"])):
+    for folder in sorted(list_forensic(), key=_further_off):
         known = folder.codec_sha256
         if known is None or folder.downsample:
             continue
@@ -191,6 +192,12 @@ def find_for_codec(sha256: str) -> ForensicFolder:
         f"no installed FAN was trained on the codec with weights {sha256[:16]}{others}; encode "
         "with a codec that has one, or give a FAN with --fan"
     )
+
+
+def _further_off(folder: ForensicFolder) -> tuple[bool, bool]:
+    """By which ``find_for_codec`` sorts."""
+    codec = folder.card["codec"]
+    return bool(folder.card["nip"]), codec is not None and codec["name"] != folder.name
 
 
 def _checked(model: ModelFolder) -> ForensicFolder:

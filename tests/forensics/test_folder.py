@@ -245,6 +245,19 @@ def test_finished_photos_come_first(
         find_for_codec("00" * 32)
 
 
+def test_the_codec_s_own_folder_comes_before_others(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = open_folder(tiny_model)
+    for name in ("a-shared", codec.name):
+        run = run_folder(tmp_path / f"{name}-run", codec.sha256, trainable=())
+        export_forensic(run, tmp_path / "models" / name)
+    monkeypatch.setenv("DCN_MODELS", str(tmp_path / "models"))
+    assert find_for_codec(codec.sha256).name == codec.name
+    (tmp_path / "models" / codec.name / "forensic.json").unlink()
+    assert find_for_codec(codec.sha256).name == "a-shared"
+
+
 def test_unknown_folders(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"not a model folder \(no forensic\.json\)"):
         open_forensic(tmp_path)
