@@ -97,9 +97,7 @@ def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> tuple[Tensor, 
     ordered = pictures.index_select(0, passing.order)
     cut = _times(_picks(passing.places, pictures.shape[-1]), ordered)
     count = len(cut) - len(passing.scales)
-    scaled = cut[count:]
-    if len(scaled):
-        scaled = as_bytes(_times(passing.scales, scaled))
+    scaled = as_bytes(_times(passing.scales, cut[count:]))
     return _saved(cut[:count], passing.tables, jpeg), _saved(scaled, passing.scaled_tables, jpeg)
 
 
