@@ -102,6 +102,12 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option("--lambda-h", type=Finite(0), help="Weight of the rate in that.")
 @click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in that.")
 @click.option(
+    "--ssim-share",
+    type=Finite(0, 1),
+    help="The same for a codec with rates, as a share of its distortion.  [default: that of SSIM "
+    "and MS-SSIM in its own training]",
+)
+@click.option(
     "--lambda-n",
     type=Finite(0),
     help="Weight of the pipeline's distortion; 18.9 times as much in the NIP paper's units.  "

@@ -114,6 +114,7 @@ class ForensicRecipe(Recipe):
         rate_fall: share of the budget over which the lowest rate that is drawn falls from
             ``rate_high`` to ``rate_low``.
         lambda_low, lambda_high: lambda at rates 0 and 255 of such a codec, as in ``VRRecipe``.
+        ssim_share: of its distortion that is 1 - SSIM, as there; patches are too small for MS-SSIM.
         resave: cut what the FAN sees at a random place, scale some of it down, and save some as
             JPEG again (``tasks.forensic_passing``).
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
@@ -153,6 +154,7 @@ class ForensicRecipe(Recipe):
     rate_fall: float = 0.6
     lambda_low: float = LAMBDA_LOW
     lambda_high: float = LAMBDA_HIGH
+    ssim_share: float = 0.0
     nip: str = ""
     lambda_n: float = 0.001
     network: str = CONVOLUTIONAL

@@ -7,7 +7,7 @@ lowest rate that is drawn falls from the highest to its own over the first part 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -62,13 +62,14 @@ class RatedCodec(nn.Module):
 
     Args:
         codec: its networks.
-        recipe: with the lambdas that the codec was trained with.
+        recipe: with the lambdas and the share of SSIM that the codec was trained with.
         precision: bfloat16 for mixed precision, float32 otherwise.
     """
 
     def __init__(self, codec: VR, recipe: ForensicRecipe, precision: torch.dtype) -> None:
         super().__init__()
-        self.coding = VRLoss(codec, VR_RECIPES["fast"], precision)
+        own = replace(VR_RECIPES["fast"], ssim_share=recipe.ssim_share)
+        self.coding = VRLoss(codec, own, precision)
         self.recipe = recipe
 
     def compress(self, pixels: Tensor, rates: Tensor) -> Compressed:
@@ -88,7 +89,8 @@ class RatedCodec(nn.Module):
     ) -> Tensor:
         """Distortion in the units of the DCN paper, and the rate in its proportion to it.
 
-        The family's own loss is bpp + lambda 255^2 mse, of which this is a multiple by picture.
+        The family's own loss is bpp + lambda D, where D is 255^2 mse or in part 1 - SSIM on that
+        scale; this is a multiple of it by picture.
 
         Args:
             pixels: (B, 3, P, P).
@@ -99,7 +101,8 @@ class RatedCodec(nn.Module):
         # Of the rounding its slope alone, see ``VRLoss.rounding_error``.
         rounding = compressed.rounding - compressed.rounding.detach()
         mse = (received - pixels).square().mean((1, 2, 3)) + rounding
-        return (distortion(mse) + self.price(rates.to(mse.device)) * compressed.bpp).mean()
+        lost = self.coding.distortion(pixels, received, mse) / GREY_LEVELS
+        return (distortion(lost) + self.price(rates.to(mse.device)) * compressed.bpp).mean()
 
     def price(self, rates: Tensor) -> Tensor:
         """Of a bit per pixel at rates (B,), in ``cost``."""

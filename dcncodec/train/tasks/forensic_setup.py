@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -96,9 +97,12 @@ def prepare(
         codec_name = folders[LEARNS_CODEC].name
         codec = load_tuned(folders[LEARNS_CODEC]).requires_grad_(True)
         if header is None:
-            recipe = with_lambdas(recipe, folders[LEARNS_CODEC])
-        if settings.overrides.keys() & RATES and not isinstance(codec, VR):
-            raise UsageError(f"--rate: the codec {codec_name} has one rate only; leave it out")
+            recipe = with_objective(recipe, folders[LEARNS_CODEC], settings.overrides)
+        if not isinstance(codec, VR):
+            if settings.overrides.keys() & RATES:
+                raise UsageError(f"--rate: the codec {codec_name} has one rate only; leave it out")
+            if "ssim_share" in settings.overrides:
+                raise UsageError(f"--ssim-share: the codec {codec_name} has --lambda-ssim instead")
     if LEARNS_NIP in folders:
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     torch.manual_seed(seed)
@@ -159,13 +163,18 @@ def load_tuned(folder: ModelFolder) -> DCN | VR:
     return load_vr(folder) if folder.geometry.rates else load_dcn(folder)
 
 
-def with_lambdas(recipe: ForensicRecipe, folder: ModelFolder) -> ForensicRecipe:
-    """A recipe with the lambdas that a codec for all rates was trained with."""
+def with_objective(
+    recipe: ForensicRecipe, folder: ModelFolder, overrides: Mapping[str, Any]
+) -> ForensicRecipe:
+    """A recipe with the lambdas that a codec for all rates was trained with, and unless the user
+    says otherwise as much weight on likeness as SSIM and MS-SSIM had there together."""
     known = folder.card.get("recipe", {})
+    likeness = known.get("ssim_share", recipe.ssim_share) + known.get("ms_ssim_share", 0.0)
     return replace(
         recipe,
         lambda_low=float(known.get("lambda_low", recipe.lambda_low)),
         lambda_high=float(known.get("lambda_high", recipe.lambda_high)),
+        ssim_share=float(overrides.get("ssim_share", likeness)),
     )
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from skimage import data
 from unused_weights import unused_weights
+from vr_models import LAMBDAS, write_vr
 
 from dcncodec.forensics.channel import Channel
 from dcncodec.models.fan import ConvolutionalFAN
+from dcncodec.models.registry import find_model, open_folder
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.data import Dataset, pack
@@ -24,6 +26,7 @@ from dcncodec.train.tasks.forensic import ForensicTrainer
 from dcncodec.train.tasks.forensic_field import FieldPhotos
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_rates import Compressed, RatedCodec, draw_rates, lowest_rate
+from dcncodec.train.tasks.forensic_setup import with_objective
 from dcncodec.train.tasks.vr import VRLoss
 
 RECIPE = replace(
@@ -78,19 +81,20 @@ def test_the_cost_is_a_multiple_of_the_family_s_loss() -> None:
     assert float(cost) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-def test_the_gradient_is_that_of_the_family_s_training() -> None:
-    """Of what is sent: exact bits and the rounding's slope, at one rate up to a factor."""
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_gradient_is_that_of_the_family_s_training(share: float) -> None:
+    """Of what is sent: exact bits and the rounding's slope, at one rate up to a factor; likeness
+    counts as much as it does there."""
     codec = network()
     photo = torch.from_numpy(data.astronaut()[60:92, 60:92].copy()).permute(2, 0, 1)[None] / 255
     rates = torch.tensor([100.0])
-    rated = RatedCodec(codec, RECIPE, torch.float32)
+    rated = RatedCodec(codec, replace(RECIPE, ssim_share=share), torch.float32)
     compressed = rated.compress(photo, rates)
     rated.cost(photo, compressed.pictures, rates, compressed).backward()
     found = {name: p.grad.clone() for name, p in codec.named_parameters() if p.grad is not None}
     codec.zero_grad()
-    recipe = replace(
-        VR_RECIPES["fast"], lambda_low=RECIPE.lambda_low, lambda_high=RECIPE.lambda_high
-    )
+    lambdas = {"lambda_low": RECIPE.lambda_low, "lambda_high": RECIPE.lambda_high}
+    recipe = replace(VR_RECIPES["fast"], ssim_share=share, **lambdas)
     VRLoss(codec, recipe, torch.float32)(photo, rates)[0].backward()
     expected = {name: p.grad for name, p in codec.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
@@ -98,6 +102,17 @@ def test_the_gradient_is_that_of_the_family_s_training() -> None:
     assert factor > 1
     for name, gradient in found.items():
         assert torch.allclose(gradient, factor * expected[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_tuning_begins_with_the_codec_s_own_objective(tmp_path: Path) -> None:
+    plain = with_objective(RECIPE, open_folder(write_vr(tmp_path / "plain", 8)), {})
+    assert (plain.lambda_low, plain.lambda_high, plain.ssim_share) == (*LAMBDAS, 0.0)
+    bundled = find_model("dcn-vr")
+    own = bundled.card["recipe"]
+    assert own["ssim_share"] > 0
+    found = with_objective(RECIPE, bundled, {})
+    assert found.ssim_share == own["ssim_share"] + own["ms_ssim_share"]
+    assert with_objective(RECIPE, bundled, {"ssim_share": 0.0}).ssim_share == 0
 
 
 def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
