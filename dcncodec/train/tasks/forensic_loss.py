@@ -183,9 +183,11 @@ class ForensicLoss(nn.Module):
                 drawn = draw_rates(recipe, self.share, count + others, generator)
             rates = torch.cat([drawn[:count].repeat(kinds), drawn[count:]]).to(sent.device)
             compressed = self.rated.compress(sent, rates)
-            received = as_bytes(compressed.pictures)
+            received, bpp = as_bytes(compressed.pictures), compressed.bpp.detach().mean()
+            if LEARNS_CODEC not in recipe.trainable:
+                return received, nothing.sum(), bpp, nothing
             cost = self.rated.cost(sent, received, rates, compressed)
-            return received, cost, compressed.bpp.detach().mean(), self.rated.price(rates)
+            return received, cost, bpp, self.rated.price(rates)
         with self._mixed(sent):
             received, entropy = self.channel.compress(sent)
         if entropy is None:

@@ -115,6 +115,19 @@ def test_a_tuning_begins_with_the_codec_s_own_objective(tmp_path: Path) -> None:
     assert with_objective(RECIPE, bundled, {"ssim_share": 0.0}).ssim_share == 0
 
 
+def test_what_a_codec_at_rest_costs_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fan, pictures = ConvolutionalFAN(2), torch.rand(2, 3, 32, 32)
+    asked: list[RatedCodec] = []
+    monkeypatch.setattr(RatedCodec, "cost", lambda self, *_: asked.append(self) or torch.ones(()))
+    for trainable, times in (((), 0), (("dcn",), 1)):
+        recipe = replace(RECIPE, trainable=trainable)
+        objective = ForensicLoss(Channel("dcn", network()), fan, recipe, torch.float32)
+        figures, _, _ = objective(pictures, torch.Generator().manual_seed(0))
+        assert len(asked) == times
+        assert float(figures["bpp"]) > 0
+    assert float(figures["loss"].detach()) > float(figures["cross_entropy"])
+
+
 def test_versions_of_a_photo_share_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = ForensicLoss(Channel("dcn", network()), ConvolutionalFAN(2), RECIPE, torch.float32)
     seen: list[torch.Tensor] = []
