@@ -56,8 +56,10 @@ CHOSEN = (
     "critic",
     "keep",
     "network",
+    *("lambda_low", "lambda_high", "ssim_share"),
 )
-"""Fields of the recipe that say what is trained; no preset decides about them."""
+"""Fields of the recipe that say what is trained, and by what the codec was; no preset decides about
+them."""
 FIXED = (
     *("channel", "downsample", "classes", "trainable", "nip", "muon"),
     *("vary_strengths", "keep", "network", *DRAWN),

@@ -126,9 +126,10 @@ def choose(
         recipe = replace(recipe, codecs=CODECS)
     if start is not None:
         recipe = replace(recipe, **{name: start.card["architecture"][name] for name in NETWORK})
-    if header is not None and settings.preset is None:
+    if header is not None:
         assert isinstance(header.recipe, TraceRecipe)
-        recipe = header.recipe
+        kept = {name: getattr(header.recipe, name) for name in NETWORK}
+        recipe = header.recipe if settings.preset is None else replace(recipe, **kept)
     recipe = settings.applied(recipe)
     _check(recipe)
     if header is not None:

@@ -17,16 +17,18 @@ from dcncodec.models.fan import ConvolutionalFAN
 from dcncodec.models.registry import find_model, open_folder
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.ahead import Ahead
+from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, pack
 from dcncodec.train.engine.presets import FORENSIC_RECIPES, VR_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.codec import LOSS_PIXELS
 from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_field import FieldPhotos
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_rates import Compressed, RatedCodec, draw_rates, lowest_rate
-from dcncodec.train.tasks.forensic_setup import with_objective
+from dcncodec.train.tasks.forensic_setup import choose, with_objective
 from dcncodec.train.tasks.vr import VRLoss
 
 RECIPE = replace(
@@ -113,6 +115,15 @@ def test_a_tuning_begins_with_the_codec_s_own_objective(tmp_path: Path) -> None:
     found = with_objective(RECIPE, bundled, {})
     assert found.ssim_share == own["ssim_share"] + own["ms_ssim_share"]
     assert with_objective(RECIPE, bundled, {"ssim_share": 0.0}).ssim_share == 0
+
+
+def test_a_resumed_run_keeps_the_codec_s_own_objective(tmp_path: Path) -> None:
+    """The same command goes on with it, with a preset, too."""
+    for preset in (None, "fast"):
+        settings = ForensicSettings((), tmp_path, preset=preset, model="dcn-vr")
+        begun = with_objective(choose(settings, None, None)[0], find_model("dcn-vr"), {})
+        assert begun.ssim_share > 0
+        assert choose(settings, Header(0, begun, init="dcn-vr"), None)[0] == begun
 
 
 def test_what_a_codec_at_rest_costs_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:

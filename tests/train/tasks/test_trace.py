@@ -17,7 +17,7 @@ from dcncodec.models.registry import find_model, open_folder
 from dcncodec.models.roles import Role
 from dcncodec.models.trace import SIZES, Trace
 from dcncodec.train.engine.ahead import Ahead
-from dcncodec.train.engine.checkpoint import read_average
+from dcncodec.train.engine.checkpoint import Header, read_average
 from dcncodec.train.engine.data import Dataset, load_images
 from dcncodec.train.engine.presets import TRACE_RECIPES
 from dcncodec.train.engine.recipes import TraceRecipe
@@ -199,6 +199,14 @@ def test_a_run_keeps_its_stage_and_size(tmp_path: Path, photos: Path) -> None:
     wanted = TraceSettings((photos,), tmp_path, overrides={"stage": "joint", "classes": 49})
     with pytest.raises(ModelError, match="has classes 25; add --classes 25"):
         choose(wanted, None, start)
+
+
+def test_a_resumed_run_keeps_the_shape_that_it_began_with(tmp_path: Path) -> None:
+    """The same command goes on, whatever the preset's shape is."""
+    for preset in (None, "fast", "paper"):
+        begun = replace(TRACE_RECIPES[preset or "fast"], size="12", classes=49)
+        found, _ = choose(TraceSettings((), tmp_path, preset=preset), Header(0, begun), None)
+        assert found == begun
 
 
 def test_the_papers_recipe() -> None:
