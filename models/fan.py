@@ -59,10 +59,31 @@ class ConstrainedConv(nn.Module):
         self.weight.div_(self.weight.sum(1, keepdim=True))
         self.kernel[own, own, middle, middle] = -1
 
+    @torch.no_grad()
+    def balance(self) -> None:
+        """Let every filter's smallest weight make up for what rounding has added to the sum.
+
+        To be called before training goes on with weights from a file: ``constrain`` divides by the
+        sums, and trained filters are so large beside theirs that it would turn some over.
+        """
+        middle, own = RESIDUAL_SIZE // 2, torch.arange(3)
+        sizes = self.kernel.abs()
+        sizes[own, own, middle, middle] = torch.inf
+        smallest = sizes.flatten(1).argmin(1, keepdim=True)
+        excess = self.weight.double().sum(1, keepdim=True).to(self.weight.dtype)
+        self.weight.scatter_add_(1, smallest, -excess)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) to residuals of the same shape."""
         padded = functional.pad(pixels, (RESIDUAL_SIZE // 2,) * 4, mode="reflect")
         return functional.conv2d(padded, self.kernel)
+
+
+def balance(network: nn.Module) -> None:
+    """``ConstrainedConv.balance`` of all such layers in a network."""
+    for module in network.modules():
+        if isinstance(module, ConstrainedConv):
+            module.balance()
 
 
 class FAN(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from dcncodec.errors import TrainingError, UsageError
 from dcncodec.forensics.manipulations import CLASSES
 from dcncodec.models.combined_fan import CombinedFAN
-from dcncodec.models.fan import ConvolutionalFAN
+from dcncodec.models.fan import ConstrainedConv, ConvolutionalFAN
 from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
@@ -70,6 +70,17 @@ def test_the_network_of_the_fan_that_it_begins_with(tmp_path: Path) -> None:
     wrong = ForensicSettings((), tmp_path, fan="fan-none", overrides={"network": "spectral"})
     with pytest.raises(UsageError, match="--network: the FAN of fan-none is convolutional"):
         open_fan(wrong, recipe, True)
+
+
+@pytest.mark.parametrize("name", ["dcn-vr-forensic", "fan-none"])
+def test_filters_from_a_file_outlive_the_first_step(tmp_path: Path, name: str) -> None:
+    recipe = replace(FORENSIC_RECIPES["fast"], channel="none", classes=CLASSES)
+    fan, _ = open_fan(ForensicSettings((), tmp_path, fan=name), recipe, True)
+    assert fan is not None
+    (layer,) = (module for module in fan.modules() if isinstance(module, ConstrainedConv))
+    before = layer.weight.detach().clone()
+    fan.constrain()
+    assert torch.allclose(layer.weight, before, rtol=1e-3)
 
 
 def test_a_fan_that_becomes_one_part_of_another(tmp_path: Path) -> None:

@@ -31,7 +31,13 @@ from dcncodec.train.tasks.trace import (
     Patches,
 )
 from dcncodec.train.tasks.trace_loss import prepared
-from dcncodec.train.tasks.trace_setup import TraceSettings, choose, export_trace, train_trace
+from dcncodec.train.tasks.trace_setup import (
+    TraceSettings,
+    choose,
+    export_trace,
+    prepare,
+    train_trace,
+)
 
 TINY = replace(TRACE_RECIPES["fast"], batch=2, warmup_steps=1)
 
@@ -173,6 +179,15 @@ def test_stage_after_stage(tmp_path: Path, photos: Path) -> None:
     assert (card["stage"], card["init"]) == ("anomaly", "trace-features")
     assert card["threshold"] is None
     assert export_trace(tmp_path / "a", tmp_path / "again") == card["sha256"]
+
+
+def test_filters_from_a_file_outlive_the_first_step(tmp_path: Path, photos: Path) -> None:
+    chosen = settings(photos, tmp_path, stage="anomaly", init="trace-8")
+    trainer, _ = prepare(chosen, torch.device("cpu"), quiet)
+    filters = trainer.trace.features.bayar.weight
+    before = filters.detach().clone()
+    trainer.trace.constrain()
+    assert torch.allclose(filters, before, rtol=1e-3)
 
 
 def test_choices_that_make_no_sense(tmp_path: Path, photos: Path) -> None:
