@@ -92,7 +92,7 @@ def transmission_of(folder: ForensicFolder, rate: int | None = None) -> Transmis
 
 
 def _halved(pixels: Pixels) -> Pixels:
-    """2x2 means, rounded as in training: half to even."""
+    """2x2 means, half to even; in training, of float32, some halves go up instead."""
     height, width = (side // 2 for side in pixels.shape[:2])
     blocks = pixels[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3)
     halved: Pixels = np.rint(blocks.mean((1, 3))).astype(np.uint8)

@@ -237,7 +237,9 @@ def passed_by(share: float, scores: NDArray[np.float64]) -> float:
     """A score that another photo of the same kind passes with a probability of ``share`` at most.
 
     The rank of a new score among n old ones is uniform, so it is above the k-th smallest with
-    probability (n + 1 - k) / (n + 1). With too few of them it is the largest.
+    probability (n + 1 - k) / (n + 1). With too few of them it is the largest. That holds where all
+    are of different photos; with several versions of each of N photos, which are alike, a new score
+    passes with a probability of ``share`` + 1 / (N + 1) at most.
     """
     count = len(scores)
     rank = min(count, math.ceil((count + 1) * (1 - share)))
