@@ -156,11 +156,17 @@ class Sweep:
                     return number
             folder = point.trained or open_forensic(trained)
             for rate in rates_of(folder, self.rates):
-                if (point.name, rate) in {(r["name"], r["rate"]) for r in self.results()}:
+                what = {"name": point.name, "rate": rate}
+                done = what | {"fan_sha256": folder.model.sha256}
+                if any(done.items() <= result.items() for result in self.results()):
                     continue
                 title = " ".join([point.name, *at_rate(rate)])
                 notify(f"{title}: measuring on {len(self.photos)} photos")
-                self._save(self._read() + self._measure(point, folder, rate))
+                measured = self._measure(point, folder, rate)
+                # Not those of another FAN that had the name before.
+                what |= self._described()
+                kept = [result for result in self._read() if not what.items() <= result.items()]
+                self._save(kept + measured)
         return 0
 
     def results(self) -> Results:
@@ -170,7 +176,10 @@ class Sweep:
             TrainingError: the file is damaged.
         """
         photos = self._described()
-        return [result for result in self._read() if photos.items() <= result.items()]
+        found = [result for result in self._read() if photos.items() <= result.items()]
+        if not all(map(_is_whole, found)):
+            raise self._damaged()
+        return found
 
     def settings_of(self, point: Point, trained: Path) -> ForensicSettings:
         """Of a training whose result becomes a folder."""
@@ -195,14 +204,18 @@ class Sweep:
 
     def _read(self) -> Results:
         """What has been measured so far on any."""
-        path = self.folder / RESULTS
         try:
-            found: Results = json.loads(path.read_text())
+            found: Results = json.loads((self.folder / RESULTS).read_text())
         except FileNotFoundError:
             return []
-        except (OSError, ValueError):
-            raise TrainingError("damaged; remove it to measure again", path) from None
+        except (OSError, ValueError, RecursionError):
+            raise self._damaged() from None
+        if not isinstance(found, list) or not all(isinstance(result, dict) for result in found):
+            raise self._damaged()
         return found
+
+    def _damaged(self) -> TrainingError:
+        return TrainingError("damaged; remove it to measure again", self.folder / RESULTS)
 
     def _described(self) -> dict[str, Any]:
         """The photos, for results."""
@@ -219,6 +232,7 @@ class Sweep:
                 "lambda_c": point.lambda_c,
                 "seed": point.seed,
                 "rate": rate,
+                "fan_sha256": folder.model.sha256,
                 **{n: figures.get(n) for n in ("accuracy", "false_alarms", "bpp", "ssim")},
                 **self._described(),
             }
@@ -228,6 +242,18 @@ class Sweep:
     def _save(self, results: Results) -> None:
         with atomic_write(self.folder / RESULTS, overwrite=True) as file:
             file.write((json.dumps(results, indent=2) + "\n").encode())
+
+
+def _is_whole(result: dict[str, Any]) -> bool:
+    """Whether a result has what plots and tables show."""
+    texts, numbers = ("name", "series", "protocol"), ("accuracy", "bpp", "ssim")
+    unknown = ("lambda_c", "rate", "false_alarms")
+    return (
+        {*texts, *numbers, *unknown} <= result.keys()
+        and all(isinstance(result[name], str) for name in texts)
+        and all(isinstance(result[name], int | float) for name in numbers)
+        and all(isinstance(result[name], int | float | None) for name in unknown)
+    )
 
 
 def rates_of(folder: ForensicFolder, chosen: Sequence[int]) -> Sequence[int | None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dcncodec.cli.checks import check_model
+from dcncodec.cli.checks import check_model, check_sources
 from dcncodec.cli.common import MAX_SEED, Finite, load_torch, threads_option
 from dcncodec.cli.lines import say, tell
 from dcncodec.cli.training import MAX_BATCH, MAX_PATCH
@@ -122,6 +122,7 @@ def command(
             raise UsageError("nothing to train on: give SOURCES")
         if minutes is None:
             raise UsageError("--model and --jpeg are trained: give --minutes")
+        check_sources(sources)
     for name in beside:
         check_model(name, Role.FAN)
     load_torch(threads)

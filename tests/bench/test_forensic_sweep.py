@@ -11,6 +11,7 @@ from commands import Runner, one_line
 from PIL import Image
 from skimage import data
 
+from dcncodec.bench import forensic_sweep
 from dcncodec.bench.forensic_sweep import Sweep, curves_of, points_of, rates_of
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.photos import Photos
@@ -117,6 +118,60 @@ def _beside(out: Path, rated: Path, photos: Path, dcn: Runner) -> None:
     one_line(again, "jpeg-30: two of the sweep", code=2)
 
 
+class _Figures:
+    """What a FAN that is always right for a share of the patches would give."""
+
+    def __init__(self, accuracy: float) -> None:
+        self.accuracy = accuracy
+
+    def figures(self) -> dict[str, float]:
+        return {"accuracy": self.accuracy, "bpp": 1.0, "ssim": 0.9}
+
+
+def test_another_fan_of_the_same_name_is_measured_anew(
+    tmp_path: Path, photos: Path, dcn: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exported again, for one: the figures of the earlier one are not its own."""
+    folder = tmp_path / "known"
+    shutil.copytree(open_forensic("jpeg-21-fan").path, folder)
+    out = tmp_path / "out"
+
+    def accuracies(accuracy: float, *options: object) -> list[float]:
+        figures = _Figures(accuracy)
+        monkeypatch.setattr(forensic_sweep, "evaluate", lambda *_, **__: figures)
+        monkeypatch.setattr(forensic_sweep, "evaluate_field", lambda *_, **__: [figures])
+        found = dcn(
+            *("forensics", "sweep", "--data", photos, "--beside", folder, "-o", out, *options)
+        )
+        assert found.code == 0, found.err
+        return [r["accuracy"] for r in json.loads((out / "results.json").read_text())]
+
+    assert accuracies(0.5) == [0.5, 0.5]
+    assert accuracies(0.6) == [0.5, 0.5]
+    card = json.loads((folder / "forensic.json").read_text())
+    (folder / "forensic.json").write_text(json.dumps(card | {"fan_sha256": "ab" * 32}))
+    assert accuracies(0.7, "--part", "report") == [0.5, 0.5, 0.7, 0.7]
+    assert accuracies(0.8) == [0.7, 0.7, 0.8, 0.8]
+
+
+@pytest.mark.parametrize("change", [{"accuracy": None}, {"series": 3}, {"rate": "x"}, None])
+def test_damaged_results(
+    tmp_path: Path, photos: Path, dcn: Runner, change: dict[str, object] | None
+) -> None:
+    row: dict[str, object] = {
+        **{"name": "jpeg-21-fan", "series": "JPEG", "protocol": "paper", "lambda_c": None},
+        **{"rate": None, "accuracy": 0.5, "false_alarms": None, "bpp": 1.0, "ssim": 0.9},
+        **{"data": "photos (tune)"},
+        **Photos(photos, None, "tune").described(),
+    }
+    content = row if change is None else [row | change]
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    found = dcn(
+        *("forensics", "sweep", "--data", photos, "--beside", "jpeg-21-fan", "-o", tmp_path)
+    )
+    one_line(found, "results.json: damaged; remove it", code=1)
+
+
 def test_rates_that_a_codec_learns_and_is_measured_at(tmp_path: Path, photos: Path) -> None:
     point = points_of(["dcn-vr"], [0.1], [], 1)[1]
     for rates, learned in (((80, 100, 90), (80, 100)), ((), (None, None))):
@@ -166,4 +221,13 @@ def test_choices_that_make_no_sense(
     out = tmp_path / "out"
     found = dcn("forensics", "sweep", photos, "--data", photos, "-o", out, *arguments)
     one_line(found, complaint, code=2)
+    assert not out.exists()
+
+
+def test_a_source_that_is_missing_is_told_before_any_work(
+    tmp_path: Path, photos: Path, dcn: Runner
+) -> None:
+    out = tmp_path / "out"
+    options = ("--data", photos, "-o", out, "--jpeg", 30, "--minutes", 1)
+    one_line(dcn("forensics", "sweep", tmp_path / "none", *options), "no such folder or tar shard")
     assert not out.exists()
