@@ -69,6 +69,30 @@ def test_maps_of_a_folder(dcn: Runner, model: Path, photo: Path, tmp_path: Path)
     assert [line.split(":")[0] for line in out.splitlines()] == [str(tmp_path / "other.png")]
 
 
+def test_maps_of_photos_of_the_same_name(
+    dcn: Runner, model: Path, photo: Path, tmp_path: Path
+) -> None:
+    """The second does not replace the first, which is of another photo."""
+    (tmp_path / "more").mkdir()
+    Image.fromarray(PHOTO[::-1, :100].copy()).save(tmp_path / "more" / "photo.png")
+    maps = tmp_path / "maps"
+    options = ("--model", model, "--map", maps, "--force")
+    code, out, err = dcn("localise", photo, tmp_path / "more" / "photo.png", *options)
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert "photo.npy: another input of this run has that output" in err
+    assert np.load(maps / "photo.npy").shape == (96, 120)
+
+
+def test_what_a_map_leaves_out_of_a_picture_is_told(dcn: Runner, model: Path, photo: Path) -> None:
+    Image.fromarray(PHOTO).convert("RGBA").save(photo)
+    with Image.open(photo) as picture:
+        picture.putalpha(77)
+        picture.save(photo)
+    code, out, err = dcn("localise", photo, "--model", model, "--json")
+    assert (code, err) == (0, f"dcn: warning: {photo}: its transparency is left out\n")
+    assert json.loads(out)["warnings"] == [f"{photo}: its transparency is left out"]
+
+
 def test_the_bundled_network_is_asked_where_no_other_is_named(dcn: Runner, photo: Path) -> None:
     code, out, _ = dcn("localise", photo, "--json")
     assert code == 0
@@ -155,6 +179,38 @@ def test_what_cannot_be_forged(dcn: Runner, photo: Path, tmp_path: Path) -> None
     Image.fromarray(PHOTO[:60, :80]).save(small / "small.png")
     code, _, err = dcn("forge", small, "-o", tmp_path / "f", "--kinds", "removal")
     assert (code, "80 x 60 pixels; 64 are needed" in err) == (1, True)
+    assert not (tmp_path / "f").exists()
+
+
+def test_forging_replaces_nothing_unasked(dcn: Runner, photo: Path, tmp_path: Path) -> None:
+    forged = tmp_path / "forged"
+    arguments = ["forge", tmp_path, "-o", forged, "--kinds", "removal"]
+    (forged / "masks").mkdir(parents=True)
+    for there in (forged / "photo-removal.png", forged / "masks" / "photo-removal.png"):
+        there.write_text("mine")
+        code, _, err = dcn(*arguments)
+        assert (code, err) == (
+            1,
+            f"dcn: {forged}: holds forgeries already; use --force, or name another folder\n",
+        )
+        assert there.read_text() == "mine"
+        there.unlink()
+    masks = tmp_path / "set" / "masks"
+    masks.mkdir(parents=True)
+    Image.fromarray(PHOTO).save(masks / "photo.png")
+    code, _, err = dcn("forge", masks, "-o", masks.parent, "--kinds", "removal", "--force")
+    assert (code, "is the folder of the photos" in err) == (2, True)
+    assert [file.name for file in masks.iterdir()] == ["photo.png"]
+
+
+def test_photos_whose_forgeries_would_have_one_name(
+    dcn: Runner, photo: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(PHOTO[::-1].copy()).save(tmp_path / "photo.bmp")
+    code, _, err = dcn("forge", tmp_path, "-o", tmp_path / "f", "--kinds", "splice")
+    assert code == 2
+    expected = f"{photo}: would give photo-splice.png as {tmp_path / 'photo.bmp'} does; rename one"
+    assert err == f"dcn: {expected}\n"
     assert not (tmp_path / "f").exists()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +51,23 @@ def forge_folder(
         What ``LIST_FILE`` holds: for each forgery its photo, mask, source, donor, kind and detail.
 
     Raises:
-        UsageError: there is no such folder, it holds too few photos, or it is the output.
+        UsageError: there is no such folder, it holds too few photos, two of the same name but for
+            the suffix, or it is the output.
         ImageError: a photo cannot be read, or is too small.
         MissingLibraryError: a library of the extra ``forensics`` is not installed.
         OutputError: the output exists, or cannot be written.
     """
     files = sources(photos, limit)
-    if output.resolve() == photos.resolve():
+    if photos.resolve() in {output.resolve(), (output / MASKS).resolve()}:
         raise UsageError("is the folder of the photos; name another one", output)
     if SPLICE in kinds and len(files) < 2:
         raise UsageError("holds one photo; a splice needs another one", photos)
-    if not overwrite and (output / LIST_FILE).exists():
+    made: dict[str, Path] = {}
+    for file, kind in product(files, kinds):
+        if (other := made.setdefault(_name(file, kind), file)) != file:
+            raise UsageError(f"would give {_name(file, kind)} as {other} does; rename one", file)
+    taken = [LIST_FILE, *made, *(f"{MASKS}/{name}" for name in made)]
+    if not overwrite and any(os.path.lexists(output / name) for name in taken):
         raise OutputError("holds forgeries already; use --force, or name another folder", output)
     opencv()
     denoise_wavelet()
@@ -70,7 +78,7 @@ def forge_folder(
         for kind in kinds:
             key = zlib.crc32(f"{file.name} {kind}".encode())
             forgery = forge(kind, photo, beside, np.random.default_rng((seed, key)))
-            name = f"{file.stem}-{kind}.png"
+            name = _name(file, kind)
             _write(output / name, forgery.pixels)
             _write(output / MASKS / name, np.uint8(255) * forgery.mask)
             rows.append(_row(name, file, donor_file, forgery))
@@ -78,6 +86,11 @@ def forge_folder(
     with atomic_write(output / LIST_FILE, overwrite=True) as target:
         target.write((json.dumps(rows, indent=2) + "\n").encode())
     return rows
+
+
+def _name(file: Path, kind: str) -> str:
+    """Of a photo's forgery."""
+    return f"{file.stem}-{kind}.png"
 
 
 def sources(photos: Path, limit: int | None) -> list[Path]:
