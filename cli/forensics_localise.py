@@ -85,7 +85,7 @@ def command(
         from dcncodec.forensics.judge import heat_map, read_photo
         from dcncodec.forensics.trace.localise import no_photo
 
-        pixels = read_photo(content, job.name)
+        pixels = read_photo(content, job.name, batch.display.notice)
         batch.display.begin(job.name, pixels.shape[0] * pixels.shape[1])
         found = judge.judge(pixels, batch.display.advance)
         if (notice := no_photo(pixels, job.name)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,8 @@ def add_outputs(
     """Another output of each photo, beside its heat map.
 
     Args:
-        plan: of ``plan_photos``; photos whose other output exists fail in it.
+        plan: of ``plan_photos``; photos whose other output exists, or is that of a photo before,
+            fail in it.
         paths, recursive, force: as there.
         output: a file with ``suffix`` for a single photo, a folder for several; None for none.
         suffix: of the outputs.
@@ -79,6 +81,11 @@ def add_outputs(
     else:
         other = make_plan(paths, output, recursive, force, kind)
     failed = {job.source: (job, error) for job, error in other.failures if job.source in known}
+    places: dict[str, str] = {}
+    for job in other.jobs:
+        if places.setdefault(os.path.realpath(job.target), job.source) != job.source:
+            reason = UsageError("another input of this run has that output; skipped", job.target)
+            failed[job.source] = job, reason
     plan.jobs = [job for job in plan.jobs if job.source not in failed]
     plan.failures += failed.values()
     if any(job.target == STREAM for job in other.jobs):

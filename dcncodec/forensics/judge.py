@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dcncodec.forensics.heatmap import Colour, paint
 from dcncodec.formats.image import read_image
 from dcncodec.formats.sections import SIGNATURE
+from dcncodec.notices import Notify, warn
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -84,12 +85,13 @@ def heat_map(pixels: Pixels, finding: Finding) -> bytes:
     return paint(pixels, finding.tint(height, width), finding.legend)
 
 
-def read_photo(data: bytes, name: str) -> Pixels:
+def read_photo(data: bytes, name: str, notify: Notify = warn) -> Pixels:
     """A photo's pixels, uint8 (H, W, 3): of a picture or a .dcn file.
 
     Args:
         data: of the file.
         name: how messages call it.
+        notify: told of a picture whose pixels are not all of it.
 
     Raises:
         DcnError: it cannot be read.
@@ -98,4 +100,4 @@ def read_photo(data: bytes, name: str) -> Pixels:
         from dcncodec.oneline import codec_for
 
         return codec_for(data).decode(data).pixels
-    return read_image(data, name=name).pixels
+    return read_image(data, name=name).pixels_alone(notify)

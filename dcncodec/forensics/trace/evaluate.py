@@ -188,7 +188,8 @@ def _judged(judge: Judge, pixels: Pixels, file: Path) -> Floats:
 
 
 def _read(file: Path) -> Pixels:
-    return read_photo(read_bytes(file), str(file))
+    # Of many photos and their masks a line for each would say too little.
+    return read_photo(read_bytes(file), str(file), lambda _: None)
 
 
 def _mask(pair: Pair, pixels: Pixels) -> Mask:
