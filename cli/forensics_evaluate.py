@@ -152,16 +152,16 @@ def command(
                 with progress_bar(title, len(photos), quiet=quiet) as bar:
                     measured = run(folder, photos, data, partial(bar.update, 1))
                 for one in measured:
-                    figures = one.figures()
                     if not as_json:
                         say(_line(one))
-                    if update_card:
-                        split = photos.described()
-                        card.update_card(folder.model, {one.title: figures | split})
-                    results.append({"name": one.name, "data": one.title, **figures})
+                    results.append({"name": one.name, "data": one.title, **one.figures()})
                 found += measured
                 text = json.dumps(results, indent=2) + "\n"
                 write_output(str(output / "results.json"), text.encode(), force=True)
+                # After them, which are not lost where a card cannot be written.
+                for one in measured if update_card else ():
+                    figures = one.figures() | photos.described()
+                    card.update_card(folder.model, {one.title: figures})
     report.write(found, report.figures_of(found, chosen, next(iter(sets.values()))), output)
     if as_json:
         say_text(text.rstrip("\n"))

@@ -58,8 +58,8 @@ WEIGHTS = "weights"
 """The part that every model has."""
 MAX_CARD_BYTES = 2**20
 """Of a card; the largest that trainings write have 12 KB."""
-MAX_PATCH = 4096
-"""Pixels along a side of the patches that a FAN judges."""
+MIN_PATCH, MAX_PATCH = 16, 4096
+"""Pixels along a side of the patches that a FAN judges; smaller ones have no place of its map."""
 
 TITLES = {
     "step": "step",
@@ -242,6 +242,7 @@ def read_model(card_path: str | Path) -> ModelFolder:
         valid = (
             NAME.fullmatch(card["name"]) is not None
             and all(is_sha256(p.sha256) and _is_file(p.name) for p in folder.parts.values())
+            and all(isinstance(card.get(name, {}), dict) for name in ("recipe", "results"))
             and find_family(family).check(card)
         )
     except FileNotFoundError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dcncodec.errors import TrainingError, UsageError
+from dcncodec.errors import TrainingError, UsageError, about
 from dcncodec.forensics.dense import cells_of
 from dcncodec.forensics.field import version
 from dcncodec.forensics.folder import ForensicFolder
@@ -46,16 +46,17 @@ def measure(
     developer = folder.developer()
     found: list[tuple[str, Scores]] = []
     for number, taken in enumerate(photos):
-        pixels, _ = taken.developed(developer, number)
-        for label, name in enumerate(folder.classes):
-            for turn in range(NATIVE_DRAWS if name == NATIVE else 1):
-                draws = np.random.default_rng((number, label, turn))
-                changed = version(pixels, name, draws).pixels
-                rate = None if rates is None else int(draws.integers(*rates, endpoint=True))
-                received = transmission.send(changed, rate)
-                scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
-                if scores is not None:
-                    found.append((name, scores))
+        with about(taken.name):
+            pixels, _ = taken.developed(developer, number)
+            for label, name in enumerate(folder.classes):
+                for turn in range(NATIVE_DRAWS if name == NATIVE else 1):
+                    draws = np.random.default_rng((number, label, turn))
+                    changed = version(pixels, name, draws).pixels
+                    rate = None if rates is None else int(draws.integers(*rates, endpoint=True))
+                    received = transmission.send(changed, rate)
+                    scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
+                    if scores is not None:
+                        found.append((name, scores))
         if progress is not None:
             progress()
     if {name == NATIVE for name, _ in found} != {True, False}:

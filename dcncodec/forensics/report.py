@@ -153,7 +153,8 @@ def confusion(evaluations: Sequence[Evaluation | FieldEvaluation]) -> Figure:
     for axes, found in zip(
         figure.subplots(1, len(evaluations), squeeze=False)[0], evaluations, strict=True
     ):
-        share = found.confusion / found.confusion.sum(1, keepdims=True) * 100
+        # In the field no patch of a class may have varied.
+        share = found.confusion / np.maximum(found.confusion.sum(1, keepdims=True), 1) * 100
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         for (row, column), value in np.ndenumerate(share):
             colour = "white" if value > 50 else "black"

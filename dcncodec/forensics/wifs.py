@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcncodec.errors import TrainingError, UsageError
+from dcncodec.errors import TrainingError, UsageError, about
 from dcncodec.forensics.evaluate import at_rate, classify
 from dcncodec.forensics.folder import ForensicFolder
 from dcncodec.forensics.history import LATTICE
@@ -113,18 +113,19 @@ def evaluate_wifs(
     for number, taken in enumerate(photos):
         draws = np.random.default_rng(number)
         noise = torch.Generator().manual_seed(number)
-        pixels, _ = taken.developed(developer, number)
-        saved = jpeg(pixels, draws, 100, "4:4:4")
-        photo = to_unit(torch.from_numpy(saved)).unsqueeze(0)
-        for label, name in enumerate(folder.classes):
-            version = to_bytes(manipulate(photo, name, generator=noise))[0].numpy()
-            for row, part in zip(told.values(), _cuts(version, draws), strict=True):
-                row[label] += _right(fan, transmission, part, side, label)
-        for place, quality in enumerate(QUALITIES):
-            version = jpeg(pixels, draws, quality, "4:4:4")
-            for row, part in zip(jpegs.values(), _cuts(version, draws), strict=True):
-                right = _right(fan, transmission, part, side, folder.classes.index(JPEG))
-                row[place] += right
+        with about(taken.name):
+            pixels, _ = taken.developed(developer, number)
+            saved = jpeg(pixels, draws, 100, "4:4:4")
+            photo = to_unit(torch.from_numpy(saved)).unsqueeze(0)
+            for label, name in enumerate(folder.classes):
+                version = to_bytes(manipulate(photo, name, generator=noise))[0].numpy()
+                for row, part in zip(told.values(), _cuts(version, draws), strict=True):
+                    row[label] += _right(fan, transmission, part, side, label)
+            for place, quality in enumerate(QUALITIES):
+                version = jpeg(pixels, draws, quality, "4:4:4")
+                for row, part in zip(jpegs.values(), _cuts(version, draws), strict=True):
+                    right = _right(fan, transmission, part, side, folder.classes.index(JPEG))
+                    row[place] += right
         if progress is not None:
             progress()
     if not all((row[:, 1] > 0).all() for row in (*told.values(), *jpegs.values())):

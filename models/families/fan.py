@@ -21,7 +21,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dcncodec.models.card import FAN_FILE, MAX_PATCH, is_sha256, is_whole, run_lines, table
+from dcncodec.models.card import (
+    FAN_FILE,
+    MAX_PATCH,
+    MIN_PATCH,
+    is_sha256,
+    is_whole,
+    run_lines,
+    table,
+)
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.roles import Role
 
@@ -51,7 +59,7 @@ def check(card: Mapping[str, Any]) -> bool:
         all(isinstance(name, str) for name in [*classes, *card["trainable"], card["channel"]])
         and len(set(classes)) == len(classes) >= 2
         and isinstance(card["downsample"], bool)
-        and is_whole(card["patch"], 1, MAX_PATCH)
+        and is_whole(card["patch"], MIN_PATCH, MAX_PATCH)
         and card.get("network", CONVOLUTIONAL) in NETWORKS
         and (card["channel"] == "dcn") == bool(codec)
         and (not codec or (isinstance(codec["name"], str) and is_sha256(codec["sha256"])))
@@ -94,7 +102,8 @@ def text(card: Mapping[str, Any]) -> str:
             classes = figures["classes"]
             rows = []
             for true, counts in zip(classes, figures["confusion"], strict=True):
-                shares = (f"{100 * count / sum(counts):.0f}" for count in counts)
+                # In the field no patch of a class may have varied.
+                shares = (f"{100 * count / max(1, sum(counts)):.0f}" for count in counts)
                 rows.append({"": true, **dict(zip(classes, shares, strict=True))})
             lines += ["", f"## Confusion on {name}, % of each true class", ""]
             lines += table(["true class", *classes], rows, ["", *classes])

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import Runner
@@ -346,3 +347,53 @@ def test_lattices_and_qualities(tmp_path: Path, photos: Path, fan: Path, dcn: Ru
     page = (out / "report.html").read_text()
     assert "A: accuracy over the lattice" in page
     assert "<h2>JPEGs told by quality</h2>" in page
+
+
+def test_a_class_of_which_no_patch_varies(
+    tmp_path: Path, photos: Path, fan: Path, dcn: Runner
+) -> None:
+    """Noise that shows enough, and is gone behind a median filter."""
+    with_entries(fan, channel="none", codec=None)
+    noise = np.random.default_rng(0).normal(128, 22, (144, 160, 3)).clip(0, 255)
+    for photo in photos.iterdir():
+        Image.fromarray(noise.astype(np.uint8)).save(photo)
+    arguments = ("evaluate", fan, "--data", photos, "--protocol", "field", "--update-card")
+    code, _, error = dcn(*arguments, "-o", tmp_path / "out")
+    assert (code, error) == (0, "")
+    (result,) = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert result["confusion"][1] == [0, 0]
+    assert "| median | 0 | 0 |" in (fan / "forensic.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "entries", [{"recipe": None}, {"recipe": []}, {"results": []}, {"results": None}, {"patch": 8}]
+)
+def test_damaged_cards(fan: Path, dcn: Runner, entries: dict[str, object]) -> None:
+    with_entries(fan, **entries)
+    code, _, error = dcn("show", fan)
+    expected = f"dcn: {fan / 'forensic.json'}: damaged card; install the model again\n"
+    assert (code, error) == (1, expected)
+
+
+def test_results_stay_where_a_card_cannot_be_written(
+    tmp_path: Path, photos: Path, fan: Path, dcn: Runner
+) -> None:
+    with_entries(fan, curve=3)
+    arguments = ("evaluate", fan, "--data", photos, "--limit", "1", "--update-card")
+    code, _, error = dcn(*arguments, "-o", tmp_path / "out")
+    assert (code, "forensic.json: damaged card" in error) == (1, True)
+    assert json.loads((tmp_path / "out" / "results.json").read_text())[0]["name"] == "tiny-fan"
+
+
+def test_a_photo_that_is_too_small_is_named(
+    tmp_path: Path, photos: Path, fan: Path, dcn: Runner
+) -> None:
+    with_entries(fan, channel="none", codec=None, classes=["native", "jpeg"])
+    for photo in photos.iterdir():
+        Image.fromarray(data.astronaut()[:40, :50]).save(photo)
+    for command in ("calibrate", "evaluate --protocol wifs2020 -o out"):
+        words = [tmp_path / word if word == "out" else word for word in command.split()]
+        code, _, error = dcn(*words, fan, "--data", photos)
+        assert code == 1
+        assert error.startswith("dcn: 0: ")
+        assert "too small for a patch of 64 x 64" in error

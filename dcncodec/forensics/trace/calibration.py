@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dcncodec.errors import about
 from dcncodec.forensics.field import version
 from dcncodec.forensics.judge import Judge
 from dcncodec.forensics.manipulations import NATIVE
@@ -32,7 +33,8 @@ def threshold_of(judge: Judge, photos: Photos, progress: Callable[[], object]) -
         pixels = photo.finished()
         for turn in range(VERSIONS):
             clean = version(pixels, NATIVE, np.random.default_rng((number, turn))).pixels
-            found = judge.judge(clean).manipulated(*clean.shape[:2])
+            with about(photo.name):
+                found = judge.judge(clean).manipulated(*clean.shape[:2])
             scores.append(float(found.mean(dtype=np.float64)))
         progress()
     return float(np.quantile(scores, 1 - FALSE_ALARM, method="higher"))
