@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcncodec.cli.batch import Batch, read_input, write_output
+from dcncodec.cli.checks import check_pipelines
 from dcncodec.cli.common import progress_bar, quiet_option
 from dcncodec.cli.lines import json_line, say, tell
 from dcncodec.cli.photos import plan_photos
@@ -89,13 +90,17 @@ def fingerprint_command(
         open_fingerprint,
         write_fingerprint,
     )
+    from dcncodec.forensics.prnu.photos import LIBRAW
 
     if (output is None) == (add is None):
         raise UsageError("name the fingerprint: -o FOLDER for a new one, or --add FOLDER")
+    check_pipelines([pipeline], LIBRAW)
     remarks: list[str] = []
     stale = False
     if add is None:
         assert output is not None
+        if output.resolve() in {source.resolve() for source in sources}:
+            raise UsageError("is an input and would be lost; name another folder", output)
         check_target(output, force)
         estimator, names, developed = Estimator(), [], ""
     else:

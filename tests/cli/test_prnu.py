@@ -177,6 +177,10 @@ def test_bad_input(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     one_line(dcn("fingerprint", tmp_path / "missing", *target), 2, "no such folder")
     one_line(dcn("fingerprint", one), 2, "-o FOLDER for a new one, or --add FOLDER")
     one_line(dcn("fingerprint", one, "-o", camera), 2, "exists; replace it with --force")
+    again = dcn("fingerprint", camera, "-o", camera, "--force")
+    one_line(again, 2, f"{camera}: is an input and would be lost")
+    unknown = dcn("fingerprint", same, *target, "--pipeline", "nosuch")
+    one_line(unknown, 1, "nosuch: no such camera pipeline")
     assert not (tmp_path / "new").exists()
     turned = tmp_path / "turned.png"
     Image.fromarray(np.rot90(shot(K, 3))).save(turned)

@@ -32,6 +32,9 @@ NEIGHBOURHOOD = 5
 FLATNESS = 0.03
 """Local deviation, as a share of the local light, below which a pixel counts as flat."""
 FEATURES = 4
+LARGEST = 1e9
+"""What no number of a predictor reaches, nor the inverse of a deviation: correlations are in
+[-1, 1], features in [0, 1]."""
 CHANGED: Colour = (230, 80, 60)
 
 
@@ -75,9 +78,15 @@ class Predictor:
         """Learn from photos' samples, by least squares.
 
         Raises:
-            ImageError: nothing in them varies.
+            ImageError: nothing in them varies, or they are too few.
         """
         terms = _terms(np.concatenate([part.features for part in samples]))
+        if len(terms) <= terms.shape[1]:
+            # They would be met exactly, whatever they are.
+            raise ImageError(
+                f"{len(terms)} windows are too few to learn from; take a smaller --window, or more "
+                "photos"
+            )
         ncc = np.concatenate([part.ncc for part in samples])
         absent = np.concatenate([part.absent for part in samples])
         weights = np.linalg.lstsq(terms, ncc, rcond=None)[0]
@@ -125,7 +134,8 @@ class Predictor:
             valid = (
                 predictor.weights.shape == (15,)
                 and bool(np.isfinite(numbers).all())
-                and min(predictor.present, predictor.absent) > 0
+                and float(np.abs(numbers).max()) < LARGEST
+                and min(predictor.present, predictor.absent) > 1 / LARGEST
                 and predictor.window % 2 == 1
                 and predictor.window > 0
             )

@@ -69,6 +69,9 @@ def test_damaged_predictors_are_refused(predictor: Predictor) -> None:
         good | {"present": 0.0},
         good | {"window": 32},
         good | {"absent": "x"},
+        good | {"absent": 1e-300},
+        good | {"present": 1e308},
+        good | {"weights": [1e308] * 15},
         good | {"weights": [float("nan")] * 15},
     ):
         with pytest.raises(ModelError, match="damaged predictor"):
@@ -83,6 +86,9 @@ def test_refused(camera: Fingerprint, predictor: Predictor) -> None:
     black = samples_of(np.zeros((192, 256, 3), np.uint8), camera, WINDOW, 0)
     with pytest.raises(ImageError, match="no noise to predict"):
         Predictor.fit([black], WINDOW)
+    few = samples_of(shot(K, 0), camera, 191, 0)
+    with pytest.raises(ImageError, match="9 windows are too few"):
+        Predictor.fit([few], 191)
 
 
 def test_correlations_are_those_of_windows() -> None:
