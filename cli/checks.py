@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from dcncodec.cli.plan import is_folder
-from dcncodec.errors import TrainingError, UsageError
+from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
@@ -68,6 +69,26 @@ def check_out(folder: Path, sources: Iterable[Path]) -> None:
             raise UsageError(
                 f"--out {folder}: lies in {source}, which it learns from; choose another"
             )
+
+
+def check_export_apart(export: Path | None, names: Iterable[str | None]) -> None:
+    """See that what a training exports replaces none of the models that it begins with.
+
+    Raises:
+        UsageError: it does.
+    """
+    for name in names:
+        # Those that are missing are told by ``check_model``.
+        with suppress(ModelError):
+            if (
+                export is not None
+                and name is not None
+                and find_model(name, None, _later).path.resolve() == export.resolve()
+            ):
+                raise UsageError(
+                    f"--export {export}: holds {name}, which the training begins with; choose "
+                    "another"
+                )
 
 
 def _later(_: Notice) -> None:

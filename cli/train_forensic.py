@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from dcncodec.cli.checks import check_export_apart
 from dcncodec.cli.common import Finite, machine_options
 from dcncodec.cli.training import Training, loaders_option, run_training, training_options
 from dcncodec.formats.geometry import MAX_RATE
@@ -193,6 +194,8 @@ def command(**options: Any) -> None:
     """
     if (rates := options.pop("rate")) is not None:
         options["rate_low"], options["rate_high"] = rates
+    named = (options["model"], options["fan"], options["nip"], *options["critic"])
+    check_export_apart(options["export"], named)
     own = ("model", "fan", "nip", "critic", "loaders")
     run_training(options, own, _load, _describe, _validation, MODELS)
 

@@ -181,6 +181,8 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             2,
             "--implementations both: not behind a neural camera pipeline",
         ),
+        (["--channel", "none", "--rate", "10-20"], 2, "--rate: the channel none has no codec"),
+        (["--channel", "none", "--critic-weight", "2"], 2, "--critic-weight: of which critic?"),
         (["--channel", "none", "--grid", "skewed"], 2, "'skewed' is not one of"),
         (["--channel", "none", "--resave"], 2, "what follows the channel none is a manipulation"),
         (
@@ -217,6 +219,10 @@ def test_the_same_command_goes_on(tmp_path: Path, photos: Path, dcn: Dcn) -> Non
         code, error = dcn(*arguments, "--max-steps", steps, *CLASSES)
         assert code == 0, error
     assert "resuming" in error
+    code, error = dcn(*arguments, "--max-steps", "3", *CLASSES, "--fan", "fan-none")
+    assert (code, "began with random weights, not with fan-none" in error) == (1, True)
+    code, error = dcn(*arguments, "--max-steps", "2", *CLASSES, "--export", model)
+    assert (code, f"--export {model}: holds {model}, which the training" in error) == (2, True)
     fixed = [*arguments[: -len(QUICK)], *QUICK, "--trainable", "none", "--out", tmp_path / "fixed"]
     code, error = dcn(*fixed, "--max-steps", "1", *CLASSES, "--export", tmp_path / "fixed-fan")
     assert code == 0, error

@@ -72,11 +72,20 @@ def open_fan(
     Raises:
         UsageError: the FAN to begin with tells other classes apart, or is another network and no
             part of it.
-        TrainingError: the run to resume has a network that is not known here.
+        TrainingError: the run to resume began with another FAN, or has a network that is not known
+            here.
         ModelError: it is missing or damaged.
     """
     if not recipe.classes:
         return None, recipe
+    if not begins and settings.fan is not None:
+        chosen = open_forensic(settings.fan).name
+        if chosen != recipe.fan:
+            raise TrainingError(
+                f"began with {recipe.fan or 'random weights'}, not with {chosen}; choose another "
+                "--out, or leave --fan out",
+                settings.folder / FILE,
+            )
     if not begins or settings.fan is None:
         check_network(recipe, settings.folder)
         return new_fan(recipe.network, len(recipe.classes)), recipe
@@ -99,12 +108,15 @@ def open_critics(
     """The critics that the user names, or those of the run to resume, and the recipe with them.
 
     Raises:
-        UsageError: one has a channel, tells other classes apart, or nothing learns from it.
+        UsageError: one has a channel, tells other classes apart, or nothing learns from it; or
+            there is none to weigh.
         ModelError: one is missing or damaged.
     """
     names = settings.critic or recipe.critic
     if not names and recipe.distil_weight:
         raise UsageError("--distil-weight: of whose features? add --critic NAME")
+    if not names and "critic_weight" in settings.overrides:
+        raise UsageError("--critic-weight: of which critic? add --critic NAME")
     folders = [open_forensic(name) for name in dict.fromkeys(names)]
     for folder in folders:
         if folder.channel != NONE:

@@ -301,6 +301,8 @@ def choose(
         raise UsageError(
             f"--model {settings.model}: the channel {recipe.channel} has no codec; leave it out"
         )
+    if settings.overrides.keys() & RATES and recipe.channel != DCN_FILE:
+        raise UsageError(f"--rate: the channel {recipe.channel} has no codec; leave it out")
     if recipe.nip and recipe.patch % MULTIPLE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
     recipe = _keeping(recipe, settings)
