@@ -73,15 +73,16 @@ def command(
         model = find_model(name, None)
         if model.role is Role.LOCALISER:
             entry = _localiser(model, photos, quiet)
-            say(json_line({"name": model.name, **entry}) if as_json else _line(model.name, entry))
+            if as_json:
+                say(json_line({"name": model.name, **entry, "warnings": take_warnings()}))
+            else:
+                say(_line(model.name, entry))
             continue
         fan = open_forensic(name)
         with progress_bar(fan.name, len(photos), quiet=quiet) as bar:
             found = measure(fan, photos, folder.resolve().name, partial(bar.update, 1))
         entry = found.entry()
-        if (versions := entry["native_versions"]) * max(FALSE_ALARMS) < 1:
-            text = f"{versions} untouched versions tell no share of false alarms; give more photos"
-            warned(Notice("quality", text, fan.name))
+        _doubt(int(entry["native_versions"]), max(FALSE_ALARMS), fan.name)
         card = read_model(fan.model.card_path).card
         write_model_card(fan.model.card_path, card | {ENTRY: entry})
         if as_json:
@@ -94,16 +95,24 @@ def _localiser(model: ModelFolder, photos: Photos, quiet: bool) -> dict[str, flo
     """Measure the threshold of a localising network, and write it into its card."""
     import torch
 
-    from dcncodec.forensics.trace.calibration import FALSE_ALARM, threshold_of
+    from dcncodec.forensics.trace.calibration import FALSE_ALARM, VERSIONS, threshold_of
     from dcncodec.forensics.trace.localise import Localiser
     from dcncodec.models.card import read_model, write_model_card
 
     with progress_bar(model.name, len(photos), quiet=quiet) as bar:
         judge = Localiser(model, torch.device("cpu"))
         threshold = threshold_of(judge, photos, partial(bar.update, 1))
+    _doubt(len(photos) * VERSIONS, FALSE_ALARM, model.name)
     entry = {"threshold": round(threshold, 5), "false_alarm": FALSE_ALARM}
     write_model_card(model.card_path, read_model(model.card_path).card | entry)
     return entry
+
+
+def _doubt(versions: int, share: float, name: str) -> None:
+    """Tell of a model whose false alarms so few untouched versions cannot tell."""
+    if versions * share < 1:
+        text = f"{versions} untouched versions tell no share of false alarms; give more photos"
+        warned(Notice("quality", text, name))
 
 
 def _line(name: str, entry: dict[str, float]) -> str:

@@ -12,7 +12,9 @@ import click
 from dcncodec.cli.batch import write_output
 from dcncodec.cli.common import MAX_SEED, load_torch, machine_options, progress_bar
 from dcncodec.cli.lines import json_line, say, say_text
+from dcncodec.cli.warned import take_warnings, warned
 from dcncodec.errors import UsageError
+from dcncodec.notices import Notice
 
 KINDS = ("splice", "copy-move", "removal", "enhance")
 
@@ -154,6 +156,9 @@ def evaluate_command(
             model = find_model(name, None)
             if model.role is Role.LOCALISER:
                 add_results(model, {update_card: found[-1].card_figures()})
+            else:
+                text = "is no localising network; its card keeps no such results"
+                warned(Notice("model", text, judge.name))
     results = [{"name": e.name, "data": str(folder), **e.figures()} for e in found]
     if report is not None:
         text = json.dumps(results, indent=2) + "\n"
@@ -161,7 +166,7 @@ def evaluate_command(
         write_masks(found, folder.resolve().name, report)
     for result, evaluation in zip(results, found, strict=True):
         if as_json:
-            say(json_line(result))
+            say(json_line(result | {"warnings": take_warnings()}))
         else:
             say_text("\n".join(_lines(evaluation)))
 

@@ -160,6 +160,18 @@ def test_forge_and_evaluate(dcn: Runner, model: Path, photo: Path, tmp_path: Pat
     assert card["results"]["forged"]["auc_all"] == result["kinds"]["all"]["auc"]
 
 
+def test_cards_of_fans_keep_no_results_of_masks(dcn: Runner, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(data.astronaut()[:160, 100:260]).save(tmp_path / "photos" / "photo.png")
+    forged = tmp_path / "forged"
+    assert dcn("forge", tmp_path / "photos", "-o", forged, "--kinds", "removal").code == 0
+    options = ("--data", forged, "--update-card", "forged", "--json")
+    code, out, err = dcn("evaluate-masks", "fan-spectral", *options)
+    doubt = "fan-spectral: is no localising network; its card keeps no such results"
+    assert (code, err) == (0, f"dcn: warning: {doubt}\n")
+    assert json.loads(out)["warnings"] == [doubt]
+
+
 def test_what_cannot_be_forged(dcn: Runner, photo: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -220,8 +232,10 @@ def test_calibrate(dcn: Runner, tmp_path: Path) -> None:
     photos.mkdir()
     for i in range(2):
         Image.fromarray(PHOTO[:, i:]).save(photos / f"{i}.png")
-    code, out, _ = dcn("calibrate", model, "--data", photos)
+    code, out, err = dcn("calibrate", model, "--data", photos)
     assert code == 0
+    doubt = "my-trace: 4 untouched versions tell no share of false alarms; give more photos"
+    assert err == f"dcn: warning: {doubt}\n"
     card = json.loads((model / "card.json").read_text())
     assert out == f"my-trace: threshold {card['threshold']:.4f}, false alarms 5%\n"
     assert card["false_alarm"] == 0.05
