@@ -23,6 +23,8 @@ RESIDUAL_SIZE = 5
 FILTERS = (32, 64, 128, 256)
 DENSE = (512, 128)
 LEAK = 0.2
+DEVIATION = 0.0023
+"""Of the constrained filters from smooth ones, at first."""
 RESIDUAL_GAIN = 100.0
 """Residuals of photos in [0, 1] are of the order of 0.01; without gain the layers would see
 nearly nothing but their own biases."""
@@ -39,8 +41,10 @@ class ConstrainedConv(nn.Module):
         super().__init__()
         # Starts near the difference to a smooth prediction from the pixel's own channel.
         line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
-        smooth = torch.eye(3).view(3, 3, 1, 1) * (line.unsqueeze(1) * line)
-        weight = smooth + 0.5 * torch.randn_like(smooth)
+        smooth = line.unsqueeze(1) * line
+        smooth /= smooth.sum() - smooth[RESIDUAL_SIZE // 2, RESIDUAL_SIZE // 2]
+        weight = torch.eye(3).view(3, 3, 1, 1) * smooth
+        weight += DEVIATION * torch.randn_like(weight)
         # One row for each filter: no convolution kernel to an optimiser that treats those apart.
         self.weight = nn.Parameter(weight.flatten(1))
         self.constrain()
@@ -52,38 +56,21 @@ class ConstrainedConv(nn.Module):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Renormalise the weights."""
-        middle = RESIDUAL_SIZE // 2
-        own = torch.arange(3)
-        self.kernel[own, own, middle, middle] = 0
-        self.weight.div_(self.weight.sum(1, keepdim=True))
-        self.kernel[own, own, middle, middle] = -1
+        """Move the weights to the nearest ones that meet the constraint.
 
-    @torch.no_grad()
-    def balance(self) -> None:
-        """Let every filter's smallest weight make up for what rounding has added to the sum.
-
-        To be called before training goes on with weights from a file: ``constrain`` divides by the
-        sums, and trained filters are so large beside theirs that it would turn some over.
+        Bayar & Stamm divide by the sum. That makes filters louder or softer with every step, and
+        turns those over whose sum rounding has changed: they are soon large beside a sum of 1.
         """
         middle, own = RESIDUAL_SIZE // 2, torch.arange(3)
-        sizes = self.kernel.abs()
-        sizes[own, own, middle, middle] = torch.inf
-        smallest = sizes.flatten(1).argmin(1, keepdim=True)
-        excess = self.weight.double().sum(1, keepdim=True).to(self.weight.dtype)
-        self.weight.scatter_add_(1, smallest, -excess)
+        self.kernel[own, own, middle, middle] = 0
+        excess = self.weight.sum(1, keepdim=True) - 1
+        self.weight.sub_(excess / (self.weight.shape[1] - 1))
+        self.kernel[own, own, middle, middle] = -1
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) to residuals of the same shape."""
         padded = functional.pad(pixels, (RESIDUAL_SIZE // 2,) * 4, mode="reflect")
         return functional.conv2d(padded, self.kernel)
-
-
-def balance(network: nn.Module) -> None:
-    """``ConstrainedConv.balance`` of all such layers in a network."""
-    for module in network.modules():
-        if isinstance(module, ConstrainedConv):
-            module.balance()
 
 
 class FAN(nn.Module):

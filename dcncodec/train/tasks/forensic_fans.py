@@ -16,7 +16,7 @@ from dcncodec.models.families.fan import (
     SPECTRAL,
     new_fan,
 )
-from dcncodec.models.fan import FAN, balance
+from dcncodec.models.fan import FAN
 from dcncodec.train.engine.checkpoint import FILE
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.session import DEFAULT_PRESET, RunSettings
@@ -91,7 +91,6 @@ def open_fan(
         return new_fan(recipe.network, len(recipe.classes)), recipe
     folder = open_forensic(settings.fan)
     fan = _begin_with(folder, recipe, "fan")
-    balance(fan)
     network = settings.overrides.get("network", fan.NETWORK)
     if network == COMBINED != fan.NETWORK:
         combined = CombinedFAN(len(recipe.classes))

@@ -15,7 +15,6 @@ from dcncodec.formats.files import make_folder
 from dcncodec.formats.geometry import STRIDE
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.families.trace import FEATURES, STAGES
-from dcncodec.models.fan import balance
 from dcncodec.models.load import load_codec, load_trace
 from dcncodec.models.registry import find_model
 from dcncodec.models.roles import Role
@@ -91,7 +90,6 @@ def prepare(
         init = start.name
         trained = load_trace(start)
         trace.features.load_state_dict(trained.features.state_dict())
-        balance(trace)
         trace.decision.load_state_dict(trained.decision.state_dict())
         if start.card["stage"] != FEATURES:
             trace.anomaly.load_state_dict(trained.anomaly.state_dict())

@@ -80,7 +80,8 @@ def test_filters_from_a_file_outlive_the_first_step(tmp_path: Path, name: str) -
     (layer,) = (module for module in fan.modules() if isinstance(module, ConstrainedConv))
     before = layer.weight.detach().clone()
     fan.constrain()
-    assert torch.allclose(layer.weight, before, rtol=1e-3)
+    changes = (layer.weight.detach() - before).norm(dim=1) / before.norm(dim=1)
+    assert float(changes.max()) < 0.01
 
 
 def test_a_fan_that_becomes_one_part_of_another(tmp_path: Path) -> None:

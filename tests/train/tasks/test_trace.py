@@ -187,7 +187,7 @@ def test_filters_from_a_file_outlive_the_first_step(tmp_path: Path, photos: Path
     filters = trainer.trace.features.bayar.weight
     before = filters.detach().clone()
     trainer.trace.constrain()
-    assert torch.allclose(filters, before, rtol=1e-3)
+    assert float(((filters - before).norm(dim=1) / before.norm(dim=1)).max()) < 0.01
 
 
 def test_choices_that_make_no_sense(tmp_path: Path, photos: Path) -> None:
