@@ -184,8 +184,8 @@ def test_stage_after_stage(tmp_path: Path, photos: Path) -> None:
 def test_filters_from_a_file_outlive_the_first_step(tmp_path: Path, photos: Path) -> None:
     chosen = settings(photos, tmp_path, stage="anomaly", init="trace-8")
     trainer, _ = prepare(chosen, torch.device("cpu"), quiet)
-    filters = trainer.trace.features.bayar.weight
-    before = filters.detach().clone()
+    filters = trainer.trace.features.bayar.weight.detach()
+    before = filters.clone()
     trainer.trace.constrain()
     assert float(((filters - before).norm(dim=1) / before.norm(dim=1)).max()) < 0.01
 
