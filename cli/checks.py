@@ -77,14 +77,12 @@ def check_export_apart(export: Path | None, names: Iterable[str | None]) -> None
     Raises:
         UsageError: it does.
     """
-    for name in names:
+    if export is None:
+        return
+    for name in filter(None, names):
         # Those that are missing are told by ``check_model``.
         with suppress(ModelError):
-            if (
-                export is not None
-                and name is not None
-                and find_model(name, None, _later).path.resolve() == export.resolve()
-            ):
+            if find_model(name, None, _later).path.resolve() == export.resolve():
                 raise UsageError(
                     f"--export {export}: holds {name}, which the training begins with; choose "
                     "another"

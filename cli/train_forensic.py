@@ -171,6 +171,14 @@ class Rates(click.ParamType[tuple[int, int]]):
     help="Whether pictures are cut after the channel, and some scaled down or saved as JPEG "
     "again.  [default: they are]",
 )
+@click.option(
+    "--stored",
+    type=click.IntRange(1),
+    metavar="PHOTOS",
+    help="Where nothing but the FAN learns: put so many photos through the channel before the "
+    "first step, keep them in DIR/pictures (0.35 MB each for seven classes), and learn from those. "
+    " [default: new photos in each step]",
+)
 @loaders_option
 @machine_options
 def command(**options: Any) -> None:
@@ -184,7 +192,7 @@ def command(**options: Any) -> None:
     \b
     Examples:
       dcn train forensic --model dcn-16c --lambda-c 0.001 photos/ --out runs/f
-      dcn train forensic --model dcn-16c --trainable none photos/ --out runs/fixed
+      dcn train forensic --model dcn-16c --trainable none --stored 8000 photos/ --out runs/fixed
       dcn train forensic --model dcn-vr --rate 40-200 --critic fan-none photos/ --out runs/rates
       dcn train forensic --model dcn-vr --keep prnu --classes none photos/ --out runs/prnu
       dcn train forensic --channel jpeg:20 photos/ --out runs/jpeg

@@ -89,6 +89,25 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
     assert "was trained with another trainable" in error
 
 
+def test_photos_go_through_the_channel_once(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
+    arguments = [photos, "--model", "tiny", "--out", tmp_path / "run", *CLASSES, *QUICK]
+    stored = [*arguments, "--trainable", "none", "--stored", "3"]
+    code, error = dcn(*stored, "--max-steps", "1")
+    assert code == 0, error
+    assert "0 of 3 photos went through the channel" in error
+    files = sorted((tmp_path / "run" / "pictures").rglob("*.safetensors"))
+    before = [(file.stat().st_mtime_ns, file.name) for file in files]
+    assert len(files) == 3
+    code, error = dcn(*stored, "--max-steps", "2", "--export", tmp_path / "judge")
+    assert code == 0, error
+    assert "went through" not in error
+    assert [(file.stat().st_mtime_ns, file.name) for file in files] == before
+    assert open_forensic(tmp_path / "judge").card["steps"] == 2
+    code, error = dcn(*arguments, "--stored", "3", "--out", tmp_path / "tuned")
+    assert code == 2
+    assert "--stored 3: where codec or pipeline learn, their pictures change" in error
+
+
 def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> None:
     """Alone, without a FAN; what is exported is a codec."""
     pytest.importorskip("colour_demosaicing")

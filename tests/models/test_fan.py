@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcncodec.models.fan import ConstrainedConv, ConvolutionalFAN
+from dcncodec.models.card import MIN_PATCH
+from dcncodec.models.fan import STEP, ConstrainedConv, ConvolutionalFAN
 
 
 @pytest.mark.parametrize(("classes", "count"), [(5, 1_341_990), (7, 1_342_248)])
@@ -72,3 +73,8 @@ def test_logits() -> None:
 def test_too_few_classes() -> None:
     with pytest.raises(ValueError, match="at least 2 classes"):
         ConvolutionalFAN(1)
+
+
+def test_cards_allow_patches_of_a_cell_or_more() -> None:
+    """Cards are read without torch, and so have a number of their own."""
+    assert MIN_PATCH == STEP

@@ -117,6 +117,8 @@ class ForensicRecipe(Recipe):
         ssim_share: of its distortion that is 1 - SSIM, as there; patches are too small for MS-SSIM.
         resave: cut what the FAN sees at a random place, scale some of it down, and save some as
             JPEG again (``tasks.forensic_passing``).
+        stored: photos that go through the channel before the first step, where nothing but the FAN
+            learns, for the steps to take from (``tasks.forensic_store``); 0 for new ones in each.
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for
             finished photos.
         lambda_n: weight of the pipeline's distortion against the FAN's cross-entropy.
@@ -149,6 +151,7 @@ class ForensicRecipe(Recipe):
     grid: str = "aligned"
     history: str = "none"
     resave: bool = False
+    stored: int = 0
     rate_low: int = 0
     rate_high: int = 255
     rate_fall: float = 0.6

@@ -15,6 +15,7 @@ Fingerprints are those of sensors, see ``forensic_sensor``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -24,23 +25,26 @@ import torch
 from torch import Tensor, nn
 
 from dcncodec.forensics.channel import Channel
-from dcncodec.metrics import psnr, ssim, to_unit
+from dcncodec.formats.files import make_folder
+from dcncodec.metrics import psnr, ssim, to_bytes, to_unit
 from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
 from dcncodec.models.fan import FAN
 from dcncodec.models.nip import Pipeline
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.ahead import Ahead
 from dcncodec.train.engine.checkpoint import Header
-from dcncodec.train.engine.data import Dataset, ImageSet, sent
+from dcncodec.train.engine.data import Dataset, ImageSet, seeded, sent
 from dcncodec.train.engine.presets import PAPER_PATCH
 from dcncodec.train.engine.raw_data import RawDataset, RawSet
 from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget, Report, Run
+from dcncodec.train.engine.session import Notify
 from dcncodec.train.engine.varied import varied_crops
 from dcncodec.train.tasks.forensic_field import FieldPhotos, field_batch, is_field
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_passing import Passing, draw_passing
 from dcncodec.train.tasks.forensic_rates import SHARES, draw_rates
+from dcncodec.train.tasks.forensic_store import Pictures, PictureStore, store_folder
 from dcncodec.train.tasks.vr import LINEAR
 
 VALIDATION_PATCHES = 64
@@ -65,6 +69,7 @@ class ForensicTrainer(Run):
         origins: of codec and pipeline, see ``Header``.
         nip, critics: as in ``ForensicLoss``; see ``CameraTrainer``.
         loaders: processes that draw photos one by one.
+        notify: told how far the making of stored pictures is.
     """
 
     data: Dataset | RawDataset
@@ -100,8 +105,9 @@ class ForensicTrainer(Run):
         nip: Pipeline | None = None,
         critics: Sequence[FAN] = (),
         loaders: int = 0,
+        notify: Notify = lambda _: None,
     ) -> None:
-        self.fan, self.data, self.channel = fan, data, channel
+        self.fan, self.data, self.channel, self.notify = fan, data, channel, notify
         critics = [critic.requires_grad_(False).eval() for critic in critics]
         objective = ForensicLoss(channel, fan, recipe, precision, nip, critics)
         objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -131,12 +137,19 @@ class ForensicTrainer(Run):
         """What validations judge, once one has drawn it."""
         self.photos: Ahead | None = None
         """Photos that are drawn one by one."""
+        self.store: PictureStore | None = None
+        """What the channel made of them, to be used again."""
         if is_field(recipe):
             assert isinstance(data.training, ImageSet)
             count = recipe.batch // self.world
             source = FieldPhotos(data.training, recipe, count, seed, self.rank)
             self.photos = Ahead(source, loaders)
-            if objective.rated is not None and not recipe.keep:
+            if recipe.stored:
+                place = store_folder(folder, header, count, self.rank)
+                make_folder(place)
+                batches = math.ceil(recipe.stored / recipe.batch)
+                self.store = PictureStore(self._coded, place, batches, count)
+            elif objective.rated is not None and not recipe.keep:
                 self.inputs = self._inputs
 
     def run(self, budget: Budget, report: Report) -> bool:
@@ -144,8 +157,17 @@ class ForensicTrainer(Run):
         if self.photos is None:
             return super().run(budget, report)
         # The first ones come before the clock of the training runs.
+        if self.store is not None:
+            with self.photos.making(self.store.first()):
+                self.store.fill(lambda: self.stopping, self._filled)
+            return super().run(budget, report)
         with self.photos.making(self.progress.step):
             return super().run(budget, report)
+
+    def _filled(self, batches: int) -> None:
+        assert self.store is not None
+        photos, all_photos = (n * self.recipe.batch for n in (batches, self.store.batches))
+        self.notify(f"{photos:,} of {all_photos:,} photos went through the channel")
 
     def _step(self, objective: nn.Module, share: float) -> Tensor:
         assert isinstance(self.objective, ForensicLoss)
@@ -154,6 +176,8 @@ class ForensicTrainer(Run):
 
     def losses(self, objective: nn.Module, generator: torch.Generator) -> Tensor:
         """See ``FIGURES``; of random patches that vary enough."""
+        if self.store is not None:
+            return self._stored(self.store, objective, generator)
         images, count, side = self.data.training, self.recipe.batch // self.world, self.recipe.patch
         if self.photos is None:
             judged = self.judged(images, count, side, generator)
@@ -162,6 +186,33 @@ class ForensicTrainer(Run):
         batch = *judged, *self.sensors(images, count, side, generator)
         figures, _, _ = objective(batch[0], generator, *batch[1:])
         return torch.stack([figures[name] for name in self.FIGURES])
+
+    def _stored(
+        self, store: PictureStore, objective: nn.Module, generator: torch.Generator
+    ) -> Tensor:
+        """As ``losses``; the channel's figures are those of when the pictures were made."""
+        pixels, mse, bpp = store.take(generator)
+        pixels = sent(pixels.transpose(0, 1).flatten(0, 1), self.device)
+        labels = torch.arange(len(self.recipe.classes)).repeat_interleave(store.count)
+        figures, _, _ = objective(
+            to_unit(pixels), generator, labels=sent(labels, self.device), coded=True
+        )
+        figures |= {"mse": mse.to(self.device), "bpp": bpp.to(self.device)}
+        return torch.stack([figures[name] for name in self.FIGURES])
+
+    def _coded(self, number: int) -> Pictures:
+        """A batch of the store."""
+        assert isinstance(self.objective, ForensicLoss)
+        assert self.photos is not None
+        versions, _, _ = self._drawn(*self.photos.take(number))
+        count = self.recipe.batch // self.world
+        # One more number than the photos have: it draws rates.
+        generator = seeded(self.header.seed, self.rank, number, 1, 1)
+        rates = draw_rates(self.recipe, 1.0, count, generator)
+        received, mse, bpp = self.objective.coded(versions, rates)
+        pixels = to_bytes(received).cpu()
+        photos = pixels.reshape(-1, count, *pixels.shape[1:]).transpose(0, 1).contiguous()
+        return Pictures(photos, mse.cpu(), bpp.cpu())
 
     def _inputs(self, generator: torch.Generator) -> Sequence[Tensor]:
         """Versions, labels and rates of a step that draws nothing else but what becomes of decoded

@@ -72,6 +72,7 @@ class ForensicLoss(nn.Module):
         patterns: Tensor | None = None,
         rates: Tensor | None = None,
         passing: Passing | None = None,
+        coded: bool = False,
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Figures of a batch, and what went into the compression and came out.
 
@@ -86,6 +87,7 @@ class ForensicLoss(nn.Module):
             patterns: (T, P, P), what the sensors left in those.
             rates: (B + T,), of a codec that has some.
             passing: of the K * B decoded pictures, with ``resave``.
+            coded: whether photos went through the channel before, where nothing but the FAN learns.
 
         Returns:
             Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse, prnu (mean NCC of
@@ -101,13 +103,17 @@ class ForensicLoss(nn.Module):
             if photos is not None:
                 versions, labels, nip_mse = self._versions(photos, generator, stacks, labels)
                 figures["nip_mse"] = nip_mse.detach()
-                parts.append(self.channel.prepare(versions))
+                parts.append(versions if coded else self.channel.prepare(versions))
             if taken is not None:
                 parts.append(self.channel.prepare(taken))
             sent = torch.cat(parts).contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled((learns or develops) and grad):
             others = 0 if taken is None else len(taken)
-            received, cost, bpp, price = self._compress(sent, others, rates, generator)
+            if coded:
+                nothing = torch.zeros(1, device=sent.device)
+                received, cost, bpp, price = sent, nothing.sum(), nothing.sum(), nothing
+            else:
+                received, cost, bpp, price = self._compress(sent, others, rates, generator)
         judged = len(received) - others
         logits, told = self._judge(received[:judged], passing, generator)
         figures["mse"] = (received - sent).square().mean().detach()
@@ -136,6 +142,21 @@ class ForensicLoss(nn.Module):
         if develops:
             loss = loss + recipe.lambda_n * distortion(nip_mse)
         return {"loss": loss} | figures, sent, received
+
+    @torch.no_grad()
+    def coded(self, versions: Tensor, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the channel makes of manipulated photos.
+
+        Args:
+            versions: float32 (K * B, 3, P, P) in [0, 1].
+            rates: (B,), of a codec that has some.
+
+        Returns:
+            As many pictures, mean squared error and bits per pixel.
+        """
+        sent = self.channel.prepare(versions).contiguous(memory_format=torch.channels_last)
+        received, _, bpp, _ = self._compress(sent, 0, rates, None)
+        return received, (received - sent).square().mean(), bpp
 
     def _versions(
         self,

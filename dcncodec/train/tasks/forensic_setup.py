@@ -62,7 +62,7 @@ CHOSEN = (
 them."""
 FIXED = (
     *("channel", "downsample", "classes", "trainable", "nip", "muon"),
-    *("vary_strengths", "keep", "network", *DRAWN),
+    *("vary_strengths", "keep", "network", "stored", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
 RATES = {"rate_low", "rate_high", "rate_fall"}
@@ -134,6 +134,7 @@ def prepare(
         None if nip is None else nip.to(device),
         [critic.to(device) for critic in critics],
         loaders,
+        notify,
     )
     return trainer, budget
 
@@ -306,6 +307,13 @@ def choose(
     if recipe.nip and recipe.patch % MULTIPLE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
     recipe = _keeping(recipe, settings)
+    if recipe.stored and recipe.trainable:
+        raise UsageError(
+            f"--stored {recipe.stored}: where codec or pipeline learn, their pictures change with "
+            "every step; see --trainable"
+        )
+    if recipe.stored and not is_field(recipe):
+        raise UsageError(f"--stored {recipe.stored}: no photos are drawn one by one; leave it out")
     if header is not None:
         for name in FIXED:
             if getattr(recipe, name) != getattr(header.recipe, name):
