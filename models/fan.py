@@ -85,6 +85,8 @@ class FAN(nn.Module):
 
     NETWORK: ClassVar[str]
     """What cards and recipes call it."""
+    LEARNS_TRACES: ClassVar[bool] = True
+    """Whether ``traces`` have weights."""
     head: Callable[[Tensor], Tensor]
     """Means of features (N, C) to logits (N, classes)."""
 

@@ -45,6 +45,7 @@ class SpectralFAN(FAN):
     """
 
     NETWORK = SPECTRAL
+    LEARNS_TRACES = False
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)

@@ -44,7 +44,7 @@ from dcncodec.train.tasks.forensic_field import FieldPhotos, field_batch, is_fie
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_passing import Passing, draw_passing
 from dcncodec.train.tasks.forensic_rates import SHARES, draw_rates
-from dcncodec.train.tasks.forensic_store import Pictures, PictureStore, store_folder
+from dcncodec.train.tasks.forensic_store import DRAWS, Pictures, PictureStore, store_folder
 from dcncodec.train.tasks.vr import LINEAR
 
 VALIDATION_PATCHES = 64
@@ -145,7 +145,8 @@ class ForensicTrainer(Run):
             source = FieldPhotos(data.training, recipe, count, seed, self.rank)
             self.photos = Ahead(source, loaders)
             if recipe.stored:
-                place = store_folder(folder, header, count, self.rank)
+                described = "" if fan is None or fan.LEARNS_TRACES else fan.NETWORK
+                place = store_folder(folder, header, count, self.rank, described)
                 make_folder(place)
                 batches = math.ceil(recipe.stored / recipe.batch)
                 self.store = PictureStore(self._coded, place, batches, count)
@@ -191,12 +192,11 @@ class ForensicTrainer(Run):
         self, store: PictureStore, objective: nn.Module, generator: torch.Generator
     ) -> Tensor:
         """As ``losses``; the channel's figures are those of when the pictures were made."""
-        pixels, mse, bpp = store.take(generator)
-        pixels = sent(pixels.transpose(0, 1).flatten(0, 1), self.device)
+        taken, mse, bpp = store.take(generator)
+        seen = sent(taken.transpose(0, 1).flatten(0, 1), self.device)
+        seen = to_unit(seen) if seen.dtype == torch.uint8 else seen
         labels = torch.arange(len(self.recipe.classes)).repeat_interleave(store.count)
-        figures, _, _ = objective(
-            to_unit(pixels), generator, labels=sent(labels, self.device), coded=True
-        )
+        figures, _, _ = objective(seen, generator, labels=sent(labels, self.device), coded=True)
         figures |= {"mse": mse.to(self.device), "bpp": bpp.to(self.device)}
         return torch.stack([figures[name] for name in self.FIGURES])
 
@@ -210,8 +210,13 @@ class ForensicTrainer(Run):
         generator = seeded(self.header.seed, self.rank, number, 1, 1)
         rates = draw_rates(self.recipe, 1.0, count, generator)
         received, mse, bpp = self.objective.coded(versions, rates)
-        pixels = to_bytes(received).cpu()
-        photos = pixels.reshape(-1, count, *pixels.shape[1:]).transpose(0, 1).contiguous()
+        assert self.fan is not None
+        if self.fan.LEARNS_TRACES:
+            seen = to_bytes(received).unsqueeze(1)
+        else:
+            draws = [self.objective.described(received, generator) for _ in range(DRAWS)]
+            seen = torch.stack(draws, 1)
+        photos = seen.cpu().reshape(-1, count, *seen.shape[1:]).transpose(0, 1).contiguous()
         return Pictures(photos, mse.cpu(), bpp.cpu())
 
     def _inputs(self, generator: torch.Generator) -> Sequence[Tensor]:

@@ -22,6 +22,8 @@ from dcncodec.train.tasks.codec import codec_loss, distortion
 from dcncodec.train.tasks.forensic_passing import QUALITIES, Passing, draw_passing, passed_on
 from dcncodec.train.tasks.forensic_rates import RatedCodec, draw_rates
 
+DESCRIBED = 2
+"""Dimensions of descriptions."""
 TINY = 1e-6
 """Least variance of a critic's features among pictures that others are compared with."""
 
@@ -87,33 +89,37 @@ class ForensicLoss(nn.Module):
             patterns: (T, P, P), what the sensors left in those.
             rates: (B + T,), of a codec that has some.
             passing: of the K * B decoded pictures, with ``resave``.
-            coded: whether photos went through the channel before, where nothing but the FAN learns.
+            coded: whether photos went through the channel before, where nothing but the FAN learns;
+                they may be what it describes of those then, (K * B, C).
 
         Returns:
             Scalars by name: loss, cross_entropy, accuracy, mse, bpp, nip_mse, prnu (mean NCC of
             residuals and patterns); of those for which there is something. Pictures
             (K * B + T, 3, P, P) before and after the compression.
         """
+        if coded:
+            assert photos is not None
+            assert labels is not None
+            logits, _ = self._judge(photos, passing, generator)
+            assert logits is not None
+            figures = _classified(logits, labels)
+            return {"loss": figures["cross_entropy"]} | figures, photos, photos
         recipe = self.recipe
         learns, develops = (LEARNS_CODEC in recipe.trainable), (LEARNS_NIP in recipe.trainable)
         grad = torch.is_grad_enabled()
-        figures: dict[str, Tensor] = {}
+        figures = {}
         parts = []
         with torch.set_grad_enabled(develops and grad):
             if photos is not None:
                 versions, labels, nip_mse = self._versions(photos, generator, stacks, labels)
                 figures["nip_mse"] = nip_mse.detach()
-                parts.append(versions if coded else self.channel.prepare(versions))
+                parts.append(self.channel.prepare(versions))
             if taken is not None:
                 parts.append(self.channel.prepare(taken))
             sent = torch.cat(parts).contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled((learns or develops) and grad):
             others = 0 if taken is None else len(taken)
-            if coded:
-                nothing = torch.zeros(1, device=sent.device)
-                received, cost, bpp, price = sent, nothing.sum(), nothing.sum(), nothing
-            else:
-                received, cost, bpp, price = self._compress(sent, others, rates, generator)
+            received, cost, bpp, price = self._compress(sent, others, rates, generator)
         judged = len(received) - others
         logits, told = self._judge(received[:judged], passing, generator)
         figures["mse"] = (received - sent).square().mean().detach()
@@ -121,10 +127,8 @@ class ForensicLoss(nn.Module):
         loss = recipe.lambda_c * cost if learns else torch.zeros_like(cost)
         if logits is not None:
             assert labels is not None
-            cross_entropy = functional.cross_entropy(logits, labels)
-            loss = loss + cross_entropy
-            figures["cross_entropy"] = cross_entropy.detach()
-            figures["accuracy"] = (logits.argmax(1) == labels).float().mean()
+            figures |= _classified(logits, labels)
+            loss = loss + figures["cross_entropy"]
             for critic, features in told:
                 answers = critic.head(features).float()
                 judgement = recipe.critic_weight * functional.cross_entropy(answers, labels)
@@ -157,6 +161,15 @@ class ForensicLoss(nn.Module):
         sent = self.channel.prepare(versions).contiguous(memory_format=torch.channels_last)
         received, _, bpp, _ = self._compress(sent, 0, rates, None)
         return received, (received - sent).square().mean(), bpp
+
+    @torch.no_grad()
+    def described(self, received: Tensor, generator: torch.Generator) -> Tensor:
+        """What the FAN sees in coded pictures (N, 3, P, P): (N, C), of one draw of what becomes of
+        them."""
+        assert self.fan is not None
+        seen, order = self._seen(received, None, generator)
+        found = torch.cat([self.fan.describe(_laid_out(some)) for some in seen if len(some)])
+        return found if order is None else torch.zeros_like(found).index_copy(0, order, found)
 
     def _versions(
         self,
@@ -229,15 +242,13 @@ class ForensicLoss(nn.Module):
         is learned from."""
         if self.fan is None:
             return None, []
+        if received.ndim == DESCRIBED:
+            return self.fan.head(received).float(), []
         grad = torch.is_grad_enabled()
         seen: Sequence[Tensor] = (received,)
         order = None
-        if self.jpeg is not None and grad:
-            if passing is None:
-                assert generator is not None
-                drawn = draw_passing(len(received), received.shape[-1], generator)
-                passing = Passing(*(part.to(received.device) for part in drawn))
-            seen, order = passed_on(received, passing, self.jpeg), passing.order
+        if grad:
+            seen, order = self._seen(received, passing, generator)
         with self._mixed(received):
             logits = torch.cat([self.fan(_laid_out(some)) for some in seen if len(some)])
             if order is not None:
@@ -246,6 +257,18 @@ class ForensicLoss(nn.Module):
                 return logits, []
             exact = _laid_out(received)
             return logits, [(critic, critic.describe(exact).float()) for critic in self.critics]
+
+    def _seen(
+        self, received: Tensor, passing: Passing | None, generator: torch.Generator | None
+    ) -> tuple[Sequence[Tensor], Tensor | None]:
+        """What is left of decoded pictures when the FAN gets them, and in which order."""
+        if self.jpeg is None:
+            return (received,), None
+        if passing is None:
+            assert generator is not None
+            drawn = draw_passing(len(received), received.shape[-1], generator)
+            passing = Passing(*(part.to(received.device) for part in drawn))
+        return passed_on(received, passing, self.jpeg), passing.order
 
     def _lost(self, critic: FAN, told: Tensor, sent: Tensor) -> Tensor:
         """What descriptions lack of those of the pictures before: 1 if all were the mean."""
@@ -257,6 +280,14 @@ class ForensicLoss(nn.Module):
         """Within it networks run in the training's precision."""
         mixed = self.precision != torch.float32
         return torch.autocast(pixels.device.type, self.precision, enabled=mixed)
+
+
+def _classified(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy, with its gradient, and accuracy."""
+    return {
+        "cross_entropy": functional.cross_entropy(logits, labels),
+        "accuracy": (logits.argmax(1) == labels).float().mean(),
+    }
 
 
 def _laid_out(pictures: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """What a channel that does not learn makes of photos, kept in files and used again.
 
-Drawing photos and coding them takes most of a step behind a codec, a spectral FAN next to nothing
+Drawing photos and coding them takes half of a step behind a codec, with a spectral FAN nearly all
 of it. So a number of photos can be put through the channel before the first step, and each step
-takes some of those.
+takes some of those. Of a FAN whose traces have no weights what it describes is kept, and not the
+pictures.
 """
 
 from __future__ import annotations
@@ -28,23 +29,27 @@ from dcncodec.train.tasks.forensic_field import DRAWN
 TOLD_SECONDS = 60.0
 FOLDER = "pictures"
 """Within that of the run."""
+DRAWS = 4
+"""Of what becomes of a decoded picture, where descriptions are kept."""
 DECIDING = (
     *("channel", "downsample", "classes", "vary_strengths", "patch", "rate_low", "rate_high"),
-    *DRAWN,
+    *("resave", *DRAWN),
 )
 """Fields of the recipe that pictures depend on."""
 
 
 class Pictures(NamedTuple):
-    """Photos in all of their versions, as the channel gives them.
+    """Photos in all of their K versions, as the channel gives them.
 
     Attributes:
-        pixels: uint8 (B, K, P, P, 3), on the CPU.
+        seen: pixels, uint8 (B, K, 1, P, P, 3), or what the FAN describes of ``DRAWS`` draws of what
+            becomes of pictures, float32 (B, K, ``DRAWS``, C); on the CPU. Of a step one draw each:
+            (B, K, P, P, 3) or (B, K, C).
         mse: mean squared error of the channel, in [0, 1].
         bpp: what it sent, a mean.
     """
 
-    pixels: Tensor
+    seen: Tensor
     mse: Tensor
     bpp: Tensor
 
@@ -104,11 +109,14 @@ class PictureStore:
         """
         chosen = torch.randint(self.batches * self.count, (self.count,), generator=generator)
         found = [self._photo(*divmod(photo, self.count)) for photo in chosen.tolist()]
-        pixels, mse, bpp = zip(*found, strict=True)
-        return Pictures(torch.stack(pixels), torch.stack(mse).mean(), torch.stack(bpp).mean())
+        seen, mse, bpp = zip(*found, strict=True)
+        draws = torch.randint(seen[0].shape[1], (len(seen), len(seen[0])), generator=generator)
+        kinds = torch.arange(draws.shape[1])
+        drawn = [photo[kinds, own] for photo, own in zip(seen, draws, strict=True)]
+        return Pictures(torch.stack(drawn), torch.stack(mse).mean(), torch.stack(bpp).mean())
 
     def _photo(self, number: int, place: int) -> Pictures:
-        """One photo (K, P, P, 3) of a batch, and the batch's figures."""
+        """One photo of a batch, and the batch's figures."""
         try:
             return self._read(number, place)
         except (SafetensorError, OSError):
@@ -118,7 +126,7 @@ class PictureStore:
     def _read(self, number: int, place: int) -> Pictures:
         with safe_open(self._file(number), "pt") as file:
             return Pictures(
-                file.get_slice("pixels")[place], file.get_tensor("mse"), file.get_tensor("bpp")
+                file.get_slice("seen")[place], file.get_tensor("mse"), file.get_tensor("bpp")
             )
 
     def _write(self, number: int) -> None:
@@ -130,10 +138,12 @@ class PictureStore:
         return self.folder / f"{number:06d}.safetensors"
 
 
-def store_folder(run: Path, header: Header, count: int, rank: int) -> Path:
-    """Where a process of a run keeps its pictures: another folder for whatever changes them."""
+def store_folder(run: Path, header: Header, count: int, rank: int, described: str = "") -> Path:
+    """Where a process of a run keeps its pictures, or what the FAN of a kind describes of them:
+    another folder for whatever changes them."""
     recipe = asdict(header.recipe)
     deciding = [
+        described,
         *(recipe[name] for name in DECIDING),
         *(header.seed, count, [asdict(source) for source in header.sources]),
         *(origin["sha256"] for origin in header.origins.values()),

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from skimage import data
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch_threads import one_torch_thread
 
 from dcncodec.errors import UsageError
 from dcncodec.forensics.channel import Channel
 from dcncodec.metrics import to_bytes, to_unit
-from dcncodec.models.spectral_fan import SpectralFAN
+from dcncodec.models.families.fan import CONVOLUTIONAL, SPECTRAL, new_fan
 from dcncodec.models.vr import VR
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, pack, seeded
@@ -24,9 +25,8 @@ from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import ForensicTrainer
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
-from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_setup import choose
-from dcncodec.train.tasks.forensic_store import FOLDER, Pictures, PictureStore, store_folder
+from dcncodec.train.tasks.forensic_store import DRAWS, FOLDER, Pictures, PictureStore, store_folder
 
 RECIPE = replace(
     FORENSIC_RECIPES["fast"],
@@ -35,7 +35,6 @@ RECIPE = replace(
     classes=("native", "median", "jpeg"),
     trainable=(),
     implementations="both",
-    network="spectral",
     rate_low=50,
     rate_high=250,
     resave=False,
@@ -57,14 +56,16 @@ def dataset() -> Dataset:
     return Dataset(photos, photos, [])
 
 
-def trainer(folder: Path, dataset: Dataset) -> ForensicTrainer:
+def trainer(
+    folder: Path, dataset: Dataset, network: str = SPECTRAL, resave: bool = False
+) -> ForensicTrainer:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     codec = VR(8, 1, 8, 1, 0)
     patches = torch.randn(600, 192) * torch.linspace(1, 0.1, 192)
     codec.start_from_klt(patches, (RECIPE.lambda_low, RECIPE.lambda_high))
-    channel, fan = Channel("dcn", codec), SpectralFAN(3)
-    return ForensicTrainer(channel, fan, RECIPE, dataset, folder, 3, torch.float32)
+    channel, recipe = Channel("dcn", codec), replace(RECIPE, network=network, resave=resave)
+    return ForensicTrainer(channel, new_fan(network, 3), recipe, dataset, folder, 3, torch.float32)
 
 
 class Made:
@@ -76,8 +77,8 @@ class Made:
     def __call__(self, number: int) -> Pictures:
         self.numbers.append(number)
         photos = torch.arange(2 * number, 2 * number + 2, dtype=torch.uint8)
-        pixels = photos.view(2, 1, 1, 1, 1).expand(2, 3, 4, 4, 3).contiguous()
-        return Pictures(pixels, torch.tensor(float(number)), torch.tensor(0.5))
+        seen = photos.view(2, 1, 1, 1, 1, 1).expand(2, 3, 1, 4, 4, 3).contiguous()
+        return Pictures(seen, torch.tensor(float(number)), torch.tensor(0.5))
 
 
 def test_batches_are_made_once_and_taken_photo_by_photo(tmp_path: Path) -> None:
@@ -105,12 +106,12 @@ def test_missing_and_damaged_batches_are_made_again(tmp_path: Path) -> None:
     made = Made()
     store = PictureStore(made, tmp_path, 2, 2)
     store.fill(lambda: False, lambda _: None)
-    before = [store.take(torch.Generator().manual_seed(seed)).pixels for seed in range(8)]
+    before = [store.take(torch.Generator().manual_seed(seed)).seen for seed in range(8)]
     first, second = sorted(tmp_path.iterdir())
     first.unlink()
     second.write_bytes(second.read_bytes()[:40])
     assert store.first() == 0
-    after = [store.take(torch.Generator().manual_seed(seed)).pixels for seed in range(8)]
+    after = [store.take(torch.Generator().manual_seed(seed)).seen for seed in range(8)]
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
     assert sorted(made.numbers) == [0, 0, 1, 1]
 
@@ -124,27 +125,50 @@ def test_a_run_that_is_told_to_stop_makes_no_more(tmp_path: Path) -> None:
     assert made.numbers == [0, 1, 2]
 
 
-def test_what_is_kept_is_what_the_channel_gives(tmp_path: Path, dataset: Dataset) -> None:
-    """The photos of a training without a store, at rates of the recipe, as 8-bit samples."""
-    run = trainer(tmp_path, dataset)
-    assert run.store is not None
+def received(run: ForensicTrainer, number: int) -> tuple[Tensor, Tensor]:
+    """Pictures of a batch before and after the channel, as in a training without a store."""
     assert run.photos is not None
-    assert isinstance(run.objective, ForensicLoss)
-    pixels, mse, bpp = run._coded(1)
-    assert pixels.shape == (2, 3, 32, 32, 3)
-    versions = to_unit(run.photos.take(1)[0])
-    rates = 50 + 200 * torch.rand(2, generator=seeded(3, 0, 1, 1, 1))
+    versions = to_unit(run.photos.take(number)[0])
+    rates = 50 + 200 * torch.rand(2, generator=seeded(3, 0, number, 1, 1))
+    labels = torch.arange(3).repeat_interleave(2)
     with torch.no_grad():
-        _, sent, received = run.objective(
-            versions, None, labels=torch.arange(3).repeat_interleave(2), rates=rates
-        )
-    assert torch.equal(pixels.transpose(0, 1).flatten(0, 1), to_bytes(received))
-    torch.testing.assert_close(mse, (received - sent).square().mean())
+        _, before, after = run.objective(versions, None, labels=labels, rates=rates)
+    return before, after
+
+
+def by_class(photos: Tensor) -> Tensor:
+    """(B, K, ...) to (K * B, ...)."""
+    return photos.transpose(0, 1).flatten(0, 1)
+
+
+def test_what_is_kept_is_what_the_channel_gives(tmp_path: Path, dataset: Dataset) -> None:
+    """At rates of the recipe, as 8-bit samples."""
+    run = trainer(tmp_path, dataset, CONVOLUTIONAL)
+    seen, mse, bpp = run._coded(1)
+    assert seen.shape == (2, 3, 1, 32, 32, 3)
+    before, after = received(run, 1)
+    assert torch.equal(by_class(seen[:, :, 0]), to_bytes(after))
+    torch.testing.assert_close(mse, (after - before).square().mean())
     assert float(bpp) > 0
 
 
-def test_steps_learn_from_what_is_kept(tmp_path: Path, dataset: Dataset) -> None:
-    run = trainer(tmp_path, dataset)
+def test_descriptions_are_kept_where_they_have_no_weights(tmp_path: Path, dataset: Dataset) -> None:
+    run = trainer(tmp_path / "same", dataset)
+    assert run.fan is not None
+    seen, mse, _ = run._coded(1)
+    before, after = received(run, 1)
+    expected = run.fan.describe(after)
+    assert seen.shape == (2, 3, DRAWS, expected.shape[1])
+    for draw in seen.unbind(2):
+        torch.testing.assert_close(by_class(draw), expected)
+    torch.testing.assert_close(mse, (after - before).square().mean())
+    passed = trainer(tmp_path / "passed", dataset, resave=True)._coded(1).seen
+    assert all(not torch.equal(passed[:, :, 0], draw) for draw in passed[:, :, 1:].unbind(2))
+
+
+@pytest.mark.parametrize("network", [SPECTRAL, CONVOLUTIONAL])
+def test_steps_learn_from_what_is_kept(tmp_path: Path, dataset: Dataset, network: str) -> None:
+    run = trainer(tmp_path, dataset, network)
     assert run.store is not None
     assert run.fan is not None
     before = [weight.detach().clone() for weight in run.fan.parameters()]
@@ -153,13 +177,27 @@ def test_steps_learn_from_what_is_kept(tmp_path: Path, dataset: Dataset) -> None
     files = sorted((tmp_path / FOLDER).rglob("*.safetensors"))
     assert [file.name for file in files] == [f"{n:06d}.safetensors" for n in range(3)]
     figures = run.losses(run.objective, torch.Generator().manual_seed(7)).detach()
-    pixels, mse, bpp = run.store.take(torch.Generator().manual_seed(7))
-    labels = torch.arange(3).repeat_interleave(2)
+    seen, mse, bpp = run.store.take(torch.Generator().manual_seed(7))
     with torch.no_grad():
-        answers = run.fan(to_unit(pixels.transpose(0, 1).flatten(0, 1)))
+        described = network == SPECTRAL
+        answers = run.fan.head(by_class(seen)) if described else run.fan(to_unit(by_class(seen)))
+    labels = torch.arange(3).repeat_interleave(2)
     loss = cross_entropy(answers, labels)
     accuracy = (answers.argmax(1) == labels).float().mean()
     torch.testing.assert_close(figures, torch.stack([loss, loss, accuracy, mse, bpp]))
+
+
+@pytest.mark.parametrize("network", [SPECTRAL, CONVOLUTIONAL])
+def test_kept_pictures_teach_as_those_of_a_step_would(
+    tmp_path: Path, dataset: Dataset, network: str
+) -> None:
+    """Cut, scaled or saved again, too."""
+    run = trainer(tmp_path, dataset, network, resave=True)
+    run.run(Budget(1), lambda _: None)
+    figures = run.losses(run.objective, torch.Generator().manual_seed(1))
+    figures[0].backward()  # type: ignore[no-untyped-call]
+    assert run.fan is not None
+    assert all(weight.grad is not None for weight in run.fan.parameters())
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(tmp_path: Path, dataset: Dataset) -> None:
