@@ -176,8 +176,9 @@ class Rates(click.ParamType[tuple[int, int]]):
     type=click.IntRange(1),
     metavar="PHOTOS",
     help="Where nothing but the FAN learns: put so many photos through the channel before the "
-    "first step, keep them in DIR/pictures (0.35 MB each for seven classes), and learn from those. "
-    " [default: new photos in each step]",
+    "first step, keep them in DIR/pictures, and learn from those. In seven classes that is 0.35 MB "
+    "a photo, for the spectral network 0.1 MB and hardly any work in a step.  [default: new photos "
+    "in each step]",
 )
 @loaders_option
 @machine_options

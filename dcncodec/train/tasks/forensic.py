@@ -214,8 +214,9 @@ class ForensicTrainer(Run):
         if self.fan.LEARNS_TRACES:
             seen = to_bytes(received).unsqueeze(1)
         else:
-            draws = [self.objective.described(received, generator) for _ in range(DRAWS)]
-            seen = torch.stack(draws, 1)
+            draws = DRAWS if self.recipe.resave else 1
+            described = [self.objective.described(received, generator) for _ in range(draws)]
+            seen = torch.stack(described, 1)
         photos = seen.cpu().reshape(-1, count, *seen.shape[1:]).transpose(0, 1).contiguous()
         return Pictures(photos, mse.cpu(), bpp.cpu())
 

@@ -42,9 +42,9 @@ class Pictures(NamedTuple):
     """Photos in all of their K versions, as the channel gives them.
 
     Attributes:
-        seen: pixels, uint8 (B, K, 1, P, P, 3), or what the FAN describes of ``DRAWS`` draws of what
-            becomes of pictures, float32 (B, K, ``DRAWS``, C); on the CPU. Of a step one draw each:
-            (B, K, P, P, 3) or (B, K, C).
+        seen: pixels, uint8 (B, K, 1, P, P, 3), or what the FAN describes of D draws of what becomes
+            of pictures, float32 (B, K, D, C); on the CPU. Of a step one draw each: (B, K, P, P, 3)
+            or (B, K, C).
         mse: mean squared error of the channel, in [0, 1].
         bpp: what it sent, a mean.
     """
