@@ -102,8 +102,8 @@ class ForensicLoss(nn.Module):
             assert labels is not None
             logits, _ = self._judge(photos, passing, generator)
             assert logits is not None
-            figures = _classified(logits, labels)
-            return {"loss": figures["cross_entropy"]} | figures, photos, photos
+            loss, figures = _classified(logits, labels)
+            return {"loss": loss} | figures, photos, photos
         recipe = self.recipe
         learns, develops = (LEARNS_CODEC in recipe.trainable), (LEARNS_NIP in recipe.trainable)
         grad = torch.is_grad_enabled()
@@ -127,8 +127,9 @@ class ForensicLoss(nn.Module):
         loss = recipe.lambda_c * cost if learns else torch.zeros_like(cost)
         if logits is not None:
             assert labels is not None
-            figures |= _classified(logits, labels)
-            loss = loss + figures["cross_entropy"]
+            cross_entropy, classified = _classified(logits, labels)
+            figures |= classified
+            loss = loss + cross_entropy
             for critic, features in told:
                 answers = critic.head(features).float()
                 judgement = recipe.critic_weight * functional.cross_entropy(answers, labels)
@@ -282,12 +283,11 @@ class ForensicLoss(nn.Module):
         return torch.autocast(pixels.device.type, self.precision, enabled=mixed)
 
 
-def _classified(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy, with its gradient, and accuracy."""
-    return {
-        "cross_entropy": functional.cross_entropy(logits, labels),
-        "accuracy": (logits.argmax(1) == labels).float().mean(),
-    }
+def _classified(logits: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy, and the figures of a classification, which have no gradient."""
+    cross_entropy = functional.cross_entropy(logits, labels)
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return cross_entropy, {"cross_entropy": cross_entropy.detach(), "accuracy": accuracy}
 
 
 def _laid_out(pictures: Tensor) -> Tensor:
