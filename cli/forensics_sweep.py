@@ -154,7 +154,7 @@ def command(
         output,
         overrides={name: value for name, value in overrides.items() if value is not None},
         max_minutes=minutes,
-        fan=fan,
+        fan=() if fan is None else (fan,),
     )
     photos = Photos(data, limit, part)
     sweep = Sweep(output, sources, photos, f"{data.resolve().name} ({part})", settings, rates)

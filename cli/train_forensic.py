@@ -49,13 +49,19 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.command()
 @training_options
 @click.option("--model", metavar="NAME|PATH", help="The codec of the channel dcn.")
-@click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
+@click.option(
+    "--fan",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Start from the FAN of a forensic folder. Give two for both kinds combined: what the "
+    "second has replaces that part of the first.",
+)
 @click.option(
     "--network",
     type=click.Choice(NETWORKS),
     help="The DCN paper's FAN, one that judges local spectra, or both combined, which --fan may be "
-    "one part of.  [default: spectral for the channel none, combined behind others, convolutional "
-    "with --preset paper; that of --fan or of the resumed run]",
+    "one part of, or have as one.  [default: spectral for the channel none, combined behind "
+    "others, convolutional with --preset paper; that of --fan or of the resumed run]",
 )
 @click.option(
     "--critic",
@@ -203,7 +209,7 @@ def command(**options: Any) -> None:
     """
     if (rates := options.pop("rate")) is not None:
         options["rate_low"], options["rate_high"] = rates
-    named = (options["model"], options["fan"], options["nip"], *options["critic"])
+    named = (options["model"], *options["fan"], options["nip"], *options["critic"])
     check_export_apart(options["export"], named)
     own = ("model", "fan", "nip", "critic", "loaders")
     run_training(options, own, _load, _describe, _validation, MODELS)

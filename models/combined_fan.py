@@ -32,15 +32,16 @@ class CombinedFAN(FAN):
         return self.convolutional, self.spectral
 
     @torch.no_grad()
-    def start_from(self, fan: FAN) -> None:
-        """Begin as one of the parts, beside which the other one says nothing yet.
+    def start_from(self, *fans: FAN) -> None:
+        """Begin as the sum of others; a part that none of them is says nothing yet.
 
         Args:
-            fan: of its kind and classes; its weights are copied.
+            fans: of one kind each, and of its classes; their weights are copied.
         """
+        given = {fan.NETWORK: fan for fan in fans}
         for part in self.parts:
-            if part.NETWORK == fan.NETWORK:
-                part.load_state_dict(fan.state_dict())
+            if part.NETWORK in given:
+                part.load_state_dict(given[part.NETWORK].state_dict())
             else:
                 for parameter in _last(part).parameters():
                     parameter.zero_()

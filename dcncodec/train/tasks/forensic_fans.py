@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class ForensicSettings(RunSettings):
 
     Attributes:
         model: the codec of a dcn channel, by name or weight folder.
-        fan: forensic folder, by name or path, whose FAN to start from; None for random weights.
+        fan: forensic folders, by name or path, whose FANs to start from: parts that a later one has
+            replace those of the ones before. None for random weights.
         nip: camera pipeline, ``standard`` or a neural one by name or weight folder, that develops
             the photos; None for finished photos.
         critic: forensic folders, by name or path, whose FANs judge decoded pictures, too.
@@ -36,7 +38,7 @@ class ForensicSettings(RunSettings):
     """
 
     model: str | None = None
-    fan: str | None = None
+    fan: tuple[str, ...] = ()
     nip: str | None = None
     critic: tuple[str, ...] = ()
     loaders: int | None = None
@@ -70,35 +72,54 @@ def open_fan(
         begins: whether the run does; a resumed one has weights of its own.
 
     Raises:
-        UsageError: the FAN to begin with tells other classes apart, or is another network and no
-            part of it.
+        UsageError: a FAN to begin with tells other classes apart, gives nothing, or is another
+            network and has and is no part of it.
         TrainingError: the run to resume began with another FAN, or has a network that is not known
             here.
         ModelError: it is missing or damaged.
     """
     if not recipe.classes:
         return None, recipe
-    if not begins and settings.fan is not None:
-        chosen = open_forensic(settings.fan).name
+    if not begins and settings.fan:
+        chosen = _names([open_forensic(name) for name in settings.fan])
         if chosen != recipe.fan:
             raise TrainingError(
                 f"began with {recipe.fan or 'random weights'}, not with {chosen}; choose another "
                 "--out, or leave --fan out",
                 settings.folder / FILE,
             )
-    if not begins or settings.fan is None:
+    if not begins or not settings.fan:
         check_network(recipe, settings.folder)
         return new_fan(recipe.network, len(recipe.classes)), recipe
-    folder = open_forensic(settings.fan)
-    fan = _begin_with(folder, recipe, "fan")
-    network = settings.overrides.get("network", fan.NETWORK)
-    if network == COMBINED != fan.NETWORK:
-        combined = CombinedFAN(len(recipe.classes))
-        combined.start_from(fan)
-        fan = combined
-    elif network != fan.NETWORK:
-        raise UsageError(f"--network: the FAN of {folder.name} is {fan.NETWORK}; leave it out")
-    return fan, replace(recipe, fan=folder.name, network=fan.NETWORK)
+    folders = [open_forensic(name) for name in settings.fan]
+    parts: dict[str, tuple[str, FAN]] = {}
+    for folder in folders:
+        given = _begin_with(folder, recipe, "fan")
+        own = given.parts if isinstance(given, CombinedFAN) else (given,)
+        parts |= {part.NETWORK: (folder.name, part) for part in own}
+    for folder in folders:
+        if folder.name not in {name for name, _ in parts.values()}:
+            raise UsageError(
+                f"--fan {folder.name}: those behind it replace all that it has; leave it out"
+            )
+    only = COMBINED if len(parts) > 1 else next(iter(parts))
+    network = settings.overrides.get("network", only)
+    if network == COMBINED:
+        fan: FAN = CombinedFAN(len(recipe.classes))
+        assert isinstance(fan, CombinedFAN)
+        fan.start_from(*(part for _, part in parts.values()))
+    elif network in parts:
+        folder_name, fan = parts[network]
+        if network != only and len(folders) > 1:
+            raise UsageError(f"--network {network}: {folder_name} alone has that; drop the others")
+    else:
+        raise UsageError(f"--network: the FAN of {_names(folders)} is {only}; leave it out")
+    return fan, replace(recipe, fan=_names(folders), network=fan.NETWORK)
+
+
+def _names(folders: Sequence[ForensicFolder]) -> str:
+    """Of the folders that a run began with, as its recipe has them."""
+    return ", ".join(folder.name for folder in folders)
 
 
 def open_critics(

@@ -202,7 +202,7 @@ def test_choices() -> None:
         with pytest.raises(UsageError, match=message):
             choice(**overrides)
     settings = ForensicSettings(
-        (), Path("run"), model="tiny", fan="x", overrides={"keep": ("prnu",), "classes": ()}
+        (), Path("run"), model="tiny", fan=("x",), overrides={"keep": ("prnu",), "classes": ()}
     )
     with pytest.raises(UsageError, match="--fan x: without classes there is no FAN"):
         choose(settings, None, None)
