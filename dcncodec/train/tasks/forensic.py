@@ -158,11 +158,9 @@ class ForensicTrainer(Run):
         if self.photos is None:
             return super().run(budget, report)
         # The first ones come before the clock of the training runs.
-        if self.store is not None:
-            with self.photos.making(self.store.first()):
+        with self.photos.making(self.progress.step if self.store is None else self.store.first()):
+            if self.store is not None:
                 self.store.fill(lambda: self.stopping, self._filled)
-            return super().run(budget, report)
-        with self.photos.making(self.progress.step):
             return super().run(budget, report)
 
     def _filled(self, batches: int) -> None:

@@ -105,9 +105,9 @@ def open_fan(
     only = COMBINED if len(parts) > 1 else next(iter(parts))
     network = settings.overrides.get("network", only)
     if network == COMBINED:
-        fan: FAN = CombinedFAN(len(recipe.classes))
-        assert isinstance(fan, CombinedFAN)
-        fan.start_from(*(part for _, part in parts.values()))
+        combined = CombinedFAN(len(recipe.classes))
+        combined.start_from(*(part for _, part in parts.values()))
+        fan: FAN = combined
     elif network in parts:
         folder_name, fan = parts[network]
         if network != only and len(folders) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -168,9 +168,7 @@ class ForensicLoss(nn.Module):
         """What the FAN sees in coded pictures (N, 3, P, P): (N, C), of one draw of what becomes of
         them."""
         assert self.fan is not None
-        seen, order = self._seen(received, None, generator)
-        found = torch.cat([self.fan.describe(_laid_out(some)) for some in seen if len(some)])
-        return found if order is None else torch.zeros_like(found).index_copy(0, order, found)
+        return self._answers(self.fan.describe, *self._seen(received, None, generator))
 
     def _versions(
         self,
@@ -246,18 +244,21 @@ class ForensicLoss(nn.Module):
         if received.ndim == DESCRIBED:
             return self.fan.head(received).float(), []
         grad = torch.is_grad_enabled()
-        seen: Sequence[Tensor] = (received,)
-        order = None
-        if grad:
-            seen, order = self._seen(received, passing, generator)
+        seen, order = self._seen(received, passing, generator) if grad else ((received,), None)
+        logits = self._answers(self.fan, seen, order)
+        if not grad:
+            return logits, []
         with self._mixed(received):
-            logits = torch.cat([self.fan(_laid_out(some)) for some in seen if len(some)])
-            if order is not None:
-                logits = torch.zeros_like(logits).index_copy(0, order, logits)
-            if not grad:
-                return logits, []
             exact = _laid_out(received)
             return logits, [(critic, critic.describe(exact).float()) for critic in self.critics]
+
+    def _answers(
+        self, network: Callable[[Tensor], Tensor], seen: Sequence[Tensor], order: Tensor | None
+    ) -> Tensor:
+        """Of a network to what ``_seen`` gives, in the order of the decoded pictures."""
+        with self._mixed(seen[0]):
+            found = torch.cat([network(_laid_out(some)) for some in seen if len(some)])
+        return found if order is None else torch.zeros_like(found).index_copy(0, order, found)
 
     def _seen(
         self, received: Tensor, passing: Passing | None, generator: torch.Generator | None

@@ -57,7 +57,11 @@ def dataset() -> Dataset:
 
 
 def trainer(
-    folder: Path, dataset: Dataset, network: str = SPECTRAL, resave: bool = False
+    folder: Path,
+    dataset: Dataset,
+    network: str = SPECTRAL,
+    resave: bool = False,
+    loaders: int = 0,
 ) -> ForensicTrainer:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
@@ -65,7 +69,8 @@ def trainer(
     patches = torch.randn(600, 192) * torch.linspace(1, 0.1, 192)
     codec.start_from_klt(patches, (RECIPE.lambda_low, RECIPE.lambda_high))
     channel, recipe = Channel("dcn", codec), replace(RECIPE, network=network, resave=resave)
-    return ForensicTrainer(channel, new_fan(network, 3), recipe, dataset, folder, 3, torch.float32)
+    fan = new_fan(network, 3)
+    return ForensicTrainer(channel, fan, recipe, dataset, folder, 3, torch.float32, loaders=loaders)
 
 
 class Made:
@@ -242,3 +247,22 @@ def test_what_cannot_be_stored(tmp_path: Path, overrides: dict[str, object], mes
     settings = ForensicSettings((), tmp_path, model="dcn-vr", overrides={"stored": 5} | overrides)
     with pytest.raises(UsageError, match=message):
         choose(settings, None, None)
+
+
+def test_what_is_lost_while_a_run_learns_is_made_again(tmp_path: Path, dataset: Dataset) -> None:
+    """By the processes that draw photos, too."""
+    run = trainer(tmp_path, dataset, loaders=1)
+    assert run.store is not None
+
+    lost = []
+
+    def lose(_: object) -> None:
+        if not lost:
+            lost.extend((tmp_path / FOLDER).rglob("*.safetensors"))
+            for file in lost:
+                file.unlink()
+
+    run.run(Budget(3), lose)
+    assert len(lost) == 3
+    assert run.progress.step == 3
+    assert list((tmp_path / FOLDER).rglob("*.safetensors"))
