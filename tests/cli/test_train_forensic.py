@@ -149,6 +149,13 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
         (["--channel", "none", "--history", "0"], 2, "history 0: choose none, or a JPEG quality"),
         (["--model", "tiny", "--rate", "10-20"], 2, "--rate: the codec tiny has one rate only"),
         (["--model", "tiny", "--ssim-share", "0.2"], 2, "the codec tiny has --lambda-ssim instead"),
+        (["--model", "tiny", "--lambda-n", "0.1"], 2, "--lambda-n: no camera pipeline learns"),
+        (
+            ["--model", "tiny", "--trainable", "none", "--lambda-c", "0.1"],
+            2,
+            "--lambda-c: no codec learns; leave it out, or see --trainable",
+        ),
+        (["--channel", "jpeg:50", "--ssim-share", "0.1"], 2, "--ssim-share: no codec learns"),
         (["--model", "tiny", "--rate", "30-20"], 2, "--rate 30-20: choose LO-HI, LO below HI"),
         (["--model", "tiny", "--rate", "10-999"], 2, "choose LO-HI of 0 to 255"),
         (["--model", "tiny", "--critic", "jpeg-21-fan"], 2, "--critic jpeg-21-fan: has a channel"),

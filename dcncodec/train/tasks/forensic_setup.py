@@ -65,6 +65,11 @@ FIXED = (
     *("vary_strengths", "keep", "network", "stored", *DRAWN),
 )
 """Fields of the recipe that a resumed run cannot change."""
+WEIGHTS = {
+    LEARNS_CODEC: ("lambda_c", "lambda_h", "lambda_ssim", "ssim_share"),
+    LEARNS_NIP: ("lambda_n",),
+}
+"""Fields of the recipe that weigh what is lost, by what has to learn for that."""
 RATES = {"rate_low", "rate_high", "rate_fall"}
 """Fields of the recipe that only codecs with rates have."""
 ORIGIN = ("name", "sha256", "architecture", "to_srgb")
@@ -307,6 +312,11 @@ def choose(
     if recipe.nip and recipe.patch % MULTIPLE:
         raise UsageError(f"--patch {recipe.patch}: choose a multiple of {MULTIPLE}")
     recipe = _keeping(recipe, settings)
+    for learner, weights in WEIGHTS.items():
+        if learner not in recipe.trainable and (given := settings.overrides.keys() & weights):
+            option = min(given).replace("_", "-")
+            what = "codec" if learner == LEARNS_CODEC else "camera pipeline"
+            raise UsageError(f"--{option}: no {what} learns; leave it out, or see --trainable")
     if recipe.stored and recipe.trainable:
         raise UsageError(
             f"--stored {recipe.stored}: where codec or pipeline learn, their pictures change with "
