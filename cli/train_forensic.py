@@ -106,8 +106,8 @@ class Rates(click.ParamType[tuple[int, int]]):
     help="Weight of distortion and rate against the FAN's loss; its squared errors are summed over "
     "50 patches.  [default: 0.001]",
 )
-@click.option("--lambda-h", type=Finite(0), help="Weight of the rate in that.")
-@click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in that.")
+@click.option("--lambda-h", type=Finite(0), help="Weight of the rate in that, of a codec with one.")
+@click.option("--lambda-ssim", type=Finite(0), help="Weight of 1 - SSIM in that, likewise.")
 @click.option(
     "--ssim-share",
     type=Finite(0, 1),

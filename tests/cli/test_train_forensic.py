@@ -149,6 +149,16 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
         (["--channel", "none", "--history", "0"], 2, "history 0: choose none, or a JPEG quality"),
         (["--model", "tiny", "--rate", "10-20"], 2, "--rate: the codec tiny has one rate only"),
         (["--model", "tiny", "--ssim-share", "0.2"], 2, "the codec tiny has --lambda-ssim instead"),
+        (
+            ["--model", "dcn-vr", "--lambda-ssim", "1"],
+            2,
+            "the codec dcn-vr has --ssim-share instead",
+        ),
+        (
+            ["--model", "dcn-vr", "--lambda-h", "9"],
+            2,
+            "--lambda-h: the codec dcn-vr weighs bits by",
+        ),
         (["--model", "tiny", "--lambda-n", "0.1"], 2, "--lambda-n: no camera pipeline learns"),
         (
             ["--model", "tiny", "--trainable", "none", "--lambda-c", "0.1"],

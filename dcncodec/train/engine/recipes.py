@@ -15,6 +15,8 @@ from dcncodec.quantise import CODEBOOK_BITS, Histogram
 
 DECAY_EPOCHS = 100
 """Of forensic training (section 4.2)."""
+WARMUP_SHARE = 0.1
+"""Of the budget that the warm-up takes at most: short runs would be little else."""
 LAMBDA_H = 250.0
 """Weight of the entropy (bits per feature) against the L2 loss summed over the paper's batch."""
 
@@ -32,7 +34,8 @@ class Recipe:
         learning_rate: Adam's, at its highest.
         schedule: ``halving`` every ``halving_epochs`` epochs; ``decay`` by 10% every
             ``DECAY_EPOCHS``; ``cosine`` or ``linear`` to zero at the end of the budget (steps or
-            minutes, whichever ends first) after ``warmup_steps``; or ``constant`` after those.
+            minutes, whichever ends first) after ``warmup_steps``, or after ``WARMUP_SHARE`` of the
+            budget where that is less; or ``constant`` after those.
         max_steps: steps of a full run.
         lambda_h: weight of the entropy.
         lambda_ssim: weight of 1 - SSIM beside the L2 loss of a codec, 0 for L2 alone.
@@ -83,7 +86,8 @@ class Recipe:
             return self.learning_rate * 2.0**-halvings
         if self.schedule == "decay":
             return self.learning_rate * 0.9 ** (int(step / epoch_steps) // DECAY_EPOCHS)
-        warmed = self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        warm = max((step + 1) / max(1, self.warmup_steps), progress / WARMUP_SHARE)
+        warmed = self.learning_rate * min(1.0, warm)
         left = 1 - min(1.0, progress)
         if self.schedule == "linear":
             return warmed * left

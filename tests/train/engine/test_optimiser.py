@@ -110,6 +110,13 @@ def test_warm_up_and_cosine() -> None:
     assert recipe.rate_at(1000, 1.0, 1) == pytest.approx(0)
 
 
+def test_a_short_run_is_not_all_warm_up() -> None:
+    recipe = Recipe(8, 128, 1e-3, "linear", 20, warmup_steps=100)
+    rates = [recipe.rate_at(step, step / 20, 1) for step in range(20)]
+    assert rates[:2] == pytest.approx([1e-5, 4.75e-4])
+    assert rates[2:] == pytest.approx([1e-3 * (1 - step / 20) for step in range(2, 20)])
+
+
 def test_constant_and_linear() -> None:
     recipe = Recipe(8, 128, 1e-3, "constant", 1000, warmup_steps=10)
     assert [recipe.rate_at(s, p, 1) for s, p in ((0, 0), (9, 0), (999, 1.0))] == pytest.approx(

@@ -32,9 +32,9 @@ from dcncodec.train.engine.run import Budget
 from dcncodec.train.engine.session import unseen
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
-from dcncodec.train.tasks.forensic_setup import choose
 
 CLASSES = ("native", "gaussian", "jpeg")
 TINY = replace(

@@ -15,8 +15,8 @@ from dcncodec.models.fan import FAN, ConstrainedConv, ConvolutionalFAN
 from dcncodec.models.spectral_fan import SpectralFAN
 from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
+from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_fans import ForensicSettings, open_fan
-from dcncodec.train.tasks.forensic_setup import choose
 
 KINDS = {"convolutional": ConvolutionalFAN, "spectral": SpectralFAN, "combined": CombinedFAN}
 

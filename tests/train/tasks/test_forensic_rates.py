@@ -24,11 +24,12 @@ from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.codec import LOSS_PIXELS
 from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_field import FieldPhotos
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_rates import Compressed, RatedCodec, draw_rates, lowest_rate
-from dcncodec.train.tasks.forensic_setup import choose, with_objective
+from dcncodec.train.tasks.forensic_setup import with_objective
 from dcncodec.train.tasks.vr import VRLoss
 
 RECIPE = replace(

@@ -26,11 +26,11 @@ from dcncodec.train.engine.recipes import ForensicRecipe
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import CameraTrainer, ForensicTrainer
+from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_export import export_forensic
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_loss import ForensicLoss
 from dcncodec.train.tasks.forensic_sensor import KeepingTrainer, SensorTrainer, taken, trainer_of
-from dcncodec.train.tasks.forensic_setup import choose
 
 pytest.importorskip("colour_demosaicing")
 

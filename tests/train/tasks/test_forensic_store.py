@@ -24,8 +24,8 @@ from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.run import Budget
 from dcncodec.train.tasks import forensic
 from dcncodec.train.tasks.forensic import ForensicTrainer
+from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
-from dcncodec.train.tasks.forensic_setup import choose
 from dcncodec.train.tasks.forensic_store import DRAWS, FOLDER, Pictures, PictureStore, store_folder
 
 RECIPE = replace(
