@@ -121,7 +121,8 @@ class Sweep:
         sources: folders of images and tar shards to train on.
         photos: to measure with.
         data: a name for them.
-        settings: of every training, but for what a ``Point`` says.
+        settings: of every training, but for what a ``Point`` says; critics judge where a codec is
+            tuned.
         rates: at which codecs with rates are measured; they learn between the lowest and the
             highest. Empty for all rates, and three of them in equal steps.
     """
@@ -200,6 +201,7 @@ class Sweep:
             seed=point.seed,
             export=trained,
             model=point.model,
+            critic=self.settings.critic if tuned else (),
         )
 
     def _read(self) -> Results:

@@ -65,7 +65,21 @@ from dcncodec.models.roles import Role
 @click.option(
     "--minutes", type=Finite(0, min_open=True), help="Of every training; required for any."
 )
-@click.option("--fan", metavar="NAME|PATH", help="Start from the FAN of a forensic folder.")
+@click.option(
+    "--fan",
+    "fans",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="Start from the FAN of a forensic folder, or from two, as dcn train forensic does.",
+)
+@click.option(
+    "--critic",
+    "critics",
+    multiple=True,
+    metavar="NAME|PATH",
+    help="A FAN without channel that judges decoded pictures where a codec is tuned, too; repeat "
+    "for several.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "field", "both"]),
@@ -98,7 +112,8 @@ def command(
     rates: tuple[int, ...],
     seeds: int,
     minutes: float | None,
-    fan: str | None,
+    fans: tuple[str, ...],
+    critics: tuple[str, ...],
     protocol: str,
     learning_rate: float | None,
     batch: int | None,
@@ -123,7 +138,9 @@ def command(
         if minutes is None:
             raise UsageError("--model and --jpeg are trained: give --minutes")
         check_sources(sources)
-    for name in beside:
+    if critics and not (models and lambdas):
+        raise UsageError(f"--critic {critics[0]}: no codec is tuned; give --model and --lambda-c")
+    for name in (*beside, *fans, *critics):
         check_model(name, Role.FAN)
     load_torch(threads)
     from dcncodec import pages
@@ -154,7 +171,8 @@ def command(
         output,
         overrides={name: value for name, value in overrides.items() if value is not None},
         max_minutes=minutes,
-        fan=() if fan is None else (fan,),
+        fan=fans,
+        critic=critics,
     )
     photos = Photos(data, limit, part)
     sweep = Sweep(output, sources, photos, f"{data.resolve().name} ({part})", settings, rates)

@@ -72,11 +72,15 @@ def test_a_sweep_goes_on(
         ("jpeg-30", "field"),
     ]
     assert (first[0]["part"], first[0]["photos"]) == ("tune", 1)
-    found = dcn(*arguments, "--model", "tiny", "--lambda-c", "0.01", "--protocol", "both")
+    tuned = ("--model", "tiny", "--lambda-c", "0.01", "--critic", "fan-none", "--fan", "fan-none")
+    found = dcn(*arguments, *tuned, "--fan", "fan-spectral", "--protocol", "both")
     assert found.code == 0, found.err
     assert "jpeg-30" not in found.err
     cards = [open_forensic(out / "models" / name).card for name in ("jpeg-30", "tiny-fixed")]
     assert [card["recipe"]["implementations"] for card in cards] == ["field", "both"]
+    assert cards[1]["recipe"]["fan"] == "fan-none, fan-spectral"
+    judged = open_forensic(out / "models" / "tiny-0.01-0").card["recipe"]["critic"]
+    assert (judged, cards[1]["recipe"]["critic"]) == (["fan-none"], [])
     results = json.loads((out / "results.json").read_text())
     assert results[:2] == first
     assert [r["name"] for r in results[2::2]] == ["tiny-fixed", "tiny-0.01-0"]
@@ -189,6 +193,22 @@ def test_rates_that_a_codec_learns_and_is_measured_at(tmp_path: Path, photos: Pa
         assert found == learned
 
 
+def test_critics_judge_where_a_codec_is_tuned(tmp_path: Path, photos: Path) -> None:
+    """Elsewhere nothing would learn from them, and a training refuses them."""
+    settings = ForensicSettings(
+        (), tmp_path, fan=("fan-none",), critic=("fan-none", "fan-spectral")
+    )
+    sweep = Sweep(tmp_path, (photos,), Photos(photos, None, "tune"), "", settings)
+    points = points_of(["dcn-16c"], [0.1], [30], 1)
+    chosen = {point.name: sweep.settings_of(point, tmp_path) for point in points}
+    assert {name: own.critic for name, own in chosen.items()} == {
+        "jpeg-30": (),
+        "dcn-16c-fixed": (),
+        "dcn-16c-0.1-0": ("fan-none", "fan-spectral"),
+    }
+    assert {own.fan for own in chosen.values()} == {("fan-none",)}
+
+
 def test_rates_to_measure_at(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = open_forensic("dcn-16c-fan")
     assert rates_of(folder, (70,)) == (None,)
@@ -213,6 +233,7 @@ def test_curves() -> None:
         (["--jpeg", 30], "give --minutes"),
         (["--beside", "fan-none"], "fan-none: has no channel"),
         (["--jpeg", 30, "--minutes", 1, "--rate", 30], "--rate: none of the codecs"),
+        (["--jpeg", 30, "--minutes", 1, "--critic", "fan-none"], "--critic fan-none: no codec is"),
     ],
 )
 def test_choices_that_make_no_sense(
