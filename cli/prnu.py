@@ -210,7 +210,8 @@ def match_command(
 
     About one photo in 100,000 of other cameras reaches that. PHOTO is a picture, a .dcn or RAW
     file, a folder of such or a quoted pattern; not scaled, and turned as the sensor was. 'no match'
-    is no proof: compression, scaling and denoising remove fingerprints.
+    is no proof: compression, scaling and denoising remove fingerprints. A match with a fingerprint
+    that was estimated from the photo itself is none, either; a warning tells.
     """
     plan = plan_photos(paths, None, recursive, False, raw=True)
 
@@ -220,7 +221,12 @@ def match_command(
         return [open_fingerprint(camera) for camera in cameras]
 
     def convert(job: Job, photo: Path | bytes, folders: list[ModelFolder]) -> dict[str, Any]:
-        return {"photo": job.name, "cameras": _matches(photo, folders, search)}
+        rows = _matches(photo, folders, search)
+        for row in rows:
+            if row.get("own"):
+                text = f"is one of the photos that {row['camera']} was estimated from: any matches"
+                warned(Notice("quality", text, job.name))
+        return {"photo": job.name, "cameras": rows}
 
     Batch(plan, as_json, quiet).run(_source, load, convert, partial(_verdicts, search=search))
 
@@ -301,25 +307,29 @@ def _source(job: Job) -> Path | bytes:
 
 
 def _matches(photo: Path | bytes, folders: list[ModelFolder], search: bool) -> list[dict[str, Any]]:
-    """A photo beside each camera; ImageError where none of them can have taken it."""
+    """A photo beside each camera, and whether the fingerprint was estimated from it, too;
+    ImageError where none of them can have taken it."""
+    from dcncodec.forensics.prnu.fingerprint import digest_of
     from dcncodec.forensics.prnu.folder import load_fingerprint
     from dcncodec.forensics.prnu.match import match_signals, photo_signals
     from dcncodec.forensics.prnu.photos import STANDARD, read_photo
 
-    signals: dict[str, tuple[Floats, Floats]] = {}
+    signals: dict[str, tuple[str, tuple[Floats, Floats]]] = {}
     rows: list[dict[str, Any]] = []
     for folder in folders:
         fingerprint = load_fingerprint(folder)
         pipeline = fingerprint.pipeline or STANDARD
         if pipeline not in signals:
-            signals[pipeline] = photo_signals(read_photo(photo, pipeline))
+            pixels = read_photo(photo, pipeline)
+            signals[pipeline] = digest_of(pixels), photo_signals(pixels)
+        digest, compared = signals[pipeline]
         try:
-            found = match_signals(*signals[pipeline], fingerprint, search).as_dict()
+            found = match_signals(*compared, fingerprint, search).as_dict()
         except ImageError as error:
             if len(folders) == 1:
                 raise
             found = {"verdict": "refused", "reason": str(error)}
-        rows.append({"camera": folder.name} | found)
+        rows.append({"camera": folder.name, "own": digest in folder.card["digests"]} | found)
     if all(row["verdict"] == "refused" for row in rows):
         raise ImageError(rows[0]["reason"])
     return rows

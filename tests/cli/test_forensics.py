@@ -306,6 +306,17 @@ def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Runne
     assert results["photos (report), field"]["first"] == "1.png"
 
 
+def test_two_fans_of_one_name(tmp_path: Path, photos: Path, fan: Path, dcn: Runner) -> None:
+    """Their plots and tables would run into each other."""
+    copy = tmp_path / "copy" / fan.name
+    shutil.copytree(fan, copy)
+    out = tmp_path / "o"
+    code, _, error = dcn("evaluate", fan, copy, "--data", photos, "-o", out)
+    assert code == 2
+    assert error == f"dcn: {fan.name}: two FANs have this name; measure them one by one\n"
+    assert not out.exists()
+
+
 def test_conditions_of_the_paper_s_protocol(
     tmp_path: Path, photos: Path, fan: Path, dcn: Runner
 ) -> None:

@@ -49,6 +49,21 @@ def one_line(result: tuple[int, str, str], code: int, expected: str) -> None:
     assert not result[1]
 
 
+def test_a_photo_of_the_fingerprint_itself(tmp_path: Path, camera: Path, dcn: Runner) -> None:
+    """Its own noise is part of the fingerprint, so it matches whatever took it."""
+    other = save(tmp_path / "other", range(30, 31)) / "30.png"
+    code, text, error = dcn("match", tmp_path / "photos" / "03.png", other, "--camera", camera)
+    assert code == 0, error
+    assert "03.png: is one of the photos that camera was estimated from" in error
+    assert "30.png" not in error
+    code, text, _ = dcn("match", tmp_path / "photos", "--camera", camera, "--json")
+    assert all(json.loads(line)["cameras"][0]["own"] for line in text.splitlines())
+    assert (
+        json.loads(dcn("match", other, "--camera", camera, "--json")[1])["cameras"][0]["own"]
+        is False
+    )
+
+
 def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Runner) -> None:
     more = save(tmp_path / "more", range(30, 36))
     code, text, error = dcn("predictor", more, "--camera", camera, "--window", "33")
@@ -58,6 +73,7 @@ def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Runner) -
     code, text, error = dcn("match", own, "--camera", camera)
     assert code == 0, error
     assert f"{own}: camera: match (PCE " in text
+    assert not error
     changed = shot(K, 31)
     changed[40:120, 50:140] = shot(gains(9, 160, 192), 31)[40:120, 50:140]
     Image.fromarray(changed).save(tmp_path / "changed.png")
