@@ -1,6 +1,6 @@
-"""What happens to decoded pictures before somebody judges them: they are cut at a random place, and
-some of them scaled down, saved as JPEG again, or both. All of it is drawn before a step and done on
-its device."""
+"""What happens to decoded pictures before somebody judges them: a half of them are cut at a random
+place, and some scaled down, saved as JPEG again, or both. All of it is drawn before a step and done
+on its device."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ SMALLEST = 16
 SAVED, SCALED = 0.3, 0.2
 """Shares of pictures that are saved as JPEG 4:2:0 again, scaled ones like others, and of those that
 are scaled."""
+UNCUT = 0.5
+"""Share of pictures that keep their first rows and columns, and the codec's lattice with them, as
+files do."""
 QUALITIES = (75, 100)
 TABLES = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
 """Of these qualities, (Q, 2, 64)."""
@@ -57,9 +60,12 @@ def draw_passing(count: int, side: int, generator: torch.Generator) -> Passing:
     saved = round(SAVED * count) - both
     chosen = torch.randint(len(TABLES), (saved + both,), generator=generator)
     scales = [_draw_scale(left, after, generator) for _ in range(scaled)]
+    order = torch.randperm(count, generator=generator)
+    places = torch.randint(_margin(side) + 1, (count, 2), generator=generator)
+    places[torch.rand(count, generator=generator) < UNCUT] = 0
     return Passing(
-        torch.randperm(count, generator=generator),
-        torch.randint(_margin(side) + 1, (count, 2), generator=generator),
+        order,
+        places,
         torch.stack(scales) if scales else torch.zeros(0, 2, after, left),
         TABLES[chosen[:saved]],
         TABLES[chosen[saved:]],
