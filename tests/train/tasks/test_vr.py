@@ -244,7 +244,10 @@ def test_two_workers_are_one_with_their_batch(tmp_path: Path, pictures: Path) ->
     weights = []
     for workers in (1, 2):
         folder = tmp_path / f"run{workers}"
-        assert not train_vr(settings(folder, pictures, workers=workers), print, unseen)
+        # Adam makes whole steps of gradients that are next to nothing, whatever their rounding.
+        chosen = shape_of(TINY) | {"batch": 2, "patch": 16, "learning_rate": 1e-4}
+        few = settings(folder, pictures, workers=workers, overrides=chosen)
+        assert not train_vr(few, print, unseen)
         weights.append(load_file(folder / FILE))
     for name, tensor in weights[0].items():
         if name.startswith("model."):
