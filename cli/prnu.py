@@ -223,8 +223,11 @@ def match_command(
     def convert(job: Job, photo: Path | bytes, folders: list[ModelFolder]) -> dict[str, Any]:
         rows = _matches(photo, folders, search)
         for row in rows:
-            if row.get("own"):
-                text = f"is one of the photos that {row['camera']} was estimated from: any matches"
+            if row["own"]:
+                text = (
+                    f"is one of the photos that {row['camera']} was estimated from, which match "
+                    "whatever took them"
+                )
                 warned(Notice("quality", text, job.name))
         return {"photo": job.name, "cameras": rows}
 
