@@ -136,9 +136,9 @@ def command(
 
     pages.check()
     chosen = [open_forensic(name) for name in names]
-    for place, folder in enumerate(chosen):
-        if folder.name in {other.name for other in chosen[:place]}:
-            raise UsageError(f"{folder.name}: two FANs have this name; measure them one by one")
+    called = [folder.name for folder in chosen]
+    if twice := [name for name in called if called.count(name) > 1]:
+        raise UsageError(f"{twice[0]}: two FANs have this name; measure them one by one")
     if rates and not any(folder.rates for folder in chosen):
         raise UsageError(f"--rate: {chosen[0].name} stands behind one rate only; leave it out")
     for folder in chosen:

@@ -66,11 +66,10 @@ def prepare(
     folders = weight_folders(settings, recipe, header, camera)
     codec, nip = None, None
     if LEARNS_CODEC in folders:
-        codec_name = folders[LEARNS_CODEC].name
+        _check_kind(settings, folders[LEARNS_CODEC])
         codec = load_tuned(folders[LEARNS_CODEC]).requires_grad_(True)
         if header is None:
             recipe = with_objective(recipe, folders[LEARNS_CODEC], settings.overrides)
-        _check_kind(settings, codec_name, isinstance(codec, VR))
     if LEARNS_NIP in folders:
         nip = load_nip(folders[LEARNS_NIP]).requires_grad_(True)
     torch.manual_seed(seed)
@@ -105,20 +104,23 @@ def prepare(
     return trainer, budget
 
 
-def _check_kind(settings: ForensicSettings, name: str, rated: bool) -> None:
+def _check_kind(settings: ForensicSettings, codec: ModelFolder) -> None:
     """Raise UsageError where the user chooses what only the other kind of codec has: one with
     rates, or with a single one."""
     given = settings.overrides.keys()
-    if not rated and given & RATES:
-        raise UsageError(f"--rate: the codec {name} has one rate only; leave it out")
-    if not rated and "ssim_share" in given:
-        raise UsageError(f"--ssim-share: the codec {name} has --lambda-ssim instead")
-    if rated and "lambda_ssim" in given:
-        raise UsageError(f"--lambda-ssim: the codec {name} has --ssim-share instead")
-    if rated and "lambda_h" in given:
-        raise UsageError(
-            f"--lambda-h: the codec {name} weighs bits by its rates; leave it out, or see --rate"
-        )
+    if codec.geometry.rates:
+        if "lambda_ssim" in given:
+            raise UsageError(f"--lambda-ssim: the codec {codec.name} has --ssim-share instead")
+        if "lambda_h" in given:
+            raise UsageError(
+                f"--lambda-h: the codec {codec.name} weighs bits by its rates; leave it out, or "
+                "see --rate"
+            )
+        return
+    if given & RATES:
+        raise UsageError(f"--rate: the codec {codec.name} has one rate only; leave it out")
+    if "ssim_share" in given:
+        raise UsageError(f"--ssim-share: the codec {codec.name} has --lambda-ssim instead")
 
 
 def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.device) -> int:
