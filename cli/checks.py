@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,16 @@ def check_model(name: str | None, role: Role | None) -> None:
     """
     if name is not None:
         find_model(name, role, _later)
+
+
+def check_distinct(names: Sequence[str]) -> None:
+    """See that models that are measured together have names that tell them apart.
+
+    Raises:
+        UsageError: two have the same.
+    """
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{twice[0]}: two models have this name; measure them one by one")
 
 
 def check_pipelines(names: Iterable[str | None], *own: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dcncodec.cli.batch import write_output
-from dcncodec.cli.checks import check_model
+from dcncodec.cli.checks import check_distinct, check_model
 from dcncodec.cli.common import load_torch, progress_bar, quiet_option, threads_option
 from dcncodec.cli.lines import say, say_text
 from dcncodec.errors import UsageError
@@ -136,9 +136,7 @@ def command(
 
     pages.check()
     chosen = [open_forensic(name) for name in names]
-    called = [folder.name for folder in chosen]
-    if twice := [name for name in called if called.count(name) > 1]:
-        raise UsageError(f"{twice[0]}: two FANs have this name; measure them one by one")
+    check_distinct([folder.name for folder in chosen])
     if rates and not any(folder.rates for folder in chosen):
         raise UsageError(f"--rate: {chosen[0].name} stands behind one rate only; leave it out")
     for folder in chosen:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dcncodec.cli.batch import write_output
+from dcncodec.cli.checks import check_distinct
 from dcncodec.cli.common import MAX_SEED, load_torch, machine_options, progress_bar
 from dcncodec.cli.lines import json_line, say, say_text
 from dcncodec.cli.warned import take_warnings, warned
@@ -147,6 +148,7 @@ def evaluate_command(
         pages.check()
     place = choose_device(device)
     judges = [open_judge(name, place, choose_precision(precision, place)) for name in names]
+    check_distinct([judge.name for judge in judges])
     found = []
     for name, judge in zip(names, judges, strict=True):
         count = len(chosen) + len(others)

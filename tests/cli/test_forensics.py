@@ -313,7 +313,7 @@ def test_two_fans_of_one_name(tmp_path: Path, photos: Path, fan: Path, dcn: Runn
     out = tmp_path / "o"
     code, _, error = dcn("evaluate", fan, copy, "--data", photos, "-o", out)
     assert code == 2
-    assert error == f"dcn: {fan.name}: two FANs have this name; measure them one by one\n"
+    assert error == f"dcn: {fan.name}: two models have this name; measure them one by one\n"
     assert not out.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,11 @@ def test_forge_and_evaluate(dcn: Runner, model: Path, photo: Path, tmp_path: Pat
     assert "Manipulated parts" in (report / "report.html").read_text()
     card = json.loads((model / "card.json").read_text())
     assert card["results"]["forged"]["auc_all"] == result["kinds"]["all"]["auc"]
+    copy = tmp_path / "copy" / model.name
+    shutil.copytree(model, copy)
+    code, out, err = dcn("evaluate-masks", model, copy, "--data", forged)
+    doubt = f"dcn: {model.name}: two models have this name; measure them one by one\n"
+    assert (code, out, err) == (2, "", doubt)
 
 
 def test_cards_of_fans_keep_no_results_of_masks(dcn: Runner, tmp_path: Path) -> None:

@@ -62,6 +62,15 @@ def test_a_photo_of_the_fingerprint_itself(tmp_path: Path, camera: Path, dcn: Ru
         json.loads(dcn("match", other, "--camera", camera, "--json")[1])["cameras"][0]["own"]
         is False
     )
+    more = save(tmp_path / "more", range(31, 36))
+    assert dcn("predictor", more, "--camera", camera, "--window", "33")[0] == 0
+    photos = (tmp_path / "photos" / "03.png", other)
+    code, text, error = dcn("localise", *photos, "--camera", camera, "--json")
+    assert code == 0, error
+    assert [json.loads(line)["own"] for line in text.splitlines()] == [True, False]
+    assert json.loads(text.splitlines()[0])["warnings"]
+    (line,) = problems(dcn("localise", *photos, "--camera", camera)[2])
+    assert "03.png: is one of the photos that camera was estimated from, in whose parts" in line
 
 
 def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Runner) -> None:
