@@ -172,6 +172,12 @@ class Rates(click.ParamType[tuple[int, int]]):
     help="JPEG quality in which half of the photos were saved before.  [default: 88-100]",
 )
 @click.option(
+    "--retake/--no-retake",
+    default=None,
+    help="Whether half of the photos are made as soft and noisy before as those that cameras and "
+    "scanners give at their full size.  [default: they are, without --nip and --history none]",
+)
+@click.option(
     "--resave/--no-resave",
     default=None,
     help="Whether half of the pictures are cut after the channel, and some scaled down or saved "

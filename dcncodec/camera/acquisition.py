@@ -68,6 +68,7 @@ def acquire(
     to_srgb: NDArray[np.float64] | None = None,
     gains: NDArray[np.float64] | None = None,
     exposure: float = 1.0,
+    optics: float = OPTICS,
 ) -> Frame:
     """What a camera would have recorded where it now gives a picture.
 
@@ -78,6 +79,7 @@ def acquire(
         gains: of the photo-sites, of the frame's size (``sensor``); by default all alike.
         exposure: share of the light, above 0 and up to 1. The frame's white falls with it, so that
             what is developed is as bright, and noisier.
+        optics: standard deviation in pixels of the blur, above 0.
 
     Returns:
         An RGGB frame. ``Frame.stack`` is what pipelines start from, its ``to_srgb`` what
@@ -100,7 +102,7 @@ def acquire(
         to_srgb = camera_to_srgb(np.tensordot(rng.dirichlet(np.ones(len(CAMERAS))), CAMERAS, 1))
     balance = (float(rng.uniform(*RED_GAINS)), 1.0, float(rng.uniform(*BLUE_GAINS)))
     linear = to_linear(pixels[:height, :width] / 255)
-    linear = gaussian_filter(linear, (OPTICS, OPTICS, 0), mode="nearest")
+    linear = gaussian_filter(linear, (optics, optics, 0), mode="nearest")
     camera = (linear @ np.linalg.inv(to_srgb).T).clip(0, 1)
     light = _mosaic(_without_gains(camera, np.array(balance))) * exposure
     if gains is not None:

@@ -31,7 +31,7 @@ def develop(stack: Floats, to_srgb: NDArray[np.float64]) -> Floats:
     Raises:
         MissingLibraryError: colour-demosaicing is not installed.
     """
-    rgb = _demosaic(to_mosaic(stack))
+    rgb = demosaic(to_mosaic(stack))
     return from_linear((rgb @ to_srgb.T).clip(0, 1))
 
 
@@ -76,8 +76,12 @@ def to_linear(encoded: NDArray[Any]) -> NDArray[Any]:
     return np.where(encoded <= 0.04045, encoded / 12.92, bright).astype(np.float32)
 
 
-def _demosaic(mosaic: Floats) -> NDArray[np.float64]:
-    """(H, W) RGGB to (H, W, 3)."""
+def demosaic(mosaic: Floats) -> NDArray[np.float64]:
+    """Samples (H, W) of an RGGB sensor to (H, W, 3), by Menon's method.
+
+    Raises:
+        MissingLibraryError: colour-demosaicing is not installed.
+    """
     try:
         with warnings.catch_warnings():
             # Of its dependencies, about libraries that plotting would need and old names.

@@ -68,6 +68,7 @@ FORENSIC_RECIPES = {
         implementations="field",
         grid="random",
         history="88-100",
+        retake=True,
         resave=True,
         tuning_rate=0.2,
     ),

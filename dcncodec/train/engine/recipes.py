@@ -114,6 +114,7 @@ class ForensicRecipe(Recipe):
             and half by the paper's protocol.
         grid: where the codec's lattice begins: ``aligned`` with a JPEG's, or ``random``.
         history: of half of the photos before they are manipulated (``forensics.history``).
+        retake: make half of the photos before that what cameras give (``forensics.retake``).
         rate_low, rate_high: of a codec for all rates, drawn for every photo between the two.
         rate_fall: share of the budget over which the lowest rate that is drawn falls from
             ``rate_high`` to ``rate_low``.
@@ -154,6 +155,7 @@ class ForensicRecipe(Recipe):
     implementations: str = "paper"
     grid: str = "aligned"
     history: str = "none"
+    retake: bool = False
     resave: bool = False
     stored: int = 0
     rate_low: int = 0

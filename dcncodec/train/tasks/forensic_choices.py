@@ -179,11 +179,13 @@ def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRec
         # Its gradient does not pass through other programs' files.
         for name in DRAWN:
             if settings.overrides.get(name, PLAIN[name]) != PLAIN[name]:
-                raise UsageError(
-                    f"--{name} {settings.overrides[name]}: not behind a neural camera pipeline; "
-                    "leave it out"
-                )
+                value = settings.overrides[name]
+                option = f"--{name}" if value is True else f"--{name} {value}"
+                raise UsageError(f"{option}: not behind a neural camera pipeline; leave it out")
         recipe = replace(recipe, **PLAIN)
+    if (recipe.nip or recipe.history == NONE) and not settings.overrides.get("retake"):
+        # Developed frames are what cameras give, and what has no history was never taken.
+        recipe = replace(recipe, retake=False)
     if recipe.channel == NONE and recipe.resave:
         # Native photos that are saved again are those of the class jpeg.
         if settings.overrides.get("resave"):

@@ -1,5 +1,6 @@
 """Batches of the field protocol (``forensics.field``): every photo with a history, implementations
-and strengths of its own, cut where no lattice begins; or half of them as in the paper."""
+and strengths of its own, cut where no lattice begins; or half of them as in the paper. Half of the
+photos are first made what cameras and scanners give (``forensics.retake``)."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from dcncodec.forensics.channel import NONE
 from dcncodec.forensics.field import by_paper, draw
 from dcncodec.forensics.history import LATTICE, parse_history
 from dcncodec.forensics.manipulations import DEFAULTS, NATIVE
+from dcncodec.forensics.retake import retake
 from dcncodec.train.engine.data import ImageSet, seeded
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
@@ -25,7 +27,7 @@ MARGIN = 16
 """Pixels around a patch that are manipulated with it, so that no filter sees a border."""
 FIELD, BOTH, RANDOM = "field", "both", "random"
 """Values of ``implementations``, and of ``grid``."""
-DRAWN = ("implementations", "grid", "history")
+DRAWN = ("implementations", "grid", "history", "retake")
 """Fields of the recipe for which photos are drawn one by one."""
 PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
 """What they are where all are manipulated as one batch."""
@@ -34,7 +36,8 @@ PLAIN = {name: getattr(FORENSIC_RECIPES["paper"], name) for name in DRAWN}
 def is_field(recipe: ForensicRecipe) -> bool:
     """Whether photos are drawn one by one, instead of manipulated as a batch."""
     drawn = recipe.implementations in {FIELD, BOTH}
-    return bool(recipe.classes) and (drawn or recipe.grid == RANDOM or recipe.history != NONE)
+    before = recipe.history != NONE or recipe.retake
+    return bool(recipe.classes) and (drawn or recipe.grid == RANDOM or before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +95,10 @@ def field_versions(
             if draws.integers(2):
                 own = replace(recipe, vary_strengths=False, **PLAIN)
         before, history = crop, parse_history(own.history)
+        if own.retake and draws.integers(2):
+            before = retake(crop, draws)
         if history is not None and draws.integers(2):
-            before = history.apply(crop, draws)
+            before = history.apply(before, draws)
         for versions, name in zip(found, recipe.classes, strict=True):
             changed = _manipulated(before, name, own, draws)
             top, left = MARGIN + (

@@ -42,6 +42,7 @@ def test_what_is_drawn_photo_by_photo() -> None:
     assert not is_field(PAPER)
     assert is_field(replace(PAPER, grid="random"))
     assert is_field(replace(PAPER, history="95"))
+    assert is_field(replace(PAPER, retake=True))
 
 
 def test_every_photo_has_its_own_offset(crops: Tensor) -> None:
@@ -128,13 +129,30 @@ def test_a_network_that_learned_aligned_lattices_misses_others() -> None:
 def test_no_history_is_none(crops: Tensor) -> None:
     """And with a history of half of the photos some are changed, their native versions, too."""
     inside = to_unit(crops[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
-    aligned = replace(FIELD, grid="aligned", history="none")
+    aligned = replace(FIELD, grid="aligned", history="none", retake=False)
     versions, _ = drawn(crops, aligned, 0)
     assert torch.equal(versions[:4], inside)
     saved = replace(aligned, history="60")
     versions, _ = drawn(crops, saved, 0)
     changed = [not torch.equal(a, b) for a, b in zip(versions[:4], inside, strict=True)]
     assert {True, False} == set(changed)
+
+
+def test_half_of_the_photos_are_taken_again(crops: Tensor) -> None:
+    """All versions of a photo are of the same one then; the paper's half stays as it is."""
+    inside = to_unit(crops[:1, MARGIN:-MARGIN, MARGIN:-MARGIN])
+    many = crops[:1].expand(40, -1, -1, -1).contiguous()
+    aligned = replace(PAPER, classes=("native", "median"), retake=True)
+    natives, medians = drawn(many, aligned, 0)[0].chunk(2)
+    kept = (natives == inside).flatten(1).all(1)
+    assert 10 < int(kept.sum()) < 30
+    expected = manipulate_all(to_unit(crops[:1]), ("median",))[0][
+        :, :, MARGIN:-MARGIN, MARGIN:-MARGIN
+    ]
+    same = (medians == to_unit(torch.from_numpy(to_bytes(expected).numpy()))).flatten(1).all(1)
+    assert torch.equal(same, kept)
+    natives = drawn(many, replace(aligned, implementations="both"), 0)[0][:40]
+    assert int((natives == inside).flatten(1).all(1).sum()) > 22
 
 
 def test_draws_follow_the_generator(crops: Tensor) -> None:
