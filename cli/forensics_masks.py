@@ -147,15 +147,15 @@ def evaluate_command(
     if report is not None:
         pages.check()
     place = choose_device(device)
+    models = [find_model(name, None) for name in names]
+    check_distinct([model.name for model in models])
     judges = [open_judge(name, place, choose_precision(precision, place)) for name in names]
-    check_distinct([judge.name for judge in judges])
     found = []
-    for name, judge in zip(names, judges, strict=True):
+    for model, judge in zip(models, judges, strict=True):
         count = len(chosen) + len(others)
         with progress_bar(judge.name, count) as bar:
             found.append(evaluate(judge, chosen, others, partial(bar.update, 1)))
         if update_card is not None:
-            model = find_model(name, None)
             if model.role is Role.LOCALISER:
                 add_results(model, {update_card: found[-1].card_figures()})
             else:

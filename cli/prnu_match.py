@@ -20,7 +20,7 @@ from dcncodec.notices import Notice
 if TYPE_CHECKING:
     from dcncodec.forensics.prnu.fingerprint import Fingerprint
     from dcncodec.forensics.prnu.localise import Predictor
-    from dcncodec.forensics.prnu.residual import Floats, Pixels
+    from dcncodec.forensics.prnu.residual import Floats
     from dcncodec.models.card import ModelFolder
 
 camera_option = partial(
@@ -117,6 +117,7 @@ def localise_command(
     def convert(
         job: Job, photo: Path | bytes, loaded: tuple[ModelFolder, Fingerprint, Predictor]
     ) -> dict[str, Any]:
+        from dcncodec.forensics.prnu.fingerprint import digest_of
         from dcncodec.forensics.prnu.localise import STEP, heat_map, localise, spread
         from dcncodec.forensics.prnu.match import THRESHOLD, match
         from dcncodec.forensics.prnu.photos import STANDARD, read_photo
@@ -131,9 +132,9 @@ def localise_command(
                 "nothing"
             )
             warned(Notice("quality", text, job.name))
-        own = _own(pixels, folder)
+        own = digest_of(pixels) in folder.card["digests"]
         if own:
-            _warn_own(job, folder.name, "in whose parts the map finds it whatever was changed")
+            _warn_own(job, folder.name, "whose map finds the fingerprint whatever was changed")
         if job.target:
             write_output(job.target, heat_map(pixels, found, predictor.window), force)
         changed = spread(found, pixels.shape, predictor.window) > 0.5
@@ -159,36 +160,30 @@ def _source(job: Job) -> Path | bytes:
 def _matches(photo: Path | bytes, folders: list[ModelFolder], search: bool) -> list[dict[str, Any]]:
     """A photo beside each camera, and whether the fingerprint was estimated from it, too;
     ImageError where none of them can have taken it."""
+    from dcncodec.forensics.prnu.fingerprint import digest_of
     from dcncodec.forensics.prnu.folder import load_fingerprint
     from dcncodec.forensics.prnu.match import match_signals, photo_signals
     from dcncodec.forensics.prnu.photos import STANDARD, read_photo
 
-    signals: dict[str, tuple[Pixels, tuple[Floats, Floats]]] = {}
+    signals: dict[str, tuple[str, tuple[Floats, Floats]]] = {}
     rows: list[dict[str, Any]] = []
     for folder in folders:
         fingerprint = load_fingerprint(folder)
         pipeline = fingerprint.pipeline or STANDARD
         if pipeline not in signals:
             pixels = read_photo(photo, pipeline)
-            signals[pipeline] = pixels, photo_signals(pixels)
-        pixels, compared = signals[pipeline]
+            signals[pipeline] = digest_of(pixels), photo_signals(pixels)
+        digest, compared = signals[pipeline]
         try:
             found = match_signals(*compared, fingerprint, search).as_dict()
         except ImageError as error:
             if len(folders) == 1:
                 raise
             found = {"verdict": "refused", "reason": str(error)}
-        rows.append({"camera": folder.name, "own": _own(pixels, folder)} | found)
+        rows.append({"camera": folder.name, "own": digest in folder.card["digests"]} | found)
     if all(row["verdict"] == "refused" for row in rows):
         raise ImageError(rows[0]["reason"])
     return rows
-
-
-def _own(pixels: Pixels, folder: ModelFolder) -> bool:
-    """Whether a fingerprint was estimated from this very photo, too."""
-    from dcncodec.forensics.prnu.fingerprint import digest_of
-
-    return digest_of(pixels) in folder.card["digests"]
 
 
 def _warn_own(job: Job, camera: str, what: str) -> None:

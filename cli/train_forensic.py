@@ -175,7 +175,8 @@ class Rates(click.ParamType[tuple[int, int]]):
     "--retake/--no-retake",
     default=None,
     help="Whether half of the photos are made as soft and noisy before as those that cameras and "
-    "scanners give at their full size.  [default: they are, without --nip and --history none]",
+    "scanners give at their full size.  [default: they are, but not with --nip, --history none or "
+    "--preset paper]",
 )
 @click.option(
     "--resave/--no-resave",

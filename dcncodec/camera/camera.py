@@ -89,7 +89,7 @@ def demosaic(mosaic: Floats) -> NDArray[np.float64]:
             from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
     except ImportError:
         raise MissingLibraryError(
-            "the standard pipeline needs colour-demosaicing", extras=("raw",)
+            "Bayer filters need colour-demosaicing", extras=("raw", "forensics")
         ) from None
     rgb = demosaicing_CFA_Bayer_Menon2007(mosaic, "RGGB")
     return np.asarray(rgb, np.float64)

@@ -70,7 +70,9 @@ def test_a_photo_of_the_fingerprint_itself(tmp_path: Path, camera: Path, dcn: Ru
     assert [json.loads(line)["own"] for line in text.splitlines()] == [True, False]
     assert json.loads(text.splitlines()[0])["warnings"]
     (line,) = problems(dcn("localise", *photos, "--camera", camera)[2])
-    assert "03.png: is one of the photos that camera was estimated from, in whose parts" in line
+    assert (
+        "03.png: is one of the photos that camera was estimated from, whose map finds the" in line
+    )
 
 
 def test_fingerprint_match_localise(tmp_path: Path, camera: Path, dcn: Runner) -> None:

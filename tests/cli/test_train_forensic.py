@@ -226,6 +226,16 @@ def test_a_codec_keeps_fingerprints(tmp_path: Path, photos: Path, dcn: Dcn) -> N
             2,
             "--history 90: not behind a neural camera pipeline",
         ),
+        (
+            ["--channel", "none", "--nip", "inet", "--retake"],
+            2,
+            "--retake: not behind a neural camera pipeline; leave it out",
+        ),
+        (
+            ["--model", "tiny", "--keep", "prnu", "--classes", "none", "--retake"],
+            2,
+            "--retake: without classes no photos are manipulated",
+        ),
         (["--lambda-c", "nan"], 2, "not a finite number"),
         (["--lambda-c", "inf"], 2, "not a finite number"),
         (["--channel", "none", "--nip", "inet", "--patch", "48"], 2, "a multiple of 32"),

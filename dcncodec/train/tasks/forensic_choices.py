@@ -33,6 +33,7 @@ CHOSEN = (
     "critic",
     "keep",
     "network",
+    "retake",
     *("lambda_low", "lambda_high", "ssim_share"),
 )
 """Fields of the recipe that say what is trained, and by what the codec was; no preset decides about
@@ -79,7 +80,7 @@ def choose(
         recipe = replace(recipe, nip=STANDARD)
     elif camera is not None:
         recipe = replace(recipe, nip=camera.name)
-    recipe = _possible(recipe, settings)
+    recipe = _possible(recipe, settings, header is None)
     if settings.max_steps is not None:
         recipe = replace(recipe, max_steps=settings.max_steps)
     recipe = replace(recipe, history=_history(recipe.history))
@@ -127,6 +128,8 @@ def _check(recipe: ForensicRecipe, settings: ForensicSettings) -> None:
             option = min(given).replace("_", "-")
             what = "codec" if learner == LEARNS_CODEC else "camera pipeline"
             raise UsageError(f"--{option}: no {what} learns; leave it out, or see --trainable")
+    if recipe.retake and not recipe.classes:
+        raise UsageError("--retake: without classes no photos are manipulated; leave it out")
     if recipe.stored and recipe.trainable:
         raise UsageError(
             f"--stored {recipe.stored}: where codec or pipeline learn, their pictures change with "
@@ -169,8 +172,9 @@ def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicReci
     return replace(recipe, tuning_rate=1.0)
 
 
-def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRecipe:
-    """Without what a channel or a pipeline makes pointless, unless the user asks for it.
+def _possible(recipe: ForensicRecipe, settings: ForensicSettings, new: bool) -> ForensicRecipe:
+    """Without what a channel or a pipeline makes pointless, unless the user asks for it; a run that
+    is not new takes photos again if it did so.
 
     Raises:
         UsageError: the user does.
@@ -183,7 +187,8 @@ def _possible(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicRec
                 option = f"--{name}" if value is True else f"--{name} {value}"
                 raise UsageError(f"{option}: not behind a neural camera pipeline; leave it out")
         recipe = replace(recipe, **PLAIN)
-    if (recipe.nip or recipe.history == NONE) and not settings.overrides.get("retake"):
+    pointless = not recipe.classes or recipe.nip or recipe.history == NONE
+    if new and pointless and not settings.overrides.get("retake"):
         # Developed frames are what cameras give, and what has no history was never taken.
         recipe = replace(recipe, retake=False)
     if recipe.channel == NONE and recipe.resave:

@@ -144,7 +144,8 @@ def store_folder(run: Path, header: Header, count: int, rank: int, described: st
     recipe = asdict(header.recipe)
     deciding = [
         described,
-        *(recipe[name] for name in DECIDING),
+        # Runs from before photos were taken again find what they made.
+        *(recipe[name] for name in DECIDING if name != "retake" or recipe[name]),
         *(header.seed, count, [asdict(source) for source in header.sources]),
         *(origin["sha256"] for origin in header.origins.values()),
     ]

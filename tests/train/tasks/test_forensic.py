@@ -46,6 +46,7 @@ TINY = replace(
     implementations="paper",
     grid="aligned",
     history="none",
+    retake=False,
     vary_strengths=False,
     resave=False,
 )

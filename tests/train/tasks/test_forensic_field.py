@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,11 @@ from torch.nn import functional
 from dcncodec.forensics.history import LATTICE
 from dcncodec.forensics.manipulations import manipulate_all
 from dcncodec.metrics import to_bytes, to_unit
+from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.recipes import ForensicRecipe
+from dcncodec.train.tasks.forensic_choices import choose
+from dcncodec.train.tasks.forensic_fans import ForensicSettings
 from dcncodec.train.tasks.forensic_field import MARGIN, field_versions, is_field
 
 CLASSES = ("native", "jpeg", "median")
@@ -159,3 +164,37 @@ def test_draws_follow_the_generator(crops: Tensor) -> None:
     first, again, other = (drawn(crops, FIELD, seed)[0] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "nip", "taken"),
+    [
+        ({}, None, True),
+        ({"history": "none"}, None, False),
+        ({"history": "none", "retake": True}, None, True),
+        ({"retake": False}, None, False),
+        ({}, "standard", False),
+        ({"retake": True}, "standard", True),
+    ],
+)
+def test_when_photos_are_taken_again(
+    tmp_path: Path, overrides: dict[str, Any], nip: str | None, taken: bool
+) -> None:
+    """Not where that makes no sense, unless somebody asks; and a run goes on as it began."""
+    settings = ForensicSettings((), tmp_path, nip=nip, overrides={"channel": "none"} | overrides)
+    begun, _ = choose(settings, None, None)
+    assert begun.retake is taken
+    again = ForensicSettings((), tmp_path, nip=nip)
+    assert choose(again, Header(0, begun), None)[0].retake is taken
+
+
+def test_a_run_from_before_goes_on_with_its_preset(tmp_path: Path) -> None:
+    settings = ForensicSettings((), tmp_path, overrides={"channel": "none", "retake": False})
+    old, _ = choose(settings, None, None)
+    again = ForensicSettings((), tmp_path, preset="fast", overrides={"channel": "none"})
+    assert choose(again, Header(0, old), None)[0].retake is False
+
+
+def test_a_paper_s_run_takes_none_again(tmp_path: Path) -> None:
+    settings = ForensicSettings((), tmp_path, preset="paper", overrides={"channel": "none"})
+    assert choose(settings, None, None)[0].retake is False

@@ -22,7 +22,7 @@ from dcncodec.train.engine.checkpoint import Header
 from dcncodec.train.engine.data import Dataset, pack, seeded
 from dcncodec.train.engine.presets import FORENSIC_RECIPES
 from dcncodec.train.engine.run import Budget
-from dcncodec.train.tasks import forensic
+from dcncodec.train.tasks import forensic, forensic_store
 from dcncodec.train.tasks.forensic import ForensicTrainer
 from dcncodec.train.tasks.forensic_choices import choose
 from dcncodec.train.tasks.forensic_fans import ForensicSettings
@@ -231,6 +231,19 @@ def test_other_pictures_have_another_folder(tmp_path: Path) -> None:
     assert store_folder(tmp_path, Header(8, RECIPE, 4), 2, 0) != store_folder(
         tmp_path, header, 2, 0
     )
+
+
+def test_runs_from_before_photos_were_taken_again_find_their_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def folder(retake: bool) -> Path:
+        return store_folder(Path("run"), Header(0, replace(RECIPE, retake=retake)), 2, 0)
+
+    without = folder(retake=False)
+    assert folder(retake=True) != without
+    known = tuple(name for name in forensic_store.DECIDING if name != "retake")
+    monkeypatch.setattr(forensic_store, "DECIDING", known)
+    assert folder(retake=False) == without
 
 
 @pytest.mark.parametrize(
