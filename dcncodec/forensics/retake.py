@@ -53,7 +53,7 @@ def retake(pixels: Pixels, draws: np.random.Generator) -> Pixels:
     Raises:
         MissingLibraryError: OpenCV, scipy or colour-demosaicing is not installed.
     """
-    optics = float(np.exp(draws.uniform(*np.log(OPTICS))))
+    optics = _between(OPTICS, draws)
     scanned = draws.random() < SCANNED
     taken = _scanned(pixels, optics, draws) if scanned else _developed(pixels, optics, draws)
     if draws.random() < SHARPENED:
@@ -62,9 +62,14 @@ def retake(pixels: Pixels, draws: np.random.Generator) -> Pixels:
     return to_pixels(taken * 255)
 
 
+def _between(limits: tuple[float, float], draws: np.random.Generator) -> float:
+    """A number between two, of any magnitude alike."""
+    return float(np.exp(draws.uniform(*np.log(limits))))
+
+
 def _developed(pixels: Pixels, optics: float, draws: np.random.Generator) -> Floats:
     """Through a Bayer filter and its interpolation, float32 (H, W, 3) in [0, 1]."""
-    exposure = float(np.exp(draws.uniform(*np.log(EXPOSURE))))
+    exposure = _between(EXPOSURE, draws)
     frame = acquire(pixels, int(draws.integers(2**31)), exposure=exposure, optics=optics)
     mosaic = to_mosaic(frame.stack()).clip(0, 1)
     first, second = draws.permutation(len(FAST) + 1)[:2]
@@ -79,14 +84,15 @@ def _demosaiced(mosaic: Floats, kind: int) -> Floats:
     if kind == len(FAST):
         return demosaic(mosaic).astype(np.float32)
     samples = np.rint(mosaic * 65535).astype(np.uint16)
-    rgb: Floats = opencv().cvtColor(samples, getattr(opencv(), FAST[kind])) / np.float32(65535)
+    cv2 = opencv()
+    rgb: Floats = cv2.cvtColor(samples, getattr(cv2, FAST[kind])) / np.float32(65535)
     return rgb
 
 
 def _scanned(pixels: Pixels, optics: float, draws: np.random.Generator) -> Floats:
     """All colours at every place, with grain, float32 (H, W, 3) in [0, 1]."""
     linear = opencv().GaussianBlur(to_linear(pixels / 255), (0, 0), optics)
-    level = np.float32(np.exp(draws.uniform(*np.log(GRAIN))) / 255)
+    level = np.float32(_between(GRAIN, draws) / 255)
     size = draws.uniform(*GRAIN_SIZE)
     grain = draws.standard_normal(pixels.shape, np.float32)
     if draws.integers(2):

@@ -173,8 +173,12 @@ def _keeping(recipe: ForensicRecipe, settings: ForensicSettings) -> ForensicReci
 
 
 def _possible(recipe: ForensicRecipe, settings: ForensicSettings, new: bool) -> ForensicRecipe:
-    """Without what a channel or a pipeline makes pointless, unless the user asks for it; a run that
-    is not new takes photos again if it did so.
+    """Without what a channel or a pipeline makes pointless, unless the user asks for it.
+
+    Args:
+        recipe: as chosen so far.
+        settings: the user's choices.
+        new: whether no run is resumed, which would take photos again where it did so before.
 
     Raises:
         UsageError: the user does.
