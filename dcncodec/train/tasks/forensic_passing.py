@@ -1,6 +1,6 @@
 """What happens to decoded pictures before somebody judges them: a half of them are cut at a random
-place, and some scaled down, saved as JPEG again, or both. All of it is drawn before a step and done
-on its device."""
+place, and some turned or mirrored, scaled down, saved as JPEG again, or several of these. All of it
+is drawn before a step and done on its device."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ are scaled."""
 UNCUT = 0.5
 """Share of pictures that keep their first rows and columns, and the codec's lattice with them, as
 files do."""
+TURNED = 0.25
+"""Share of pictures that are turned, mirrored, or both."""
 QUALITIES = (75, 100)
 TABLES = torch.stack([quantisation_tables(q) for q in range(QUALITIES[0], QUALITIES[1] + 1)])
 """Of these qualities, (Q, 2, 64)."""
@@ -38,6 +40,8 @@ class Passing(NamedTuple):
         order: (B,), a permutation: first those that stay as large as they are, of which the last
             are saved, then those that are scaled, of which the last are saved, too.
         places: (B, 2) in that order, rows and columns that are cut off above and to the left.
+        turns: bool (B, 3) in that order, whether what is left has its rows in reverse, its columns
+            in reverse, and then columns for rows.
         scales: (S, 2, side after, side before), what rows and columns of the scaled ones are
             multiplied by.
         tables: quantisation tables of those that are saved at their size, (M, 2, 64).
@@ -46,6 +50,7 @@ class Passing(NamedTuple):
 
     order: Tensor
     places: Tensor
+    turns: Tensor
     scales: Tensor
     tables: Tensor
     scaled_tables: Tensor
@@ -63,9 +68,12 @@ def draw_passing(count: int, side: int, generator: torch.Generator) -> Passing:
     order = torch.randperm(count, generator=generator)
     places = torch.randint(_margin(side) + 1, (count, 2), generator=generator)
     places[torch.rand(count, generator=generator) < UNCUT] = 0
+    turns = torch.randint(1, 8, (count,), generator=generator)
+    turns[torch.rand(count, generator=generator) >= TURNED] = 0
     return Passing(
         order,
         places,
+        (turns.unsqueeze(-1) & torch.tensor([1, 2, 4])) > 0,
         torch.stack(scales) if scales else torch.zeros(0, 2, after, left),
         TABLES[chosen[:saved]],
         TABLES[chosen[saved:]],
@@ -101,16 +109,18 @@ def passed_on(pictures: Tensor, passing: Passing, jpeg: DJPEG) -> tuple[Tensor, 
         scaled ones, (S, 3, side after, side after), in the order of the draw.
     """
     ordered = pictures.index_select(0, passing.order)
-    cut = _times(_picks(passing.places, pictures.shape[-1]), ordered)
+    cut = _times(_picks(passing.places, passing.turns, pictures.shape[-1]), ordered)
+    cut = torch.where(passing.turns[:, 2, None, None, None], cut.transpose(-1, -2), cut)
     count = len(cut) - len(passing.scales)
     scaled = as_bytes(_times(passing.scales, cut[count:]))
     return _saved(cut[:count], passing.tables, jpeg), _saved(scaled, passing.scaled_tables, jpeg)
 
 
-def _picks(places: Tensor, side: int) -> Tensor:
+def _picks(places: Tensor, turns: Tensor, side: int) -> Tensor:
     """Ones where samples are kept, (B, 2, side after, side): as a product, since the gradient of a
     selection adds what it meets in any order, or takes long on a GPU that must not."""
     kept = torch.arange(side - _margin(side), device=places.device)
+    kept = torch.where(turns[:, :2, None], kept.flip(0), kept)
     samples = torch.arange(side, device=places.device)
     return ((places.unsqueeze(-1) + kept).unsqueeze(-1) == samples).float()
 

@@ -50,6 +50,11 @@ def test_pictures_that_keep_their_size(photos: Tensor) -> None:
     # Half of them begin where the codec's lattice does.
     assert 12 <= (passing.places == 0).all(1).sum() <= 28
     assert len(set(map(tuple, passing.places.tolist()))) > 16
+    # A quarter is turned or mirrored, in each of the seven ways.
+    assert 4 <= passing.turns.any(1).sum() <= 17
+    many = draw_passing(2000, 64, torch.Generator().manual_seed(0)).turns
+    assert 430 < many.any(1).sum() < 570
+    assert len(set(map(tuple, many.tolist()))) == 8
     assert (len(passing.tables), len(passing.scaled_tables)) == (10, 2)
     for place, picture in enumerate(to_bytes(kept.detach()).numpy()):
         cut = cut_of(photos, passing, place)
@@ -132,10 +137,12 @@ def test_answers_belong_to_the_labels() -> None:
 
 
 def cut_of(photos: Tensor, passing: Passing, place: int) -> Pixels:
-    """The picture at a place of the draw, cut."""
+    """The picture at a place of the draw, cut and turned."""
     top, left = passing.places[place].tolist()
     cut: Pixels = photos[passing.order[place], top : top + 56, left : left + 56].numpy()
-    return cut
+    rows, columns, turned = passing.turns[place].tolist()
+    cut = cut[:: -1 if rows else 1, :: -1 if columns else 1]
+    return cut.transpose(1, 0, 2) if turned else cut
 
 
 def saved(pixels: Pixels, tables: Tensor) -> Pixels:
