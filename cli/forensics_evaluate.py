@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "--resave",
     "resaves",
     multiple=True,
-    metavar="jpeg:QF|resize:SCALE|crop:ROWS,COLUMNS",
+    metavar="jpeg:QF|resize:SCALE|crop:ROWS,COLUMNS|turn:DEGREES|mirror",
     help="field: judge decoded pictures after this, too; repeat for several.",
 )
 @click.option(

@@ -181,8 +181,8 @@ class Rates(click.ParamType[tuple[int, int]]):
 @click.option(
     "--resave/--no-resave",
     default=None,
-    help="Whether half of the pictures are cut after the channel, and some scaled down or saved "
-    "as JPEG again.  [default: they are]",
+    help="Whether half of the pictures are cut after the channel, and some turned or mirrored, "
+    "scaled down or saved as JPEG again.  [default: they are]",
 )
 @click.option(
     "--stored",

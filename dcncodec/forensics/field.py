@@ -152,8 +152,9 @@ def resave(pixels: Pixels, how: str) -> Pixels:
 
     Args:
         pixels: uint8 (H, W, 3).
-        how: ``jpeg:QF`` (4:2:0), ``resize:SCALE`` (Lanczos), or ``crop:ROWS,COLUMNS``, which are
-            cut off above and to the left.
+        how: ``jpeg:QF`` (4:2:0), ``resize:SCALE`` (Lanczos), ``crop:ROWS,COLUMNS``, which are cut
+            off above and to the left, ``turn:DEGREES`` clockwise, or ``mirror``, which exchanges
+            left and right.
 
     Raises:
         UsageError: it is none of them.
@@ -164,12 +165,18 @@ def resave(pixels: Pixels, how: str) -> Pixels:
     if kind == "crop":
         top, left = map(round, values)
         return np.ascontiguousarray(pixels[top:, left:])
+    if kind == "turn":
+        return np.ascontiguousarray(np.rot90(pixels, -round(values[0] / 90)))
+    if kind == "mirror":
+        return np.ascontiguousarray(pixels[:, ::-1])
     height, width = (max(1, round(side * values[0])) for side in pixels.shape[:2])
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def check_resave(how: str) -> tuple[str, list[float]]:
     """Kind and values of what ``resave`` does; UsageError where there is no such thing."""
+    if how == "mirror":
+        return how, []
     kind, _, text = how.partition(":")
     with suppress(ValueError):
         values = [float(value) for value in text.split(",")]
@@ -181,7 +188,9 @@ def check_resave(how: str) -> tuple[str, list[float]]:
                 return kind, values
             case "crop", [top, left] if whole and min(top, left) >= 0:
                 return kind, values
+            case "turn", [degrees] if degrees in (90, 180, 270):
+                return kind, values
     raise UsageError(
-        f"--resave {how}: choose jpeg:QF of 1 to 100, resize:SCALE of 0.1 to 4, or "
-        "crop:ROWS,COLUMNS"
+        f"--resave {how}: choose jpeg:QF of 1 to 100, resize:SCALE of 0.1 to 4, "
+        "crop:ROWS,COLUMNS, turn:DEGREES of 90, 180 or 270, or mirror"
     )

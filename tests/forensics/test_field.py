@@ -93,8 +93,12 @@ def test_pictures_that_are_passed_on(photo: Pixels) -> None:
     assert resave(photo, "resize:0.5").shape == (80, 112, 3)
     assert 0 < np.abs(resave(photo, "jpeg:90").astype(int) - photo).mean() < 5
     assert np.array_equal(resave(photo, "crop:3,5"), photo[3:, 5:])
+    assert np.array_equal(resave(photo, "turn:90")[0], photo[::-1, 0])
+    assert np.array_equal(resave(photo, "turn:180"), photo[::-1, ::-1])
+    assert np.array_equal(resave(photo, "turn:270")[0], photo[:, -1])
+    assert np.array_equal(resave(photo, "mirror"), photo[:, ::-1])
     wrong = "jpeg:0", "jpeg:90.5", "resize:9", "crop:3", "crop:-1,0", "crop:1.5,0", "jpeg"
-    for how in (*wrong, "resize:nan", "crop:inf,0", "resize:1,1"):
+    for how in (*wrong, "resize:nan", "crop:inf,0", "resize:1,1", "turn:45", "turn", "mirror:1"):
         with pytest.raises(UsageError, match="choose jpeg:QF"):
             resave(photo, how)
 
