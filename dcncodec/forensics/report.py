@@ -23,7 +23,7 @@ from dcncodec.forensics.tables import field_tables, paper_table, wifs_tables
 from dcncodec.forensics.transmission import Received, Transmission, transmission_of
 from dcncodec.forensics.wifs import CUTS, QUALITIES, WifsEvaluation
 from dcncodec.formats.files import atomic_write
-from dcncodec.models.families.fan import LEARNS_CODEC
+from dcncodec.models.families.fan import LEARNS_CODEC, UNTUNED
 from dcncodec.notices import Notice, Notify, warn
 from dcncodec.pages import Table
 from dcncodec.plotting import new_figure, render
@@ -82,14 +82,14 @@ def _paper_figures(
     if len({(evaluation.data, evaluation.condition) for evaluation in found}) > 1:
         figures["Transfer"] = transfer(found)
     for folder in chosen:
-        if LEARNS_CODEC in folder.card["trainable"]:
+        if UNTUNED in folder.card or LEARNS_CODEC in folder.card["trainable"]:
             figures |= _beside_untuned(folder, photos, notify)
     return figures
 
 
 def _beside_untuned(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict[str, Figure]:
-    """A tuned codec beside the one that it began with, by title; nothing without that one."""
-    base = folder.card["init"]
+    """A tuned codec beside what it was before all tuning, by title; nothing without that one."""
+    base = folder.card.get(UNTUNED, folder.card["init"])
     try:
         if base == folder.name:
             raise ModelError(f"it began with an earlier {base}")

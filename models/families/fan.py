@@ -50,13 +50,18 @@ MAKER = "dcn train forensic"
 
 LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
 """What may learn with a FAN, codec and camera pipeline: in cards, recipes and checkpoints."""
+UNTUNED = "untuned"
+"""Entry of the cards of a tuned codec, and of FANs behind one: what it was before all tuning."""
 
 
 def check(card: Mapping[str, Any]) -> bool:
     """See ``Family``."""
     classes, codec, nip = card["classes"], card["codec"], card["nip"]
     return (
-        all(isinstance(name, str) for name in [*classes, *card["trainable"], card["channel"]])
+        all(
+            isinstance(name, str)
+            for name in [*classes, *card["trainable"], card["channel"], card.get(UNTUNED, "")]
+        )
         and len(set(classes)) == len(classes) >= 2
         and isinstance(card["downsample"], bool)
         and is_whole(card["patch"], MIN_PATCH, MAX_PATCH)
@@ -92,6 +97,7 @@ def text(card: Mapping[str, Any]) -> str:
     origin = f"the FAN of {card['recipe']['fan']}" if card["recipe"]["fan"] else ""
     lines += [
         f"- Learnt with the FAN: {', '.join(card['trainable']) or 'nothing'}",
+        *([f"- Before all tuning: {card[UNTUNED]}"] if UNTUNED in card else []),
         *_weight_lines(card),
         f"- SHA-256 of {FAN_FILE}: `{card['fan_sha256']}`",
         *run_lines(card, origin),

@@ -119,7 +119,9 @@ def test_a_tuned_codec_beside_its_base(
     for name in ("model.safetensors", "card.json"):
         (fan / name).write_bytes((tiny_model / name).read_bytes())
     card = json.loads((fan / "forensic.json").read_text())
-    (fan / "forensic.json").write_text(json.dumps(card | {"trainable": ["dcn"]}))
+    # Of tuning upon tuning the first is what counts.
+    changes = {"trainable": ["dcn"], "init": "tiny-fan", "untuned": "tiny"}
+    (fan / "forensic.json").write_text(json.dumps(card | changes))
     second = tmp_path / "more"
     second.mkdir()
     Image.fromarray(data.astronaut()[200:344, 200:360]).save(second / "x.png")

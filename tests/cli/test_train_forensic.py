@@ -87,6 +87,13 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
     code, error = dcn(*arguments, "--trainable", "none")
     assert code == 1
     assert "was trained with another trainable" in error
+    # Tuned further, it still knows what it was before.
+    further = ["--model", tmp_path / "my-forensic", "--out", tmp_path / "more", *arguments[5:]]
+    code, error = dcn(photos, *further, "--max-steps", "1", "--export", tmp_path / "second")
+    assert code == 0, error
+    for card in ("card.json", "forensic.json"):
+        found = json.loads((tmp_path / "second" / card).read_text())
+        assert (found["init"], found["untuned"]) == ("my-forensic", "tiny")
 
 
 def test_photos_go_through_the_channel_once(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

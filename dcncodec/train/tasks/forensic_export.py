@@ -19,6 +19,7 @@ from dcncodec.models.families.fan import (
     LEARNS_CODEC,
     LEARNS_NIP,
     SPECTRAL,
+    UNTUNED,
 )
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.registry import TUNED
@@ -109,6 +110,7 @@ def export_forensic(run: Path, folder: Path) -> str:
         "lambda_c": recipe.lambda_c,
         "lambda_n": recipe.lambda_n,
         "trainable": list(recipe.trainable),
+        **_untuned(header),
         **_rates(header),
         "patch": PAPER_PATCH,
         "network": recipe.network,
@@ -125,6 +127,16 @@ def _identity(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if origin is None:
         return None
     return {name: origin[name] for name in ("name", "sha256") if name in origin}
+
+
+def _untuned(header: Header) -> dict[str, str]:
+    """Of a tuned codec what it was before all tuning, which may have gone on several times."""
+    origin = header.origins.get(LEARNS_CODEC, {})
+    recipe = header.recipe
+    assert isinstance(recipe, ForensicRecipe)
+    first = origin["name"] if LEARNS_CODEC in recipe.trainable else ""
+    name = origin.get(UNTUNED, first)
+    return {UNTUNED: name} if name else {}
 
 
 def _part(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -152,7 +164,7 @@ def _write_tuned(
     figures: Sequence[str],
 ) -> str:
     """A tuned codec's weights and card, with the integers of its coder where it has rates."""
-    description = describe_run(header, rows, figures)
+    description = _untuned(header) | describe_run(header, rows, figures)
     if not _is_rated(header):
         shape = {"family": "dcn", "latent_channels": header.latent_channels}
         return write_model(folder, weights, shape, description)

@@ -15,7 +15,7 @@ from dcncodec.formats.files import make_folder
 from dcncodec.formats.raw import raw_files
 from dcncodec.models.card import ModelFolder
 from dcncodec.models.dcn import DCN
-from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP
+from dcncodec.models.families.fan import LEARNS_CODEC, LEARNS_NIP, UNTUNED
 from dcncodec.models.families.nip import STANDARD
 from dcncodec.models.load import load_dcn, load_nip, load_vr
 from dcncodec.models.registry import find_model
@@ -37,7 +37,7 @@ from dcncodec.train.tasks.forensic_fans import ForensicSettings, open_critics, o
 from dcncodec.train.tasks.forensic_field import MARGIN, is_field
 from dcncodec.train.tasks.forensic_sensor import trainer_of
 
-ORIGIN = ("name", "sha256", "architecture", "to_srgb")
+ORIGIN = ("name", "sha256", "architecture", "to_srgb", UNTUNED)
 """Entries of a weight folder's card that its run keeps."""
 
 
