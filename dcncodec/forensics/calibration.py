@@ -44,7 +44,7 @@ def measure(
     fan, side = folder.load_fan(), int(folder.card["patch"])
     transmission, rates = transmission_of(folder), folder.rates
     developer = folder.developer()
-    found: list[tuple[str, Scores]] = []
+    found: list[tuple[str, int, Scores]] = []
     for number, taken in enumerate(photos):
         with about(taken.name):
             pixels, _ = taken.developed(developer, number)
@@ -56,9 +56,9 @@ def measure(
                     received = transmission.send(changed, rate)
                     scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
                     if scores is not None:
-                        found.append((name, scores))
+                        found.append((name, number, scores))
         if progress is not None:
             progress()
-    if {name == NATIVE for name, _ in found} != {True, False}:
+    if {name == NATIVE for name, _, _ in found} != {True, False}:
         raise TrainingError("holds no photos that can be judged; give others", data)
     return calibrate(found, folder.classes, {"data": data, **photos.described()})

@@ -188,8 +188,8 @@ def detect(
     if NATIVE not in folder.classes:
         raise ModelError(f"{folder.name}: does not know the class {NATIVE}; choose another --fan")
     cells = cells_of(fan or folder.load_fan(), pixels, int(folder.card["patch"]))
-    scores = scores_of(cells, folder.classes)
     calibration = folder.calibration
+    scores = scores_of(cells, folder.classes, calibration)
     rate = None if calibration is None else false_alarm
     recipe = folder.card.get("recipe", {})
     trained = {name: recipe[name] for name in SEEN if name in recipe}

@@ -156,7 +156,8 @@ def evaluate(
             confusion[label] += np.bincount(answers.numpy(), minlength=count)
             lost[name].append(losses(received))
             if calibration is not None:
-                scores = scores_of(cells_of(fan, received.pixels, side), folder.classes)
+                cells = cells_of(fan, received.pixels, side)
+                scores = scores_of(cells, folder.classes, calibration)
                 judged.append((name, calibration.verdicts(scores)))
         if progress is not None:
             progress()

@@ -228,7 +228,8 @@ class _Court:
         answers = classify(self.fan, patches).argmax(1).numpy()
         verdicts = {}
         if self.calibration is not None:
-            scores = scores_of(cells_of(self.fan, arrived, self.side), self.classes)
+            cells = cells_of(self.fan, arrived, self.side)
+            scores = scores_of(cells, self.classes, self.calibration)
             verdicts = self.calibration.verdicts(scores)
         alarms = None
         if self.stranger is not None and sent.name == NATIVE:

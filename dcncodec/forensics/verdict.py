@@ -3,13 +3,14 @@
 Two scores are taken from a FAN's answers all over a photo (``forensics.dense``). Either is a
 log-odds, positive where a manipulation is more probable than none:
 
-    whole    of the medians of the log-probabilities over all places: most of the photo must agree,
-             so that one odd region does not decide
+    whole    of what the answers of all places mean together (``forensics.pooling``), without a
+             calibration of the medians of the log-probabilities: most of the photo must agree, so
+             that one odd region does not decide
     part     above it lies one place in twenty: high where a part of the photo differs
 
 Thresholds are scores that are passed by a known share of photos to which nothing was done. They are
-measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card. One half of
-the false alarms is given to either score.
+measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card, of photos that
+the pooling did not learn from. One half of the false alarms is given to either score.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from torch.nn import functional
 
 from dcncodec.forensics.dense import Cells
 from dcncodec.forensics.manipulations import NATIVE
+from dcncodec.forensics.pooling import ENTRY as POOLING
+from dcncodec.forensics.pooling import Pooling, held_out, learned, quartiles, read_pooling
 
 Answer = Literal["native", "manipulated", "undecided"]
 Extent = Literal["whole", "part"]
@@ -51,6 +54,7 @@ class Scores:
         pooled: (K,), normalised log-probabilities of the classes over all of it.
         whole, part: the scores.
         whole_class, part_class: the most probable manipulation of all of it, and of its parts.
+        quartiles: (3 * K,), see ``pooling.quartiles``.
     """
 
     pooled: Tensor
@@ -58,6 +62,7 @@ class Scores:
     part: float
     whole_class: str
     part_class: str
+    quartiles: Tensor
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,14 @@ class Calibration:
         clear: scores of ``whole`` up to it are those of native photos.
         temperature: by which log-probabilities are divided before they become probabilities.
         data: what they were measured on, for cards.
+        pooling: what was learned of how places are to be pooled; None before that was done.
     """
 
     thresholds: Mapping[float, tuple[float, float]]
     clear: float
     temperature: float
     data: Mapping[str, Any]
+    pooling: Pooling | None = None
 
     def verdict(self, scores: Scores, false_alarm: float) -> Verdict:
         """The answer for a photo at one of ``FALSE_ALARMS``."""
@@ -120,6 +127,7 @@ class Calibration:
             "clear": self.clear,
             "temperature": self.temperature,
             **self.data,
+            **({} if self.pooling is None else {POOLING: self.pooling.entry()}),
         }
 
 
@@ -140,34 +148,49 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
     temperature = float(entry["temperature"])
     if temperature <= 0:
         raise ValueError("a temperature is positive")
-    known = {"thresholds", "clear", "temperature"}
+    known = {"thresholds", "clear", "temperature", POOLING}
     data = {name: value for name, value in entry.items() if name not in known}
-    return Calibration(thresholds, float(entry["clear"]), temperature, data)
+    pooling = read_pooling(entry.get(POOLING), len(card["classes"]))
+    return Calibration(thresholds, float(entry["clear"]), temperature, data, pooling)
 
 
-def scores_of(cells: Cells, classes: Sequence[str]) -> Scores | None:
+def scores_of(
+    cells: Cells, classes: Sequence[str], calibration: Calibration | None = None
+) -> Scores | None:
     """The scores of a photo; None where no place varies enough.
 
     Args:
         cells: a FAN's answers.
         classes: their names, ``native`` among them.
+        calibration: the FAN's.
     """
     logs = cells.logs[:, cells.varied]
     if not logs.shape[1]:
         return None
     native = classes.index(NATIVE)
     others = [i for i in range(len(classes)) if i != native]
-    pooled = logs.median(1).values.log_softmax(0)
+    features = quartiles(logs)
+    if calibration is None or calibration.pooling is None:
+        pooled = logs.median(1).values.log_softmax(0)
+    else:
+        pooled = calibration.pooling(features)
     odds = logs[others].amax(0) - logs[native]
     part = odds.quantile(PART)
     suspect = logs[others][:, odds >= part].mean(1)
     return Scores(
         pooled,
-        float(pooled[others].max() - pooled[native]),
+        float(_odds(pooled, native)),
         float(part),
         classes[others[int(pooled[others].argmax())]],
         classes[others[int(suspect.argmax())]],
+        features,
     )
+
+
+def _odds(pooled: Tensor, native: int) -> Tensor:
+    """Log-odds (...) of the most probable manipulation, of log-probabilities (..., K)."""
+    others = torch.arange(pooled.shape[-1]) != native
+    return pooled[..., others].amax(-1) - pooled[..., native]
 
 
 Judged = tuple[str, Mapping[float, Verdict]]
@@ -207,29 +230,38 @@ def photo_figures(judged: Iterable[Judged]) -> dict[str, dict[str, float]]:
 
 
 def calibrate(
-    versions: Sequence[tuple[str, Scores]], classes: Sequence[str], data: Mapping[str, Any]
+    versions: Sequence[tuple[str, int, Scores]], classes: Sequence[str], data: Mapping[str, Any]
 ) -> Calibration:
-    """Thresholds and temperature from photos whose history is known.
+    """Pooling, thresholds and temperature from photos whose history is known.
 
     Args:
-        versions: class and scores of photos, ``native`` and others among them.
+        versions: class, number of the photo that it is a version of, and scores without a
+            calibration; ``native`` and others among them.
         classes: of the FAN.
         data: what the photos are, for the card.
     """
-    native = [scores for name, scores in versions if name == NATIVE]
-    wholes, parts = (np.array([getattr(s, name) for s in native]) for name in ("whole", "part"))
+    names, photos, scores = zip(*versions, strict=True)
+    labels = torch.tensor([classes.index(name) for name in names])
+    features = torch.stack([s.quartiles for s in scores])
+    logs = held_out(features, labels, torch.tensor(photos), len(classes))
+    native = classes.index(NATIVE)
+    untouched = (labels == native).numpy()
+    wholes = _odds(logs, native).double().numpy()
+    parts = np.array([s.part for s in scores])
     thresholds = {
-        rate: (passed_by(rate / 2, wholes), passed_by(rate / 2, parts)) for rate in FALSE_ALARMS
+        rate: (passed_by(rate / 2, wholes[untouched]), passed_by(rate / 2, parts[untouched]))
+        for rate in FALSE_ALARMS
     }
-    others = [scores.whole for name, scores in versions if name != NATIVE]
-    logs = torch.stack([scores.pooled for _, scores in versions])
-    labels = torch.tensor([classes.index(name) for name, _ in versions])
-    counts = {"native_versions": len(native), "other_versions": len(others)}
+    counts = {
+        "native_versions": int(untouched.sum()),
+        "other_versions": int((~untouched).sum()),
+    }
     return Calibration(
         thresholds,
-        float(np.quantile(others, MISSED)),
+        float(np.quantile(wholes[~untouched], MISSED)),
         _temperature(logs, labels),
         {**data, **counts},
+        learned(features, labels, len(classes)),
     )
 
 

@@ -151,6 +151,11 @@ def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
         "be called native.",
         "",
     ]
+    if "pooling" in entry:
+        lines[3] += (
+            " What all places of a photo say together is learned from these versions "
+            "(forensics/pooling.py), thresholds from photos that were held out of that."
+        )
     rows = [
         {"rate": rate, "whole": f"{whole:.3g}", "part": f"{part:.3g}"}
         for rate, (whole, part) in entry["thresholds"].items()
