@@ -209,7 +209,7 @@ def _checked(model: ModelFolder) -> ForensicFolder:
         read_calibration(folder.card)
         low, high = folder.rates or (0, MAX_RATE)
         known = known and 0 <= low <= high <= MAX_RATE
-    except (UsageError, KeyError, TypeError, ValueError, IndexError):
+    except (UsageError, KeyError, OverflowError, TypeError, ValueError, IndexError):
         known = False
     if not known:
         raise ModelError("damaged card; export the model again", model.card_path)

@@ -4,7 +4,8 @@ The places of a photo are no independent witnesses, and a FAN errs on whole phot
 places look like noise, of another like a median filter. So what their answers mean is learned from
 photos that are told: a logistic regression (matrix scaling: Guo, Pleiss, Sun & Weinberger, On
 Calibration of Modern Neural Networks, ICML 2017) of the quartiles over all places of each class's
-log-probability. Quartiles, since most of a photo must agree: an odd region does not decide.
+log-probability. Quartiles, since those bound what an odd region can do that is less than a quarter
+of the photo.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ QUARTILES = (0.25, 0.5, 0.75)
 FOLDS = 10
 ENTRY = "pooling"
 """Of the entry of a calibration in a FAN's card."""
+LARGEST = 1e6
+"""No weight of a card is as large."""
 SPREAD_LEAST = 1e-3
 """Of a feature; one that hardly varies says nothing."""
 STEPS = 500
@@ -56,25 +59,23 @@ class Pooling:
         return {"weights": _listed(self.weights), "bias": _listed(self.bias)}
 
 
-def read_pooling(entry: Mapping[str, Any] | None, count: int) -> Pooling | None:
-    """That of a card for ``count`` classes; None of calibrations from before there were any.
+def read_pooling(entry: Mapping[str, Any], count: int) -> Pooling:
+    """That of a card for ``count`` classes.
 
     Raises:
-        KeyError, TypeError, ValueError: it is damaged.
+        KeyError, OverflowError, TypeError, ValueError: it is damaged.
     """
-    if entry is None:
-        return None
     weights, bias = (torch.tensor(entry[n], dtype=torch.float64) for n in ("weights", "bias"))
     if (weights.shape, bias.shape) != ((count, len(QUARTILES) * count), (count,)):
         raise ValueError("not as many weights as classes ask for")
-    if not (weights.isfinite().all() and bias.isfinite().all()):
-        raise ValueError("weights are numbers")
+    if not (torch.cat([weights.flatten(), bias]).abs() < LARGEST).all():
+        raise ValueError("no such weights are learned")
     return Pooling(weights, bias)
 
 
 def learned(features: Tensor, labels: Tensor, count: int) -> Pooling:
-    """The regression that tells photos best, all classes counting alike, whose weights are drawn
-    to zero by a Gaussian of the features' own spread.
+    """The regression that tells photos best, all classes that are there counting alike. Weights for
+    features of one spread, and what is added, have Gaussians of variance one.
 
     Args:
         features: (n, 3 * count), quartiles of photos.
@@ -96,7 +97,7 @@ def learned(features: Tensor, labels: Tensor, count: int) -> Pooling:
         optimiser.zero_grad()
         logits = functional.linear(scaled, weights, bias)
         loss = functional.cross_entropy(logits, labels, share, reduction="sum")
-        loss = loss + weights.square().sum() / 2
+        loss = loss + (weights.square().sum() + bias.square().sum()) / 2
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -113,7 +114,7 @@ def held_out(features: Tensor, labels: Tensor, photos: Tensor, count: int) -> Te
     Args:
         features, labels, count: see ``learned``.
         photos: (n,), numbers of the photos that these are versions of: all versions of one are held
-            out together. Of a single photo nothing can be.
+            out together. Those of a single photo are not.
     """
     found = torch.empty(len(features), count)
     folds = torch.from_numpy(np.unique(photos.numpy(), return_inverse=True)[1]) % FOLDS

@@ -82,9 +82,14 @@ def _paper_figures(
     if len({(evaluation.data, evaluation.condition) for evaluation in found}) > 1:
         figures["Transfer"] = transfer(found)
     for folder in chosen:
-        if UNTUNED in folder.card or LEARNS_CODEC in folder.card["trainable"]:
+        if LEARNS_CODEC in folder.card["trainable"] or _holds_tuned(folder):
             figures |= _beside_untuned(folder, photos, notify)
     return figures
+
+
+def _holds_tuned(folder: ForensicFolder) -> bool:
+    """Whether the codec in the FAN's folder was tuned, though its FAN has learned on since then."""
+    return UNTUNED in folder.card and folder.card["codec"]["name"] == folder.name
 
 
 def _beside_untuned(folder: ForensicFolder, photos: Photos, notify: Notify) -> dict[str, Figure]:

@@ -3,14 +3,14 @@
 Two scores are taken from a FAN's answers all over a photo (``forensics.dense``). Either is a
 log-odds, positive where a manipulation is more probable than none:
 
-    whole    of what the answers of all places mean together (``forensics.pooling``), without a
-             calibration of the medians of the log-probabilities: most of the photo must agree, so
-             that one odd region does not decide
+    whole    of what the answers of all places mean together (``forensics.pooling``), so that one
+             odd region does not decide; without a calibration of the medians of log-probabilities
     part     above it lies one place in twenty: high where a part of the photo differs
 
 Thresholds are scores that are passed by a known share of photos to which nothing was done. They are
-measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card, of photos that
-the pooling did not learn from. One half of the false alarms is given to either score.
+measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card; those of whole
+photos by poolings that had not learned from the photo in question. One half of the false alarms is
+given to either score.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
     """What a FAN's card says of its scores, None where it says nothing.
 
     Raises:
-        KeyError, TypeError, ValueError: what it says is damaged.
+        KeyError, OverflowError, TypeError, ValueError: what it says is damaged.
     """
     entry = card.get(ENTRY)
     if entry is None:
@@ -150,7 +150,7 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
         raise ValueError("a temperature is positive")
     known = {"thresholds", "clear", "temperature", POOLING}
     data = {name: value for name, value in entry.items() if name not in known}
-    pooling = read_pooling(entry.get(POOLING), len(card["classes"]))
+    pooling = read_pooling(entry[POOLING], len(card["classes"])) if POOLING in entry else None
     return Calibration(thresholds, float(entry["clear"]), temperature, data, pooling)
 
 
@@ -271,7 +271,8 @@ def passed_by(share: float, scores: NDArray[np.float64]) -> float:
     The rank of a new score among n old ones is uniform, so it is above the k-th smallest with
     probability (n + 1 - k) / (n + 1). With too few of them it is the largest. That holds where all
     are of different photos; with several versions of each of N photos, which are alike, a new score
-    passes with a probability of ``share`` + 1 / (N + 1) at most.
+    passes with a probability of ``share`` + 1 / (N + 1) at most; about so where scores come from
+    cross-validation, and new ones from a pooling that has learned from a few photos more.
     """
     count = len(scores)
     rank = min(count, math.ceil((count + 1) * (1 - share)))

@@ -9,8 +9,10 @@ Their cards, ``forensic.json``, hold beside what every card does::
     nip          {"name", "sha256"} of the weights of the camera pipeline before it (of the standard
                    pipeline the name alone), else null
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
+    untuned      optional, str: of a codec that is tuned, or has been, its name before all that
     rates        optional, the lowest and highest rate of the codec that it was trained behind
-    verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``)
+    verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``), and what
+                   all places of a photo say together (``forensics.pooling``)
     patch        int, side in pixels of the patches that it judges
     network      optional, of ``NETWORKS``; by default the first one
     fan_sha256   str, of fan.safetensors in hexadecimal
@@ -154,7 +156,7 @@ def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
     if "pooling" in entry:
         lines[3] += (
             " What all places of a photo say together is learned from these versions "
-            "(forensics/pooling.py), thresholds from photos that were held out of that."
+            "(forensics/pooling.py); thresholds are cross-validated."
         )
     rows = [
         {"rate": rate, "whole": f"{whole:.3g}", "part": f"{part:.3g}"}

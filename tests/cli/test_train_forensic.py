@@ -94,6 +94,15 @@ def test_from_photos_to_a_forensic_folder(tmp_path: Path, photos: Path, dcn: Dcn
     for card in ("card.json", "forensic.json"):
         found = json.loads((tmp_path / "second" / card).read_text())
         assert (found["init"], found["untuned"]) == ("my-forensic", "tiny")
+    # So it does where cards did not say that yet.
+    card = tmp_path / "my-forensic" / "card.json"
+    card.write_text(
+        json.dumps({k: v for k, v in json.loads(card.read_text()).items() if k != "untuned"})
+    )
+    further[3] = tmp_path / "fourth"
+    code, error = dcn(photos, *further, "--max-steps", "1", "--export", tmp_path / "third")
+    assert code == 0, error
+    assert json.loads((tmp_path / "third" / "card.json").read_text())["untuned"] == "tiny"
 
 
 def test_photos_go_through_the_channel_once(tmp_path: Path, photos: Path, dcn: Dcn) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dcncodec.forensics.dense import Cells
+from dcncodec.forensics.pooling import held_out, learned
 from dcncodec.forensics.verdict import (
     ENTRY,
     Calibration,
@@ -145,9 +146,33 @@ def test_calibration_and_its_entry() -> None:
 
 
 def test_few_photos() -> None:
-    """Of a single one nothing can be held out."""
-    versions = [(n, i, s) for n, i, c in told_photos(0, 1) if (s := scores_of(c, CLASSES))]
-    assert len(calibrate(versions, CLASSES, {}).thresholds) == 2
+    """Of a single one nothing can be held out; classes of a single photo do not run away."""
+    single = [(n, i, s) for n, i, c in told_photos(0, 1) if (s := scores_of(c, CLASSES))]
+    few = [(n, i, s) for n, i, c in told_photos(0, 4) if (s := scores_of(c, CLASSES))]
+    rare = [(n, i, s) for n, i, s in few if n != "native" or i == 0]
+    for versions in (single, few, rare):
+        found = calibrate(versions, CLASSES, {})
+        wholes = [pair[0] for pair in found.thresholds.values()]
+        assert np.abs([*wholes, found.clear]).max() < 8
+
+
+def test_photos_are_held_out_with_all_their_versions() -> None:
+    """So that nothing is told of labels that belong to photos by chance."""
+    rng = np.random.default_rng(0)
+    photos = torch.arange(30).repeat_interleave(4)
+    own = torch.from_numpy(rng.normal(size=(30, 9)))[photos]
+    features = own + 0.01 * torch.from_numpy(rng.normal(size=own.shape))
+    labels = torch.from_numpy(rng.integers(3, size=30))[photos]
+    known = learned(features, labels, 3)(features).argmax(1)
+    found = held_out(features, labels, photos, 3)
+    assert (known == labels).float().mean() > 0.55
+    assert (found.argmax(1) == labels).float().mean() < 0.45
+    assert torch.equal(found.exp().sum(1).round(decimals=4), torch.ones(120))
+    # Numbers of photos are names.
+    assert torch.equal(held_out(features, labels, photos * 7 + 3, 3), found)
+    others = photos % 10 != 4
+    expected = learned(features[others], labels[others], 3)(features[~others])
+    assert torch.allclose(found[~others], expected)
 
 
 @pytest.mark.parametrize(
@@ -158,11 +183,14 @@ def test_few_photos() -> None:
         {"clear": "x"},
         {"pooling": {"weights": [[1.0]], "bias": [0.0]}},
         {"pooling": {"bias": [0.0] * 3}},
+        {"pooling": None},
+        {"pooling": {"weights": [[10**400] * 9] * 3, "bias": [0.0] * 3}},
+        {"pooling": {"weights": [[1e30] * 9] * 3, "bias": [0.0] * 3}},
         {"pooling": {"weights": [[float("nan")] * 9] * 3, "bias": [0.0] * 3}},
     ],
 )
 def test_damaged_entries(change: dict[str, object]) -> None:
-    with pytest.raises((KeyError, ValueError)):
+    with pytest.raises((KeyError, OverflowError, TypeError, ValueError)):
         read_calibration({"classes": CLASSES, ENTRY: KNOWN.entry() | change})
 
 

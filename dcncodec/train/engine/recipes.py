@@ -120,8 +120,8 @@ class ForensicRecipe(Recipe):
             ``rate_high`` to ``rate_low``.
         lambda_low, lambda_high: lambda at rates 0 and 255 of such a codec, as in ``VRRecipe``.
         ssim_share: of its distortion that is 1 - SSIM, as there; patches are too small for MS-SSIM.
-        resave: cut half of what the FAN sees at a random place, scale some of it down, and save
-            some as JPEG again (``tasks.forensic_passing``).
+        resave: cut half of what the FAN sees at a random place, turn, mirror or scale down some
+            of it, and save some as JPEG again (``tasks.forensic_passing``).
         stored: photos that go through the channel before the first step, where nothing but the FAN
             learns, for the steps to take from (``tasks.forensic_store``); 0 for new ones in each.
         nip: name of the camera pipeline that develops the photos, or ``standard``; empty for

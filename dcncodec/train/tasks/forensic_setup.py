@@ -138,7 +138,11 @@ def _loaders(settings: ForensicSettings, recipe: ForensicRecipe, device: torch.d
 
 def _origin(folder: ModelFolder) -> dict[str, Any]:
     """What a run keeps of a network that it begins with."""
-    return {name: folder.card[name] for name in ORIGIN if name in folder.card}
+    kept = {name: folder.card[name] for name in ORIGIN if name in folder.card}
+    if LEARNS_CODEC in folder.card.get("recipe", {}).get("trainable", ()) and UNTUNED not in kept:
+        # A tuned codec from before cards said more; of one tuned twice under a name they do not.
+        kept[UNTUNED] = folder.card["init"]
+    return kept
 
 
 def load_tuned(folder: ModelFolder) -> DCN | VR:

@@ -146,6 +146,8 @@ def store_folder(run: Path, header: Header, count: int, rank: int, described: st
         described,
         # Runs from before photos were taken again find what they made.
         *(recipe[name] for name in DECIDING if name != "retake" or recipe[name]),
+        # What became of pictures before some of them were turned is described no more.
+        *(["turned"] if described and recipe["resave"] else []),
         *(header.seed, count, [asdict(source) for source in header.sources]),
         *(origin["sha256"] for origin in header.origins.values()),
     ]
