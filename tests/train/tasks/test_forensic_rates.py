@@ -207,7 +207,7 @@ def test_steps_from_tensors_alone(tmp_path: Path, dataset: Dataset, resave: bool
     assert torch.equal(recorded, plain)
     assert unused_weights(run) == []
     versions, labels, rates, *passing = inputs
-    shapes = [(4,), (4, 2), (1, 2, 18, 24), (1, 2, 64), (0, 2, 64)]
+    shapes = [(4,), (4, 2), (4, 3), (1, 2, 18, 24), (1, 2, 64), (0, 2, 64)]
     assert [tuple(part.shape) for part in passing] == (shapes if resave else [])
     assert versions.shape == (4, 3, 32, 32)
     assert labels.tolist() == [0, 0, 1, 1]
