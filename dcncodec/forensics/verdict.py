@@ -174,7 +174,7 @@ def scores_of(
         pooled = logs.median(1).values.log_softmax(0)
     else:
         pooled = calibration.pooling(features)
-    odds = logs[others].amax(0) - logs[native]
+    odds = _odds(logs.T, native)
     part = odds.quantile(PART)
     suspect = logs[others][:, odds >= part].mean(1)
     return Scores(

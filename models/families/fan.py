@@ -142,6 +142,12 @@ def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
     entry = card.get("verdict")
     if entry is None:
         return ["", "Not calibrated: no rate of false alarms is known."]
+    pooled = ""
+    if "pooling" in entry:
+        pooled = (
+            " What all places of a photo say together is learned from these versions "
+            "(forensics/pooling.py); thresholds are cross-validated."
+        )
     lines = [
         "",
         "## Verdicts",
@@ -150,14 +156,9 @@ def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
         f"{entry['other_versions']} manipulated versions of {entry['photos']} photos of "
         f"{entry['data']}, part {entry['part']} ({entry['first']} to {entry['last']}), behind the "
         f"channel. Temperature {entry['temperature']:.3g}; up to {entry['clear']:.3g} a photo may "
-        "be called native.",
+        f"be called native.{pooled}",
         "",
     ]
-    if "pooling" in entry:
-        lines[3] += (
-            " What all places of a photo say together is learned from these versions "
-            "(forensics/pooling.py); thresholds are cross-validated."
-        )
     rows = [
         {"rate": rate, "whole": f"{whole:.3g}", "part": f"{part:.3g}"}
         for rate, (whole, part) in entry["thresholds"].items()
