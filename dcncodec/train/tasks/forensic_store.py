@@ -31,6 +31,9 @@ FOLDER = "pictures"
 """Within that of the run."""
 DRAWS = 4
 """Of what becomes of a decoded picture, where descriptions are kept."""
+VERSION = 2
+"""Grows when pictures of the same recipe are drawn or described otherwise: stored ones are drawn
+again."""
 DECIDING = (
     *("channel", "downsample", "classes", "vary_strengths", "patch", "rate_low", "rate_high"),
     *("resave", *DRAWN),
@@ -143,11 +146,9 @@ def store_folder(run: Path, header: Header, count: int, rank: int, described: st
     another folder for whatever changes them."""
     recipe = asdict(header.recipe)
     deciding = [
+        VERSION,
         described,
-        # Runs from before photos were taken again find what they made.
-        *(recipe[name] for name in DECIDING if name != "retake" or recipe[name]),
-        # What became of pictures before some of them were turned is described no more.
-        *(["turned"] if described and recipe["resave"] else []),
+        *(recipe[name] for name in DECIDING),
         *(header.seed, count, [asdict(source) for source in header.sources]),
         *(origin["sha256"] for origin in header.origins.values()),
     ]

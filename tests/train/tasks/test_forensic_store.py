@@ -233,17 +233,17 @@ def test_other_pictures_have_another_folder(tmp_path: Path) -> None:
     )
 
 
-def test_runs_from_before_photos_were_taken_again_find_their_pictures(
-    monkeypatch: pytest.MonkeyPatch,
+def test_pictures_that_are_drawn_otherwise_have_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def folder(retake: bool) -> Path:
-        return store_folder(Path("run"), Header(0, replace(RECIPE, retake=retake)), 2, 0)
+    def places() -> list[Path]:
+        headers = [Header(8, replace(RECIPE, retake=retake), 3) for retake in (False, True)]
+        return [store_folder(tmp_path, header, 2, 0) for header in headers]
 
-    without = folder(retake=False)
-    assert folder(retake=True) != without
-    known = tuple(name for name in forensic_store.DECIDING if name != "retake")
-    monkeypatch.setattr(forensic_store, "DECIDING", known)
-    assert folder(retake=False) == without
+    before = places()
+    assert places() == before
+    monkeypatch.setattr(forensic_store, "VERSION", forensic_store.VERSION + 1)
+    assert len({*before, *places()}) == 4
 
 
 @pytest.mark.parametrize(
