@@ -168,7 +168,7 @@ def _verdict(record: dict[str, Any]) -> str:
         likely = max(probabilities, key=lambda name: probabilities[name])
         answer += f", {likely} is the most probable ({probabilities[likely]:.0%})"
     if record["false_alarm"] is None:
-        answer += "; not calibrated"
+        answer += "; not calibrated, see dcn forensics calibrate"
     else:
         answer += f"; false alarms {record['false_alarm']:.0%}"
     shares = (f"{share:.0%} {name}" for name, share in record["shares"].items() if share >= 0.005)

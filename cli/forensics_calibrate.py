@@ -64,8 +64,9 @@ def command(
     load_torch(threads)
     from dcncodec.forensics.calibration import measure
     from dcncodec.forensics.folder import open_forensic
-    from dcncodec.forensics.verdict import ENTRY, FALSE_ALARMS
+    from dcncodec.forensics.verdict import FALSE_ALARMS
     from dcncodec.models.card import read_model, write_model_card
+    from dcncodec.models.families.fan import CALIBRATION
     from dcncodec.models.registry import find_model
     from dcncodec.models.roles import Role
 
@@ -84,7 +85,7 @@ def command(
         entry = found.entry()
         _doubt(int(entry["native_versions"]), max(FALSE_ALARMS), fan.name)
         card = read_model(fan.model.card_path).card
-        write_model_card(fan.model.card_path, card | {ENTRY: entry})
+        write_model_card(fan.model.card_path, card | {CALIBRATION: entry})
         if as_json:
             say(json_line({"name": fan.name, **entry, "warnings": take_warnings()}))
         else:

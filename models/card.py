@@ -299,7 +299,7 @@ def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
         family = "fan" if path.name == FAN_CARD else card["architecture"]["family"]
         # Of what is read again: JSON knows no tuples.
         readable = find_family(family).text(json.loads(content))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, OverflowError, TypeError, ValueError, AttributeError):
         raise ModelError("damaged card; export the model again", path) from None
     write_file(path, (content + "\n").encode())
     write_file(path.with_suffix(".md"), readable.encode())

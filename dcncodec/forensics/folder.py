@@ -91,7 +91,7 @@ class ForensicFolder:
 
     @property
     def calibration(self) -> Calibration | None:
-        """What is known of the FAN's scores; None where it was not calibrated."""
+        """What is known of the FAN's scores; None where it was not calibrated for them."""
         return read_calibration(self.card)
 
     def load_fan(self) -> FAN:
@@ -209,7 +209,15 @@ def _checked(model: ModelFolder) -> ForensicFolder:
         read_calibration(folder.card)
         low, high = folder.rates or (0, MAX_RATE)
         known = known and 0 <= low <= high <= MAX_RATE
-    except (UsageError, KeyError, OverflowError, TypeError, ValueError, IndexError):
+    except (
+        UsageError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+        IndexError,
+    ):
         known = False
     if not known:
         raise ModelError("damaged card; export the model again", model.card_path)

@@ -1,11 +1,14 @@
 """A verdict on a photo that can be relied on: three answers, at a stated rate of false alarms.
 
-Two scores are taken from a FAN's answers all over a photo (``forensics.dense``). Either is a
+Two scores are taken from a FAN's answers all over a photo (``forensics.dense``). Both are made of
 log-odds, positive where a manipulation is more probable than none:
 
-    whole    of what the answers of all places mean together (``forensics.pooling``), so that one
-             odd region does not decide; without a calibration of the medians of log-probabilities
-    part     above it lies one place in twenty: high where a part of the photo differs
+    whole    the log-odds of what the answers of all places mean together (``forensics.pooling``),
+             so that one odd region does not decide; without a calibration those of the medians of
+             log-probabilities
+    part     how far the log-odds of one place in twenty exceed their median, or zero where that is
+             negative: high where a part looks manipulated and the rest less so, not where all of a
+             photo looks odd, as photos of some cameras do
 
 Thresholds are scores that are passed by a known share of photos to which nothing was done. They are
 measured on the tune part of a set (``forensics.parts``) and stand in the FAN's card; those of whole
@@ -31,6 +34,7 @@ from dcncodec.forensics.dense import Cells
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.pooling import ENTRY as POOLING
 from dcncodec.forensics.pooling import Pooling, held_out, learned, quartiles, read_pooling
+from dcncodec.models.families.fan import calibration_entry
 
 Answer = Literal["native", "manipulated", "undecided"]
 Extent = Literal["whole", "part"]
@@ -40,10 +44,8 @@ FALSE_ALARMS = (0.01, 0.05)
 MISSED = 0.05
 """Share of manipulated photos, among those of a calibration, that may be called native."""
 PART = 0.95
-"""Quantile of the places that is the score of a part."""
+"""Quantile of the places' log-odds; what it exceeds is the score of a part."""
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.25, 16, 61))
-ENTRY = "verdict"
-"""Of a FAN's card, with its calibration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +91,14 @@ class Calibration:
         clear: scores of ``whole`` up to it are those of native photos.
         temperature: by which log-probabilities are divided before they become probabilities.
         data: what they were measured on, for cards.
-        pooling: what was learned of how places are to be pooled; None before that was done.
+        pooling: what was learned of how places are to be pooled.
     """
 
     thresholds: Mapping[float, tuple[float, float]]
     clear: float
     temperature: float
     data: Mapping[str, Any]
-    pooling: Pooling | None = None
+    pooling: Pooling
 
     def verdict(self, scores: Scores, false_alarm: float) -> Verdict:
         """The answer for a photo at one of ``FALSE_ALARMS``."""
@@ -123,35 +125,45 @@ class Calibration:
     def entry(self) -> dict[str, Any]:
         """For a card."""
         return {
-            "thresholds": {f"{rate:g}": list(pair) for rate, pair in self.thresholds.items()},
+            "thresholds": {
+                f"{rate:g}": {"whole": whole, "part": part}
+                for rate, (whole, part) in self.thresholds.items()
+            },
             "clear": self.clear,
             "temperature": self.temperature,
             **self.data,
-            **({} if self.pooling is None else {POOLING: self.pooling.entry()}),
+            POOLING: self.pooling.entry(),
         }
 
 
 def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
-    """What a FAN's card says of its scores, None where it says nothing.
+    """What a FAN's card says of its scores, None where it says nothing of the present ones.
 
     Raises:
-        KeyError, OverflowError, TypeError, ValueError: what it says is damaged.
+        AttributeError, KeyError, OverflowError, TypeError, ValueError: what it says is damaged.
     """
-    entry = card.get(ENTRY)
+    entry = calibration_entry(card)
     if entry is None:
         return None
     thresholds = {
-        rate: (float(pair[0]), float(pair[1]))
+        rate: (_number(of["whole"]), _number(of["part"]))
         for rate in FALSE_ALARMS
-        for pair in [entry["thresholds"][f"{rate:g}"]]
+        for of in [entry["thresholds"][f"{rate:g}"]]
     }
-    temperature = float(entry["temperature"])
+    temperature = _number(entry["temperature"])
     if temperature <= 0:
         raise ValueError("a temperature is positive")
     known = {"thresholds", "clear", "temperature", POOLING}
     data = {name: value for name, value in entry.items() if name not in known}
-    pooling = read_pooling(entry[POOLING], len(card["classes"])) if POOLING in entry else None
-    return Calibration(thresholds, float(entry["clear"]), temperature, data, pooling)
+    pooling = read_pooling(entry[POOLING], len(card["classes"]))
+    return Calibration(thresholds, _number(entry["clear"]), temperature, data, pooling)
+
+
+def _number(value: object) -> float:
+    """One of a card, which is finite."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 def scores_of(
@@ -170,17 +182,17 @@ def scores_of(
     native = classes.index(NATIVE)
     others = [i for i in range(len(classes)) if i != native]
     features = quartiles(logs)
-    if calibration is None or calibration.pooling is None:
+    if calibration is None:
         pooled = logs.median(1).values.log_softmax(0)
     else:
         pooled = calibration.pooling(features)
     odds = _odds(logs.T, native)
-    part = odds.quantile(PART)
-    suspect = logs[others][:, odds >= part].mean(1)
+    middle, high = odds.quantile(torch.tensor([0.5, PART]))
+    suspect = logs[others][:, odds >= high].mean(1)
     return Scores(
         pooled,
         float(_odds(pooled, native)),
-        float(part),
+        float(high - middle.clamp_min(0)),
         classes[others[int(pooled[others].argmax())]],
         classes[others[int(suspect.argmax())]],
         features,

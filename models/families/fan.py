@@ -11,8 +11,10 @@ Their cards, ``forensic.json``, hold beside what every card does::
     lambda_c     float, lambda_n, float, and trainable, list of str: how it was trained
     untuned      optional, str: of a codec that is tuned, or has been, its name before all that
     rates        optional, the lowest and highest rate of the codec that it was trained behind
-    verdict      optional, thresholds of verdicts on whole photos (``forensics.verdict``), and what
-                   all places of a photo say together (``forensics.pooling``)
+    verdict      optional, what verdicts on whole photos rest on (``forensics.verdict``):
+                   thresholds, by rate of false alarms {"whole", "part"} (pairs, of earlier
+                   versions, are read as none), clear, temperature, pooling (what all places of a
+                   photo say together, ``forensics.pooling``), and what they were measured on
     patch        int, side in pixels of the patches that it judges
     network      optional, of ``NETWORKS``; by default the first one
     fan_sha256   str, of fan.safetensors in hexadecimal
@@ -52,6 +54,8 @@ MAKER = "dcn train forensic"
 
 LEARNS_CODEC, LEARNS_NIP = "dcn", "nip"
 """What may learn with a FAN, codec and camera pipeline: in cards, recipes and checkpoints."""
+CALIBRATION = "verdict"
+"""Entry with the calibration of verdicts."""
 UNTUNED = "untuned"
 """Entry of the cards of a tuned codec, and of FANs behind one: what it was before all tuning."""
 
@@ -137,31 +141,42 @@ def _weight_lines(card: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def calibration_entry(card: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a card says of the scores of verdicts, None where it says nothing of the present ones:
+    with those of earlier versions all thresholds were pairs.
+
+    Raises:
+        AttributeError, KeyError, TypeError: it is damaged.
+    """
+    entry: Mapping[str, Any] | None = card.get(CALIBRATION)
+    if entry is None:
+        return None
+    pairs = [isinstance(of, list) and len(of) == 2 for of in entry["thresholds"].values()]
+    return None if pairs and all(pairs) else entry
+
+
 def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
     """What verdicts rest on, and where it was measured."""
-    entry = card.get("verdict")
+    entry = calibration_entry(card)
     if entry is None:
-        return ["", "Not calibrated: no rate of false alarms is known."]
-    pooled = ""
-    if "pooling" in entry:
-        pooled = (
-            " What all places of a photo say together is learned from these versions "
-            "(forensics/pooling.py); thresholds are cross-validated."
-        )
+        known = "no rate of false alarms is known (`dcn forensics calibrate` measures it)"
+        return ["", f"Not calibrated for the present scores: {known}."]
     lines = [
         "",
         "## Verdicts",
         "",
-        f"Thresholds of the log-odds, measured on {entry['native_versions']} untouched and "
+        "Thresholds (whole: of log-odds; part: of how far those of one place in twenty exceed "
+        f"their median), measured on {entry['native_versions']} untouched and "
         f"{entry['other_versions']} manipulated versions of {entry['photos']} photos of "
         f"{entry['data']}, part {entry['part']} ({entry['first']} to {entry['last']}), behind the "
         f"channel. Temperature {entry['temperature']:.3g}; up to {entry['clear']:.3g} a photo may "
-        f"be called native.{pooled}",
+        "be called native. What all places of a photo say together is learned from these versions "
+        "(forensics/pooling.py); thresholds are cross-validated.",
         "",
     ]
     rows = [
-        {"rate": rate, "whole": f"{whole:.3g}", "part": f"{part:.3g}"}
-        for rate, (whole, part) in entry["thresholds"].items()
+        {"rate": rate, **{name: f"{value:.3g}" for name, value in of.items()}}
+        for rate, of in entry["thresholds"].items()
     ]
     return lines + table(("false alarms", "whole", "part"), rows, ("rate", "whole", "part"))
 

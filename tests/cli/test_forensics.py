@@ -195,7 +195,7 @@ def test_detect(tmp_path: Path, photos: Path, fan: Path, tiny_model: Path, dcn: 
     code, text, error = dcn("detect", photo, "--heatmap", tmp_path / "map.png")
     assert code == 0, error
     assert "undecided, " in text
-    assert "; not calibrated (by tiny-fan); places: " in text
+    assert "; not calibrated, see dcn forensics calibrate (by tiny-fan); places: " in text
     with Image.open(tmp_path / "map.png") as picture:
         assert picture.size[0] == 160
     code, text, _ = dcn("detect", photo, "--json")
@@ -277,7 +277,7 @@ def test_calibrated_verdicts(tmp_path: Path, photos: Path, fan: Path, dcn: Runne
     code, text, error = dcn("detect", photos / "0.png", "--fan", fan)
     assert code == 0, error
     assert "undecided, " in text
-    assert "; not calibrated (by tiny-fan); places: " in text
+    assert "; not calibrated, see dcn forensics calibrate (by tiny-fan); places: " in text
     code, text, error = dcn("calibrate", fan, "--data", photos, "--json")
     assert code == 0, error
     record = json.loads(text)

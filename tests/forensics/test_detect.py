@@ -37,10 +37,12 @@ def compressed(tmp_path: Path, photo: Pixels, tiny_model: Path) -> Path:
 
 
 VERDICT = {
-    "thresholds": {"0.01": [50.0, 50.0], "0.05": [-50.0, 50.0]},
+    "thresholds": {"0.01": {"whole": 50.0, "part": 50.0}, "0.05": {"whole": -50.0, "part": 50.0}},
     "clear": 0.0,
     "temperature": 2.0,
+    "pooling": {"weights": [[0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]], "bias": [0, 0]},
 }
+"""By the medians."""
 
 
 def test_a_verdict_and_what_it_rests_on(photo: Pixels, forensic_folder: Maker) -> None:
@@ -76,6 +78,14 @@ def test_a_fan_without_native_photos(photo: Pixels, forensic_folder: Maker) -> N
     folder = open_forensic(forensic_folder("fan", classes=["jpeg", "median"]))
     with pytest.raises(ModelError, match="does not know the class native"):
         detect(photo, folder)
+
+
+def test_a_calibration_of_earlier_scores(photo: Pixels, forensic_folder: Maker) -> None:
+    """Its thresholds say nothing of the present ones."""
+    pairs = {"0.01": [50.0, 50.0], "0.05": [-50.0, 50.0]}
+    folder = open_forensic(forensic_folder("fan", verdict={**VERDICT, "thresholds": pairs}))
+    assert folder.calibration is None
+    assert detect(photo, folder).verdict == Verdict("undecided")
 
 
 def test_a_damaged_calibration(forensic_folder: Maker) -> None:

@@ -23,6 +23,7 @@ from dcncodec.forensics.field_evaluation import evaluate_field
 from dcncodec.forensics.folder import ForensicFolder, open_forensic
 from dcncodec.forensics.patches import cut, is_varied
 from dcncodec.forensics.photos import Photo, Photos
+from dcncodec.forensics.pooling import Pooling
 from dcncodec.forensics.tables import paper_table
 from dcncodec.forensics.transmission import Transmission
 from dcncodec.forensics.verdict import Calibration
@@ -108,7 +109,9 @@ def test_confusion_and_figures(
 
 def test_photos_as_a_whole(photo: Pixels, forensic_folder: module.Callable[..., Path]) -> None:
     """Verdicts of a calibrated FAN; the other figures are those without."""
-    entry = Calibration({0.01: (99, 99), 0.05: (-99, 99)}, -99, 1, {}).entry()
+    medians = torch.tensor([[0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]])
+    pooling = Pooling(medians.double(), torch.zeros(2).double())
+    entry = Calibration({0.01: (99, 99), 0.05: (-99, 99)}, -99, 1, {}, pooling).entry()
     known = evaluate(
         open_forensic(forensic_folder("known", verdict=entry)), [Photo("a", photo)], "one"
     )

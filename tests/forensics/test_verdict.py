@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from dcncodec.forensics.dense import Cells
-from dcncodec.forensics.pooling import held_out, learned
+from dcncodec.forensics.pooling import Pooling, held_out, learned
 from dcncodec.forensics.verdict import (
-    ENTRY,
     Calibration,
     Scores,
     Verdict,
@@ -23,9 +22,11 @@ from dcncodec.forensics.verdict import (
     read_calibration,
     scores_of,
 )
+from dcncodec.models.families.fan import CALIBRATION
 
 CLASSES = ("native", "jpeg", "median")
-KNOWN = Calibration({0.01: (4.0, 9.0), 0.05: (2.0, 6.0)}, 1.0, 2.0, {})
+POOLING = Pooling(torch.zeros(3, 9).double(), torch.zeros(3).double())
+KNOWN = Calibration({0.01: (4.0, 9.0), 0.05: (2.0, 6.0)}, 1.0, 2.0, {}, POOLING)
 
 
 def cells(shares: dict[str, float], size: int = 20) -> Cells:
@@ -53,11 +54,36 @@ def test_a_part_of_a_photo() -> None:
     """One sixteenth is enough; one place in a hundred is not."""
     scores = scores_of(cells({"native": 0.9375, "jpeg": 0.0625}), CLASSES)
     assert scores is not None
-    assert scores.whole < 0 < scores.part
+    assert scores.whole < 0
+    assert scores.part == pytest.approx(8, abs=1e-3)
     assert scores.part_class == "jpeg"
     few = scores_of(cells({"native": 0.99, "jpeg": 0.01}), CLASSES)
     assert few is not None
     assert few.part < 0
+
+
+def test_a_photo_that_is_odd_all_over_has_no_odd_part() -> None:
+    """What sets a part apart is that it is odder than the rest."""
+    found = cells({"median": 1.0})
+    scores = scores_of(found, CLASSES)
+    assert scores is not None
+    assert scores.part == 0
+    logits = found.logs.clone()
+    logits[1, :3] += 13
+    scores = scores_of(Cells(logits.log_softmax(0), found.varied), CLASSES)
+    assert scores is not None
+    assert scores.part == pytest.approx(5, abs=1e-2)
+    assert scores.part_class == "jpeg"
+
+
+def test_a_part_that_is_native_less_surely() -> None:
+    """What the map shows as native is no manipulated part, however sure the rest is."""
+    found = cells({"native": 1.0})
+    logits = 4 * found.logs
+    logits[:, :3] /= 4
+    scores = scores_of(Cells(logits.log_softmax(0), found.varied), CLASSES)
+    assert scores is not None
+    assert scores.part == pytest.approx(-8, abs=1e-2)
 
 
 def test_flat_places_do_not_count() -> None:
@@ -130,7 +156,7 @@ def test_calibration_and_its_entry() -> None:
     assert found.thresholds[0.01][0] > found.thresholds[0.05][0]
     entry = json.loads(json.dumps(found.entry()))
     assert (entry["native_versions"], entry["other_versions"]) == (600, 600)
-    again = read_calibration({"classes": CLASSES, ENTRY: entry})
+    again = read_calibration({"classes": CLASSES, CALIBRATION: entry})
     assert again is not None
     assert again.entry() == found.entry()
     assert read_calibration({}) is None
@@ -160,7 +186,6 @@ def test_sure_answers_that_are_wrong() -> None:
     mixed = [("median", p, s) if n == "jpeg" and p % 2 else (n, p, s) for n, p, s in versions]
     found = calibrate([v for v in mixed if v[0] != "median" or v[1] % 2], CLASSES, {})
     unsure = [s for n, _, s in versions if n == "jpeg"]
-    assert found.pooling is not None
     pooled = [replace(s, pooled=found.pooling(s.quartiles)) for s in unsure]
     assert np.mean([float(found.probabilities(s).max()) for s in pooled]) < 0.7
     assert np.mean([float(s.pooled.exp().max()) for s in unsure]) > 0.85
@@ -207,8 +232,16 @@ def test_photos_are_held_out_with_all_their_versions() -> None:
     ("change", "error"),
     [
         ({"thresholds": {}}, KeyError),
+        ({"thresholds": []}, AttributeError),
+        ({"thresholds": {"0.01": {"whole": 1.0}, "0.05": {"whole": 1.0}}}, KeyError),
+        ({"thresholds": {"0.01": 1.0, "0.05": 1.0}}, TypeError),
+        ({"thresholds": {"0.01": [4.0, 9.0], "0.05": {"whole": 2.0, "part": 6.0}}}, TypeError),
+        ({"thresholds": {"0.01": [], "0.05": []}}, TypeError),
         ({"temperature": 0}, ValueError),
+        ({"temperature": "nan"}, ValueError),
+        ({"temperature": True}, ValueError),
         ({"clear": "x"}, ValueError),
+        ({"clear": float("inf")}, ValueError),
         ({"pooling": {"weights": [[1.0]], "bias": [0.0]}}, ValueError),
         ({"pooling": {"bias": [0.0] * 3}}, KeyError),
         ({"pooling": None}, TypeError),
@@ -219,7 +252,14 @@ def test_photos_are_held_out_with_all_their_versions() -> None:
 )
 def test_damaged_entries(change: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
-        read_calibration({"classes": CLASSES, ENTRY: KNOWN.entry() | change})
+        read_calibration({"classes": CLASSES, CALIBRATION: KNOWN.entry() | change})
+
+
+def test_a_calibration_lacks_its_pooling() -> None:
+    entry = KNOWN.entry()
+    del entry["pooling"]
+    with pytest.raises(KeyError, match="pooling"):
+        read_calibration({"classes": CLASSES, CALIBRATION: entry})
 
 
 def test_how_often_verdicts_are_right() -> None:
