@@ -44,7 +44,7 @@ FALSE_ALARMS = (0.01, 0.05)
 MISSED = 0.05
 """Share of manipulated photos, among those of a calibration, that may be called native."""
 PART = 0.95
-"""Quantile of the places' log-odds; what it exceeds is the score of a part."""
+"""Quantile of the places' log-odds; by how much it exceeds their median is the score of a part."""
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.25, 16, 61))
 
 

@@ -166,8 +166,9 @@ def _verdict_lines(card: Mapping[str, Any]) -> list[str]:
         "## Verdicts",
         "",
         "Thresholds (whole: of log-odds; part: of how far those of one place in twenty exceed "
-        f"their median), measured on {entry['native_versions']} untouched and "
-        f"{entry['other_versions']} manipulated versions of {entry['photos']} photos of "
+        "their median, or zero where that is negative), measured on "
+        f"{entry['native_versions']} untouched and {entry['other_versions']} manipulated versions "
+        f"of {entry['photos']} photos of "
         f"{entry['data']}, part {entry['part']} ({entry['first']} to {entry['last']}), behind the "
         f"channel. Temperature {entry['temperature']:.3g}; up to {entry['clear']:.3g} a photo may "
         "be called native. What all places of a photo say together is learned from these versions "
