@@ -48,7 +48,7 @@ from dcncodec.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeGuard
 
     from dcncodec.formats.coder import ModelCoder
 
@@ -278,9 +278,16 @@ def is_whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number, and finite."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -math.inf < value < math.inf
+
+
 def is_positive(value: object) -> bool:
     """Whether a value is a number above 0, and finite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return is_number(value) and value > 0
 
 
 def write_model_card(path: Path, card: Mapping[str, Any]) -> None:

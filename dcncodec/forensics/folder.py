@@ -209,15 +209,7 @@ def _checked(model: ModelFolder) -> ForensicFolder:
         read_calibration(folder.card)
         low, high = folder.rates or (0, MAX_RATE)
         known = known and 0 <= low <= high <= MAX_RATE
-    except (
-        UsageError,
-        AttributeError,
-        KeyError,
-        OverflowError,
-        TypeError,
-        ValueError,
-        IndexError,
-    ):
+    except (UsageError, AttributeError, LookupError, OverflowError, TypeError, ValueError):
         known = False
     if not known:
         raise ModelError("damaged card; export the model again", model.card_path)

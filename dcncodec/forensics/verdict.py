@@ -34,6 +34,7 @@ from dcncodec.forensics.dense import Cells
 from dcncodec.forensics.manipulations import NATIVE
 from dcncodec.forensics.pooling import ENTRY as POOLING
 from dcncodec.forensics.pooling import Pooling, held_out, learned, quartiles, read_pooling
+from dcncodec.models.card import is_number
 from dcncodec.models.families.fan import calibration_entry
 
 Answer = Literal["native", "manipulated", "undecided"]
@@ -161,7 +162,7 @@ def read_calibration(card: Mapping[str, Any]) -> Calibration | None:
 
 def _number(value: object) -> float:
     """One of a card, which is finite."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)
 
