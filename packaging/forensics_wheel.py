@@ -1,4 +1,4 @@
-"""Builds the wheel ``dcncodec-forensics``: the bundled forensic networks, 25 MB that decoding and
+"""Builds the wheel ``dcncodec-forensics``: the bundled forensic networks, 27 MB that decoding and
 encoding do not need.
 
     python packaging/forensics_wheel.py dist

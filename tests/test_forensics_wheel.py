@@ -38,7 +38,7 @@ def test_every_forensic_network_is_in_it(installed: Path) -> None:
         *("model.safetensors", "card.json", "card.md"),
     }
     networks = {path.parent.relative_to(WEIGHTS) for path in WEIGHTS.rglob("forensic.json")}
-    assert len(networks) == 9
+    assert len(networks) == 10
     assert {path.parent for path in found} >= networks
     for path in found:
         assert (home / path).read_bytes() == (WEIGHTS / path).read_bytes()
