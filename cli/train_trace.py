@@ -33,7 +33,8 @@ from dcncodec.cli.training import Training, loaders_option, run_training, traini
     "--codecs",
     type=Names(),
     metavar="NAMES",
-    help="Codecs that a quarter of the forgeries go through, or none.  [default: the bundled ones]",
+    help="Codecs that a quarter of the forgeries go through, or none.  [default: dcn-16c, dcn-32c, "
+    "dcn-vr and dcn-vr-forensic]",
 )
 @click.option(
     "--features-share",
