@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage import data as samples
 
+from dcncodec.cli.train_trace import command
 from dcncodec.errors import ModelError, TrainingError, UsageError
 from dcncodec.models.load import load_codec
 from dcncodec.models.registry import find_model, open_folder
@@ -32,6 +33,7 @@ from dcncodec.train.tasks.trace import (
 )
 from dcncodec.train.tasks.trace_loss import prepared
 from dcncodec.train.tasks.trace_setup import (
+    CODECS,
     TraceSettings,
     choose,
     export_trace,
@@ -229,3 +231,10 @@ def test_the_papers_recipe() -> None:
     assert (recipe.size, recipe.classes, recipe.batch, recipe.patch) == ("paper", 385, 64, 128)
     assert recipe.learning_rate == 1e-4
     assert np.isclose(recipe.rate_at(0, 0.0, 100), 1e-4)
+
+
+def test_help_names_the_codecs_that_it_takes_by_default() -> None:
+    (option,) = (p for p in command.params if p.name == "codecs")
+    assert f"[default: {', '.join(CODECS[:-1])} and {CODECS[-1]}]" in str(
+        option.to_info_dict()["help"]
+    )
